@@ -1,0 +1,51 @@
+// What a compiled module was made with, as the dictionaries that lmf_kernels/build_info.py shows.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <initializer_list>
+#include <string>
+#include <utility>
+
+#include "build_facts.h"
+
+namespace lmf::bindings {
+
+inline pybind11::dict common_build_info() {
+  pybind11::dict facts;
+  facts["version"] = LMF_FACT_VERSION;
+  facts["compiler"] = LMF_FACT_COMPILER;
+  facts["compiler_path"] = LMF_FACT_COMPILER_PATH;
+  facts["build_type"] = LMF_FACT_BUILD_TYPE;
+  facts["processor"] = LMF_FACT_PROCESSOR;
+  return facts;
+}
+
+// isa_flags: the compiler's flags per instruction set, weakest first; isa_sources: the files compiled with each;
+// openmp: its version, empty where the kernels run on one thread.
+inline pybind11::dict cpu_build_info() {
+  pybind11::dict facts = common_build_info();
+  pybind11::dict flags;
+  using Pair = std::pair<const char*, const char*>;
+  for (const Pair& isa : std::initializer_list<Pair>{LMF_FACT_ISA_FLAGS}) {
+    flags[isa.first] = isa.second;
+  }
+  pybind11::list sources;
+  for (const char* source : std::initializer_list<const char*>{LMF_FACT_ISA_SOURCES}) {
+    sources.append(source);
+  }
+  facts["isa_flags"] = flags;
+  facts["isa_sources"] = sources;
+  facts["openmp"] = LMF_FACT_OPENMP;
+  return facts;
+}
+
+// nvcc: its version; architectures: "sm_90" for machine code, "compute_120" for PTX.
+inline pybind11::dict cuda_build_info() {
+  pybind11::dict facts = common_build_info();
+  facts["nvcc"] = LMF_FACT_CUDA_COMPILER;
+  facts["architectures"] = pybind11::str(LMF_FACT_CUDA_TARGETS).attr("split")(";");
+  return facts;
+}
+
+}  // namespace lmf::bindings

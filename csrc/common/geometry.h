@@ -1,0 +1,68 @@
+// Where an output pixel falls among the LR cells. One rule for every kernel (LIIF, section 3: local ensemble).
+#pragma once
+
+#include <cstdint>
+
+#ifdef __CUDACC__
+#define LMF_HOST_DEVICE __host__ __device__
+#else
+#define LMF_HOST_DEVICE
+#endif
+
+namespace lmf {
+namespace {  // internal linkage: these must not be shared between objects compiled for different instruction sets
+
+// The two ensemble corners of one axis, and the nearest cell among them.
+struct AxisCorners {
+  int64_t cell[2];   // clamped to [0, n)
+  float rel[2];      // 2 * (u - cell): half a cell is 1
+  float weight[2];   // 1 - f, f of the UNCLAMPED position
+  int nearest;       // which corner holds the nearest cell
+};
+
+LMF_HOST_DEVICE inline int64_t clamp_cell(int64_t k, int64_t n) { return k < 0 ? 0 : (k >= n ? n - 1 : k); }
+
+LMF_HOST_DEVICE inline int64_t floor_div(int64_t a, int64_t b) {
+  const int64_t q = a / b;
+  return q * b > a ? q - 1 : q;
+}
+
+// u = (2 * pos + 1) * n_in / (2 * n_out) - 1/2 as an exact fraction, so that no size loses precision.
+LMF_HOST_DEVICE inline AxisCorners grid_corners(int64_t pos, int64_t n_in, int64_t n_out) {
+  const int64_t num = (2 * pos + 1) * n_in - n_out, den = 2 * n_out;
+  const int64_t k0 = floor_div(num, den);
+  const double f = double(num - k0 * den) / double(den);
+  AxisCorners c;
+  for (int a = 0; a < 2; ++a) {
+    c.cell[a] = clamp_cell(k0 + a, n_in);
+    c.rel[a] = float(2.0 * (double(k0 - c.cell[a]) + f));
+  }
+  c.weight[0] = float(1.0 - f);
+  c.weight[1] = float(f);
+  c.nearest = clamp_cell(floor_div(num + n_out, den), n_in) == c.cell[0] ? 0 : 1;
+  return c;
+}
+
+// u = ((x + 1) * n - 1) / 2 for a coordinate x, in float32 as the published code has it.
+LMF_HOST_DEVICE inline AxisCorners point_corners(float x, int64_t n) {
+  const float u = ((x + 1.0f) * float(n) - 1.0f) * 0.5f;
+  // Far outside (or NaN) only the cell must stay meaningful; rel keeps the true value and so a NaN reaches the output.
+  float safe = u;
+  if (!(safe > -1e9f)) safe = -1e9f;
+  if (!(safe < 1e9f)) safe = 1e9f;
+  int64_t k0 = int64_t(safe);
+  if (float(k0) > safe) --k0;
+  const float f = u - float(k0);
+  AxisCorners c;
+  for (int a = 0; a < 2; ++a) {
+    c.cell[a] = clamp_cell(k0 + a, n);
+    c.rel[a] = 2.0f * (u - float(c.cell[a]));
+  }
+  c.weight[0] = 1.0f - f;
+  c.weight[1] = f;
+  c.nearest = clamp_cell(f >= 0.5f ? k0 + 1 : k0, n) == c.cell[0] ? 0 : 1;
+  return c;
+}
+
+}  // namespace
+}  // namespace lmf

@@ -1,0 +1,102 @@
+// Cuts an output row into blocks whose pixels share at most sixteen LR columns, and a block into steps of sixteen pixels.
+#pragma once
+
+#include "../common/geometry.h"
+#include "lanes.h"
+
+namespace lmf {
+namespace LMF_ISA {
+namespace {
+
+constexpr int kMaxSteps = 32;
+
+// Sixteen (or, at a block's end, fewer) neighbouring pixels of a row.
+struct alignas(64) Step {
+  float rel[2][kLanes], weight[2][kLanes];  // per corner b = 0, 1
+  float rel_nearest[kLanes];
+  Select corner[2], nearest;
+  int64_t x;                                // first pixel
+  int count;
+};
+
+struct Block {
+  Step step[kMaxSteps];
+  int steps, cells;
+  int64_t cell0, x_end;
+};
+
+// Writes the selection of `count` cells; lanes past the count repeat the last one.
+inline void make_select(const int32_t* cell, int count, Select* s) {
+  for (int i = 0; i < kVectors; ++i) {
+    int32_t low = kLanes, lane_cell[kWidth];
+    for (int j = 0; j < kWidth; ++j) {
+      const int lane = i * kWidth + j;
+      lane_cell[j] = cell[lane < count ? lane : count - 1];
+      low = lane_cell[j] < low ? lane_cell[j] : low;
+    }
+    const int32_t offset = kSelectSpan == kLanes ? 0 : (low < kLanes - kSelectSpan ? low : kLanes - kSelectSpan);
+    s->offset[i] = offset;
+    for (int j = 0; j < kWidth; ++j) s->index[i][j] = lane_cell[j] - offset;
+  }
+}
+
+// Adds pixels from x on while they fit: at most sixteen, cells within the block, and each vector within its reach.
+inline int fill_step(int64_t x, int64_t x_end, int64_t n_in, int64_t n_out, int64_t cell0, Step* st) {
+  int32_t cell[3][kLanes];
+  int count = 0;
+  int32_t first[2] = {0, 0};
+  for (; count < kLanes && x + count < x_end; ++count) {
+    const AxisCorners c = grid_corners(x + count, n_in, n_out);
+    if (c.cell[1] - cell0 >= kLanes) break;
+    bool fits = true;
+    for (int b = 0; b < 2; ++b) {
+      const int32_t k = int32_t(c.cell[b] - cell0);
+      if (count % kWidth == 0) first[b] = k;
+      fits &= k - first[b] < kSelectSpan;
+      cell[b][count] = k;
+    }
+    const int32_t nearest = cell[c.nearest][count];
+    // The nearest cell is one of the two corners, so it may reach one cell further than either alone.
+    fits &= nearest - first[0] < kSelectSpan;
+    if (!fits) break;
+    cell[2][count] = nearest;
+    for (int b = 0; b < 2; ++b) {
+      st->rel[b][count] = c.rel[b];
+      st->weight[b][count] = c.weight[b];
+    }
+    st->rel_nearest[count] = c.rel[c.nearest];
+  }
+  if (count == 0) return 0;
+  for (int lane = count; lane < kLanes; ++lane) {
+    for (int b = 0; b < 2; ++b) {
+      st->rel[b][lane] = st->rel[b][count - 1];
+      st->weight[b][lane] = st->weight[b][count - 1];
+    }
+    st->rel_nearest[lane] = st->rel_nearest[count - 1];
+  }
+  for (int b = 0; b < 2; ++b) make_select(cell[b], count, &st->corner[b]);
+  make_select(cell[2], count, &st->nearest);
+  st->x = x;
+  st->count = count;
+  return count;
+}
+
+// The block that begins at output column x; x_end: past the last column wanted.
+inline void make_block(int64_t x, int64_t x_end, int64_t n_in, int64_t n_out, Block* blk) {
+  blk->cell0 = grid_corners(x, n_in, n_out).cell[0];
+  blk->steps = 0;
+  while (blk->steps < kMaxSteps && x < x_end) {
+    const int count = fill_step(x, x_end, n_in, n_out, blk->cell0, &blk->step[blk->steps]);
+    if (count == 0) break;
+    // A ragged step in mid-row wastes lanes; the next block takes its pixels instead, unless it is all this block has.
+    if (count < kLanes && x + count < x_end && blk->steps > 0) break;
+    x += count;
+    ++blk->steps;
+  }
+  blk->cells = int(grid_corners(x - 1, n_in, n_out).cell[1] - blk->cell0) + 1;
+  blk->x_end = x;
+}
+
+}  // namespace
+}  // namespace LMF_ISA
+}  // namespace lmf

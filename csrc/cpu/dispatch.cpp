@@ -1,0 +1,53 @@
+// Chooses an instruction set at run time. Compiled without any -march flag: it must run everywhere.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels.h"
+
+namespace lmf {
+namespace {
+
+bool machine_has(const char* isa) {
+#if defined(__x86_64__)
+  // The features that -march=x86-64-v4 and -v3 let the compiler use.
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+  if (!strcmp(isa, "avx512"))
+    return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
+  if (!strcmp(isa, "avx2")) return v3;
+#endif
+  return !strcmp(isa, "baseline");
+}
+
+IsaEntry g_table[] = {
+#ifdef LMF_HAVE_ISA_AVX512
+    {{"avx512", avx512::modulated_mlp, avx512::fma_chain}, machine_has("avx512")},
+#endif
+#ifdef LMF_HAVE_ISA_AVX2
+    {{"avx2", avx2::modulated_mlp, avx2::fma_chain}, machine_has("avx2")},
+#endif
+    {{"baseline", baseline::modulated_mlp, baseline::fma_chain}, true},
+};
+
+}  // namespace
+
+int isa_table(const IsaEntry** table) {
+  *table = g_table;
+  return int(sizeof g_table / sizeof g_table[0]);
+}
+
+const CpuKernels* choose_kernels(const char** error) {
+  static thread_local char message[256];
+  const char* wanted = getenv("LMF_CPU_ISA");
+  if (wanted && !*wanted) wanted = nullptr;
+  for (const IsaEntry& e : g_table)
+    if (wanted ? !strcmp(wanted, e.kernels.isa) && e.usable : e.usable) return &e.kernels;
+  int n = snprintf(message, sizeof message, "LMF_CPU_ISA=%.32s cannot run here; allowed on this machine:", wanted);
+  for (const IsaEntry& e : g_table)
+    if (e.usable && n < int(sizeof message)) n += snprintf(message + n, sizeof message - n, " %s", e.kernels.isa);
+  *error = message;
+  return nullptr;
+}
+
+}  // namespace lmf

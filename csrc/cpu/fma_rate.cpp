@@ -1,0 +1,31 @@
+// How fast this machine multiplies and adds in registers: the yardstick that benchmarks hold a kernel against.
+#include "kernels.h"
+#include "lanes.h"
+
+namespace lmf {
+namespace LMF_ISA {
+
+double fma_chain(int64_t rounds) {
+  // Every loop is unrolled: a chain that is indexed at run time would live in memory. Enough independent
+  // chains to cover the latency of two pipes, few enough for the registers.
+  constexpr int kChains = kWidth == 16 ? 20 : 12;
+  Vec chain[kChains];
+#pragma GCC unroll 32
+  for (int i = 0; i < kChains; ++i) chain[i] = vec_set(0.01f * float(i + 1));
+  const Vec factor = vec_set(0.999f), term = vec_set(0.001f);
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kChains; ++i) chain[i] = vec_fma(chain[i], factor, term);
+    // The compiler may neither fold rounds together nor drop them.
+#pragma GCC unroll 32
+    for (int i = 0; i < kChains; ++i) asm volatile("" : "+v"(chain[i]));
+  }
+#pragma GCC unroll 32
+  for (int i = 1; i < kChains; ++i) chain[0] += chain[i];
+  volatile float sink = chain[0][0];
+  (void)sink;
+  return 2.0 * kChains * kWidth * double(rounds);
+}
+
+}  // namespace LMF_ISA
+}  // namespace lmf

@@ -1,0 +1,130 @@
+// Sixteen pixels side by side: one AVX-512 vector, two of AVX2, four of SSE or NEON. Lane = pixel.
+// Compiled once per instruction set inside namespace lmf::LMF_ISA; nothing here has external linkage. Built with
+// -ffp-contract=off: a multiply-add is fused where it says fma and nowhere else, so bits do not depend on inlining.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+namespace lmf {
+namespace LMF_ISA {
+namespace {
+
+constexpr int kLanes = 16;
+
+#if defined(__AVX512F__)
+constexpr int kWidth = 16;
+#elif defined(__AVX2__)
+constexpr int kWidth = 8;
+#else
+constexpr int kWidth = 4;
+#endif
+constexpr int kVectors = kLanes / kWidth;
+
+typedef float Vec __attribute__((vector_size(kWidth * 4)));
+typedef int32_t VecI __attribute__((vector_size(kWidth * 4)));
+
+inline Vec vec_set(float x) { return x - Vec{}; }  // folds to a broadcast
+
+inline Vec vec_fma(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__)
+  return _mm256_fmadd_ps(a, b, c);
+#elif defined(__ARM_NEON)
+  return vfmaq_f32(c, a, b);
+#else
+  return a * b + c;
+#endif
+}
+
+// max(0, x) that lets NaN through, as torch's relu does.
+inline Vec vec_relu(Vec x) {
+#if defined(__AVX512F__)
+  return _mm512_max_ps(_mm512_setzero_ps(), x);
+#elif defined(__AVX2__)
+  return _mm256_max_ps(_mm256_setzero_ps(), x);
+#else
+  return (Vec)((VecI)x & ~(x < Vec{}));
+#endif
+}
+
+struct Lanes {
+  Vec v[kVectors];
+};
+
+// Which of a plane's sixteen cells each lane reads. `offset` lets an 8-wide vector reach any 8 neighbours.
+struct Select {
+  VecI index[kVectors];
+  int32_t offset[kVectors];
+};
+
+#define LMF_EACH_VECTOR _Pragma("GCC unroll 4") for (int i = 0; i < kVectors; ++i)
+
+inline Lanes set(float x) {
+  Lanes r;
+  LMF_EACH_VECTOR r.v[i] = vec_set(x);
+  return r;
+}
+inline Lanes load(const float* p) {  // p: 64-byte aligned
+  Lanes r;
+  LMF_EACH_VECTOR r.v[i] = *reinterpret_cast<const Vec*>(p + i * kWidth);
+  return r;
+}
+inline void store(float* p, const Lanes& a) {
+  LMF_EACH_VECTOR *reinterpret_cast<Vec*>(p + i * kWidth) = a.v[i];
+}
+inline Lanes fma(const Lanes& a, const Lanes& b, const Lanes& c) {
+  Lanes r;
+  LMF_EACH_VECTOR r.v[i] = vec_fma(a.v[i], b.v[i], c.v[i]);
+  return r;
+}
+inline Lanes mul(const Lanes& a, const Lanes& b) {
+  Lanes r;
+  LMF_EACH_VECTOR r.v[i] = a.v[i] * b.v[i];
+  return r;
+}
+inline Lanes add(const Lanes& a, const Lanes& b) {
+  Lanes r;
+  LMF_EACH_VECTOR r.v[i] = a.v[i] + b.v[i];
+  return r;
+}
+inline Lanes relu(const Lanes& a) {
+  Lanes r;
+  LMF_EACH_VECTOR r.v[i] = vec_relu(a.v[i]);
+  return r;
+}
+inline Lanes clamp_unit(const Lanes& a) {
+  const Lanes one = set(1.0f);
+  Lanes r = relu(a);
+  LMF_EACH_VECTOR r.v[i] = r.v[i] > one.v[i] ? one.v[i] : r.v[i];
+  return r;
+}
+
+// plane: sixteen cells' values of one channel, 64-byte aligned.
+inline Lanes select(const float* plane, const Select& s) {
+  Lanes r;
+#if defined(__AVX512F__)
+  r.v[0] = _mm512_permutexvar_ps((__m512i)s.index[0], _mm512_load_ps(plane));
+#elif defined(__AVX2__)
+  LMF_EACH_VECTOR r.v[i] = _mm256_permutevar8x32_ps(_mm256_loadu_ps(plane + s.offset[i]), (__m256i)s.index[i]);
+#else
+  LMF_EACH_VECTOR {
+    const float* p = plane + s.offset[i];
+    r.v[i] = Vec{p[s.index[i][0]], p[s.index[i][1]], p[s.index[i][2]], p[s.index[i][3]]};
+  }
+#endif
+  return r;
+}
+
+// How many neighbouring cells one vector can tell apart in a plane.
+constexpr int kSelectSpan = kWidth == 8 ? 8 : kLanes;
+
+}  // namespace
+}  // namespace LMF_ISA
+}  // namespace lmf

@@ -1,0 +1,28 @@
+// A 64-byte aligned buffer that lives as long as its scope.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+
+namespace lmf {
+namespace LMF_ISA {
+namespace {
+
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(int64_t bytes) : data_(static_cast<T*>(aligned_alloc(64, size_t((bytes + 127) / 64 * 64)))) {
+    if (!data_) abort();  // kilobytes only: nothing sensible is left to do
+  }
+  ~Scratch() { free(data_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  T* get() const { return data_; }
+
+ private:
+  T* data_;
+};
+
+}  // namespace
+}  // namespace LMF_ISA
+}  // namespace lmf

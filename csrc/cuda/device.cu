@@ -1,0 +1,39 @@
+#include "device.h"
+
+#include <cuda_runtime_api.h>
+
+namespace lmf::cuda {
+namespace {
+
+std::string words(cudaError_t status) {
+  cudaGetLastError();  // a failed question must not be reported again by a later launch
+  return std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status);
+}
+
+}  // namespace
+
+DeviceReport query_devices() {
+  DeviceReport report;
+  cudaRuntimeGetVersion(&report.runtime_version);
+  cudaDriverGetVersion(&report.driver_version);
+
+  int count = 0;
+  if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) {
+    report.reason = words(status);
+    return report;
+  }
+  if (count == 0) {
+    report.reason = "the driver shows no CUDA device (is CUDA_VISIBLE_DEVICES empty?)";
+  }
+  for (int index = 0; index < count; ++index) {
+    cudaDeviceProp properties;
+    if (const cudaError_t status = cudaGetDeviceProperties(&properties, index); status != cudaSuccess) {
+      report.reason = "device " + std::to_string(index) + ": " + words(status);
+      return report;
+    }
+    report.devices.push_back({properties.name, properties.major, properties.minor, properties.totalGlobalMem});
+  }
+  return report;
+}
+
+}  // namespace lmf::cuda

@@ -1,0 +1,123 @@
+"""One render call, as every backend receives it."""
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..spec import RenderSpec, field_channels, validate_spec, weight_count
+
+FINISHES = ("none", "unit")
+LAYOUTS = ("nchw", "nhwc")
+
+
+@dataclass(frozen=True)
+class RenderCall:
+    """Fields to pixels. Grid mode where `coord` is None, else points mode."""
+
+    family: str
+    spec: RenderSpec
+    fields: Tensor  # (B, h, w, C)
+    weights: Tensor  # (weight_count,)
+    skip: Optional[Tensor] = None  # (B, 3, h, w)
+    coord: Optional[Tensor] = None  # (B, Q, 2)
+    cell: Optional[Tensor] = None  # (B, Q, 2)
+    size: Tuple[int, int] = (0, 0)  # (H, W) of the whole output
+    window: Tuple[int, int, int, int] = (0, 0, 0, 0)  # (y0, x0, rows, cols) of the output to render
+    lr: Tuple[int, int, int, int] = (0, 0, 0, 0)  # (y0, x0) of the fields in the LR map, (h, w) of the map
+    rel_cell: Tuple[float, float] = (0.0, 0.0)  # grid mode: cell * (h, w)
+    finish: str = "none"
+    dtype: torch.dtype = torch.float32
+    layout: str = "nchw"
+
+    @property
+    def on_grid(self):
+        return self.coord is None
+
+    def output_shape(self):
+        """Shape of the result: (B, 3, rows, cols), (B, rows, cols, 3) or (B, Q, 3)."""
+        batch, channels = self.fields.shape[0], self.spec.out_dim
+        if not self.on_grid:
+            return (batch, self.coord.shape[1], channels)
+        rows, cols = self.window[2:]
+        return (batch, channels, rows, cols) if self.layout == "nchw" else (batch, rows, cols, channels)
+
+    def tensors(self):
+        """Every tensor by name, absent ones left out."""
+        named = {"fields": self.fields, "weights": self.weights, "skip": self.skip, "coord": self.coord, "cell": self.cell}
+        return {name: t for name, t in named.items() if t is not None}
+
+
+def validate(call):
+    """Raise InputError with one sentence where shapes, devices or options do not fit together."""
+    spec, fields = call.spec, call.fields
+    validate_spec(call.family, spec)
+    channels = field_channels(call.family, spec)
+    if fields.dim() != 4 or fields.shape[3] != channels:
+        raise InputError(f"fields of shape {tuple(fields.shape)} do not fit {call.family} with {spec}: "
+                         f"pass (B, h, w, {channels}).")
+    if call.weights.dim() != 1 or call.weights.shape[0] != weight_count(call.family, spec):
+        raise InputError(f"weights of shape {tuple(call.weights.shape)} do not fit {call.family} with {spec}: "
+                         f"pass ({weight_count(call.family, spec)},) as pack_weights makes them.")
+    batch, h, w = fields.shape[:3]
+    if call.skip is not None and tuple(call.skip.shape) != (batch, spec.out_dim, h, w):
+        raise InputError(f"skip of shape {tuple(call.skip.shape)} does not fit fields of shape {tuple(fields.shape)}: "
+                         f"pass ({batch}, {spec.out_dim}, {h}, {w}), the normalised LR image.")
+    if h < 1 or w < 1:
+        raise InputError(f"fields of shape {tuple(fields.shape)} have no LR cells: pass at least a 1 x 1 map.")
+    for name, tensor in call.tensors().items():
+        if not tensor.dtype.is_floating_point:
+            raise InputError(f"{name} is {tensor.dtype}: pass a floating-point tensor.")
+        if tensor.device != fields.device:
+            raise InputError(f"{name} is on {tensor.device} but fields are on {fields.device}: move them together.")
+    _validate_grid(call) if call.on_grid else _validate_points(call)
+
+
+def _validate_points(call):
+    for name in ("coord", "cell"):
+        tensor = getattr(call, name)
+        if tensor.dim() != 3 or tensor.shape[0] != call.fields.shape[0] or tensor.shape[2] != 2:
+            raise InputError(f"{name} of shape {tuple(tensor.shape)} does not fit a batch of {call.fields.shape[0]}: "
+                             f"pass ({call.fields.shape[0]}, Q, 2), y before x.")
+    if call.coord.shape != call.cell.shape:
+        raise InputError(f"coord {tuple(call.coord.shape)} and cell {tuple(call.cell.shape)} differ: pass one cell a query.")
+
+
+def _validate_grid(call):
+    height, width = call.size
+    if height < 1 or width < 1:
+        raise InputError(f"output size {height} x {width}: both sides must be 1 or more.")
+    y0, x0, rows, cols = call.window
+    if min(y0, x0, rows, cols) < 0 or y0 + rows > height or x0 + cols > width:
+        raise InputError(f"window (y0, x0, rows, cols) = {tuple(call.window)} must lie inside the {height} x {width} output.")
+    if not all(0.0 < c < float("inf") for c in call.rel_cell):
+        raise InputError(f"cell must be two positive finite numbers; it gives rel_cell = {tuple(call.rel_cell)}.")
+    for option, allowed in (("finish", FINISHES), ("layout", LAYOUTS)):
+        if getattr(call, option) not in allowed:
+            raise InputError(f"{option}={getattr(call, option)!r}: use one of {', '.join(map(repr, allowed))}.")
+    if call.dtype == torch.uint8:
+        if call.finish != "unit":
+            raise InputError('dtype=torch.uint8 needs finish="unit", which brings values to [0, 1].')
+    elif not call.dtype.is_floating_point:
+        raise InputError(f"dtype={call.dtype}: use a floating-point dtype or torch.uint8.")
+    _validate_lr_window(call)
+
+
+def _validate_lr_window(call):
+    """The fields must hold every cell that the window's pixels read."""
+    for axis, name in enumerate(("rows", "columns")):
+        n_in, n_out = call.lr[2 + axis], call.size[axis]
+        first, have = call.lr[axis], call.fields.shape[1 + axis]
+        if first < 0 or first + have > n_in:
+            raise InputError(f"fields hold LR {name} {first} to {first + have - 1} of a map with {n_in}: "
+                             "pass lr_size of the whole map and lr_origin inside it.")
+        start, count = call.window[axis], call.window[2 + axis]
+        if count == 0:
+            continue
+        need_first, need_last = (min(max(((2 * pos + 1) * n_in - n_out) // (2 * n_out) + corner, 0), n_in - 1)
+                                 for pos, corner in ((start, 0), (start + count - 1, 1)))
+        if need_first < first or need_last >= first + have:
+            raise InputError(f"the window reads LR {name} {need_first} to {need_last} but the fields hold {first} to "
+                             f"{first + have - 1}: render fewer pixels or pass more of the map.")

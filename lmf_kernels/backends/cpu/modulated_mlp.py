@@ -1,0 +1,24 @@
+"""`csrc/cpu/modulated_mlp.cpp` behind the backend interface."""
+
+import torch
+
+from . import native
+from ..native_call import modulated_arguments, refuse_common
+
+
+def can_run(call):
+    """None, or in words why this kernel cannot take the call."""
+    if native.module is None:
+        return native.why_missing
+    if call.fields.device.type != "cpu":
+        return f"tensors are on {call.fields.device}, the kernel runs on the CPU"
+    return refuse_common(call)
+
+
+def run(call):
+    """Render into a fresh tensor; nothing else of any size is allocated."""
+    out = torch.empty(call.output_shape(), dtype=call.dtype)
+    arguments, alive = modulated_arguments(call, out)
+    native.module.modulated_mlp(*arguments, torch.get_num_threads())
+    del alive
+    return out

@@ -1,0 +1,11 @@
+"""`python_ref.plain_mlp` behind the backend interface."""
+
+from functools import partial
+
+from python_ref.plain_mlp import render
+
+from . import common
+
+can_run = common.can_run
+run = partial(common.run, render=render)
+gradients = partial(common.gradients, render=render)

@@ -1,0 +1,118 @@
+"""What the compiled modules were made with, and why one is missing. `lmf-kernels info` prints this.
+
+Nothing here needs a compiled module, a driver or torch: what is absent is told with its reason.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field
+from importlib import import_module, metadata, util
+from pathlib import Path
+
+# name -> how to get it
+MODULES = {
+    "_cpu": "install lmf_kernels (this may be the bare source folder) with a C++17 compiler at hand",
+    "_cuda": "install lmf_kernels with nvcc on PATH; LMF_BUILD_CUDA=ON then makes its absence an error",
+}
+
+
+@dataclass(frozen=True)
+class ModuleBuild:
+    """One compiled module: `reason` is empty exactly when it was imported, `facts` what its build_info() says.
+
+    facts of both: version, compiler, compiler_path, build_type, processor. Of `_cpu` also isa_flags (instruction
+    set -> compiler flags), isa_sources and openmp ("" for one thread); of `_cuda` nvcc and architectures
+    (["sm_90", "compute_120"]: machine code and PTX).
+    """
+
+    name: str
+    reason: str = ""
+    facts: dict = field(default_factory=dict)
+
+
+def version() -> str:
+    """The installed version of lmf_kernels, "unknown" when it runs from a source folder that was never installed."""
+    try:
+        return metadata.version("lmf-kernels")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def inspect_module(name: str) -> ModuleBuild:
+    """Imports the compiled module `name` of MODULES and reads its facts. Never raises for a module that is absent."""
+    full = f"{__package__}.{name}"
+    if util.find_spec(full) is None:
+        return ModuleBuild(name, f"not built in {Path(__file__).parent}: {MODULES[name]}")
+    try:
+        module = import_module(full)
+    except ImportError as error:
+        return ModuleBuild(name, f"built, but it does not import: {error}")
+    if not hasattr(module, "build_info"):
+        return ModuleBuild(name, "built from older sources: install lmf_kernels again")
+    return ModuleBuild(name, facts=module.build_info())
+
+
+def cuda_devices() -> dict:
+    """The GPUs that the CUDA runtime sees, asked without torch. Never raises.
+
+    Keys: count, devices (each name, capability (major, minor), total_memory in bytes), reason (why count is 0, or
+    ""), driver_version and runtime_version as CUDA counts them (12040 is 12.4; 0: none).
+    """
+    build = inspect_module("_cuda")
+    if build.reason:
+        return {"count": 0, "devices": [], "reason": build.reason, "driver_version": 0, "runtime_version": 0}
+    return import_module(f"{__package__}._cuda").device_info()
+
+
+def collect() -> dict:
+    """All of the above in one dictionary that `json.dumps` takes: version, python, machine, modules, cuda_devices."""
+    modules = {}
+    for name in MODULES:
+        build = inspect_module(name)
+        modules[name] = {"built": not build.reason, "reason": build.reason, **build.facts}
+    return {
+        "version": version(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "modules": modules,
+        "cuda_devices": cuda_devices(),
+    }
+
+
+def cuda_version(number: int) -> str:
+    """CUDA's own version number in words: 12040 -> "12.4", 0 -> "none"."""
+    return f"{number // 1000}.{number % 1000 // 10}" if number else "none"
+
+
+def lines() -> list[str]:
+    """`collect()` as text, one fact a line."""
+    facts = collect()
+    rows = [f"lmf_kernels {facts['version']}, Python {facts['python']} on {facts['machine']}"]
+    for name, module in facts["modules"].items():
+        rows += [f"{name}: {row}" for row in _module_lines(module, facts["version"])]
+    cuda = facts["cuda_devices"]
+    if facts["modules"]["_cuda"]["built"]:
+        rows.append(f"CUDA driver {cuda_version(cuda['driver_version'])}, "
+                    f"runtime {cuda_version(cuda['runtime_version'])}")
+        for index, device in enumerate(cuda["devices"]):
+            major, minor = device["capability"]
+            rows.append(f"GPU {index}: {device['name']}, compute capability {major}.{minor}, "
+                        f"{device['total_memory'] / 2**30:.1f} GiB")
+        if cuda["reason"]:
+            rows.append(f"GPU: {cuda['reason']}")
+    return rows
+
+
+def _module_lines(module: dict, installed: str) -> list[str]:
+    if not module["built"]:
+        return [module["reason"]]
+    rows = [f"{module['compiler']}, {module['build_type']}"]
+    if installed not in ("unknown", module["version"]):
+        rows.append(f"was built for version {module['version']}, but {installed} is installed: build it again")
+    if "isa_flags" in module:
+        rows[0] += f", OpenMP {module['openmp']}" if module["openmp"] else ", no OpenMP (one thread)"
+        rows += [f"{isa}: {flags}" for isa, flags in module["isa_flags"].items()]
+    if "architectures" in module:
+        rows.append(f"nvcc {module['nvcc']} for {' '.join(module['architectures'])}")
+    return rows

@@ -1,0 +1,42 @@
+"""What would run a model's render stage here, and why nothing better does."""
+
+from dataclasses import dataclass
+
+import torch
+
+from .backends import RenderCall, explain as explain_call
+from .spec import field_channels, weight_count
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """family: the render family. requested: the backend asked for. runs: the one that would run, None if none can.
+    refusals: why each of the others would not, by name."""
+
+    family: str
+    requested: str
+    runs: str
+    refusals: dict
+
+    def __str__(self):
+        lines = [f"{self.family}: runs on {self.runs or 'nothing'} (asked for: {self.requested})"]
+        return "\n".join(lines + [f"  {name} cannot: {reason}" for name, reason in self.refusals.items()])
+
+
+def explain(model, *, points=False, finish="none", dtype=torch.float32):
+    """Say which backend would render for `model`, without running anything.
+
+    model: from `load_model`. points: query points instead of a grid. finish, dtype: as in `ops.modulated_mlp`.
+    Returns an Explanation; print it.
+    """
+    family = "modulated_mlp" if model.film else "plain_mlp"
+    spec = model.render_spec
+    like = next(model.parameters())
+    with torch.no_grad():
+        queries = {"coord": like.new_zeros(1, 1, 2), "cell": like.new_zeros(1, 1, 2)} if points else {}
+        call = RenderCall(
+            family, spec, like.new_zeros(1, 1, 1, field_channels(family, spec)),
+            like.new_zeros(weight_count(family, spec)), size=(1, 1), window=(0, 0, 1, 1), lr=(0, 0, 1, 1),
+            rel_cell=(1.0, 1.0), finish=finish, dtype=like.dtype if points else dtype, **queries)
+    found = explain_call(call, model.backend)
+    return Explanation(family, found["requested"], found["runs"], found["refusals"])

@@ -1,0 +1,187 @@
+"""What all models share: the way from an image to fields, from fields to pixels, and the checks on both."""
+
+import torch
+from python_ref.geometry import upscale_cell
+from torch import nn
+
+from .. import ops
+from ..backends.choice import check_name
+from ..encoders import make_encoder
+from ..errors import InputError
+from .pack_cache import PackCache
+
+
+class Decoder(nn.Module):
+    """An arbitrary-scale super-resolution model: encoder, latent stage, render stage.
+
+    The parameters carry the authors' names, so `state_dict()` is theirs. A subclass sets the class attributes below and
+    `render_spec` (`ops.RenderSpec`) and `spec` (`{"name", "args"}`, what `build_model` needs to build its twin), and
+    gives `fields` and `_pack_render`.
+
+    Attributes:
+        receptive_field: how many LR pixels away an input pixel still reaches a cell's fields.
+    """
+
+    name = None  # the official name
+    film = None  # True: render family modulated_mlp; False: plain_mlp
+    has_skip = False  # add the bilinearly sampled input to the rendering
+    uses_cell = True  # False: neither stage looks at the cell
+
+    def __init__(self, encoder_spec):
+        super().__init__()
+        self.encoder = make_encoder(encoder_spec)
+        self.backend = "auto"
+        self._packed = PackCache()
+
+    @property
+    def backend(self):
+        """Which backend renders: "auto" or a name that `lmf_kernels.backends()` lists; may be set at any time."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, name):
+        self._backend = check_name(name)
+
+    # The way through
+
+    def forward(
+        self,
+        inp,  # (B, 3, h, w), the image as 2 * image - 1
+        coord,  # (B, Q, 2), query centres (y, x) in [-1, 1]
+        cell=None,  # (B, Q, 2), query extents (y, x) in the same units; may be left out where the model ignores it
+    ):
+        """The papers' contract: values (B, Q, 3) in [-1, 1] by convention, not clamped, at free query points.
+
+        The latent stage uses each image's first cell, the render stage each query's own. Differentiable.
+
+        Raises:
+            InputError: a shape, dtype or device does not fit.
+        """
+        self._check_input(inp)
+        coord, cell = self._check_queries(inp, coord, cell)
+        if coord.shape[1] == 0:
+            return inp.new_zeros(inp.shape[0], 0, 3)
+        h, w = inp.shape[-2:]
+        rel_cell = torch.stack((cell[:, 0, 0] * h, cell[:, 0, 1] * w), dim=-1)
+        fields = self.fields(self.encode(inp), rel_cell)
+        render = ops.modulated_mlp_points if self.film else ops.plain_mlp_points
+        return render(fields, self.render_weights(), self.render_spec, coord, cell,
+                      skip=inp if self.has_skip else None, backend=self.backend)
+
+    def encode(
+        self,
+        inp,  # (B, 3, h, w), the image as 2 * image - 1
+    ):
+        """Encoder features (B, out_dim, h, w), channels last in memory."""
+        self._check_input(inp)
+        return self.encoder(inp.contiguous(memory_format=torch.channels_last))
+
+    def fields(
+        self,
+        features,  # (B, out_dim, h, w), from encode
+        rel_cell,  # pair of floats, or (2,), or (B, 2): size of an output pixel in LR pixels times two, y then x
+    ):
+        """The latent stage: one row of render parameters per LR cell, (B, h, w, C), contiguous."""
+        raise NotImplementedError
+
+    def render_weights(self):
+        """The render MLP's shared matrices as one flat vector (1-D), packed once and kept while they do not change."""
+        return self._packed.get("render", tuple(self._render_parameters()), self._pack_render)
+
+    def render_grid(
+        self,
+        inp,  # (B, 3, h, w), the image as 2 * image - 1
+        size,  # (H, W) of the whole output
+        *,
+        fields=None,  # (B, h, w, C), from `fields`, where they are at hand already
+        cell=None,  # (cell_y, cell_x) floats, or None: the upscaling rule of `rel_cell_of`
+        window=None,  # (y0, x0, rows, cols) of the output to render, or None: all of it
+        finish="none",
+        dtype=None,
+        layout="nchw",
+    ):
+        """Render a regular grid: (B, 3, rows, cols), or (B, rows, cols, 3) in layout "nhwc".
+
+        Args:
+            finish: "none": values as the network gives them; "unit": brought to [0, 1] and clamped.
+            dtype: of the result; None: the input's, float32 at least. torch.uint8 needs finish="unit".
+
+        Raises:
+            InputError: a shape, dtype, size or option does not fit.
+            BackendError: the backend asked for cannot run this.
+        """
+        self._check_input(inp)
+        dtype = torch.promote_types(inp.dtype, torch.float32) if dtype is None else dtype
+        if fields is None:
+            rel_cell = self.rel_cell_of(inp.shape[-2:], size, cell)
+            fields = self.fields(self.encode(inp), rel_cell)
+        render = ops.modulated_mlp if self.film else ops.plain_mlp
+        return render(fields, self.render_weights(), self.render_spec, size, skip=inp if self.has_skip else None,
+                      cell=cell, window=window, finish=finish, dtype=dtype, layout=layout, backend=self.backend)
+
+    @staticmethod
+    def rel_cell_of(lr_size, size, cell=None):
+        """The relative cell (y, x) that the networks see when lr_size (h, w) is rendered at size (H, W).
+
+        It stops falling above x4, the largest scale in training: cell = 2 / out * max(out / in / 4, 1) per axis.
+        """
+        if cell is None:
+            cell = tuple(upscale_cell(n_in, n_out) for n_in, n_out in zip(lr_size, size))
+        return cell[0] * lr_size[0], cell[1] * lr_size[1]
+
+    # For subclasses
+
+    def _pack_render(self):
+        """Flat render weights from the parameters."""
+        raise NotImplementedError
+
+    def _render_parameters(self):
+        """The parameters that `_pack_render` reads."""
+        return self.imnet.parameters()
+
+    # Packed weights follow the parameters, never the module
+
+    def repack(self):
+        """Drop the packed weights: needed only after writing through `parameter.data`, which torch does not count."""
+        self._packed.clear()
+
+    def __getstate__(self):
+        return {**self.__dict__, "_packed": PackCache()}
+
+    def _apply(self, fn, recurse=True):
+        self._packed.clear()
+        return super()._apply(fn, recurse)
+
+    # Checks
+
+    def _check_input(self, inp):
+        """One sentence for each way in which an image can be wrong."""
+        if not torch.is_tensor(inp) or inp.dim() != 4 or inp.shape[1] != 3:
+            got = tuple(inp.shape) if torch.is_tensor(inp) else type(inp).__name__
+            raise InputError(f"The input is a tensor (B, 3, h, w), got {got}.")
+        if 0 in inp.shape:
+            raise InputError(f"The input is empty: its shape is {tuple(inp.shape)}.")
+        weight = next(self.parameters())
+        if inp.device != weight.device:
+            raise InputError(f"The input is on {inp.device}, the model on {weight.device}; move one of them.")
+        mixed = torch.is_autocast_enabled(inp.device.type) and inp.is_floating_point()
+        if inp.dtype != weight.dtype and not mixed:
+            raise InputError(f"The input is {inp.dtype}, the model {weight.dtype}; convert one of them.")
+
+    def _check_queries(self, inp, coord, cell):
+        """coord and cell as float32 at least, both (B, Q, 2)."""
+        if cell is None and not self.uses_cell and torch.is_tensor(coord):
+            cell = torch.zeros_like(coord)
+        for what, value in (("coord", coord), ("cell", cell)):
+            if not torch.is_tensor(value) or value.dim() != 3 or value.shape[-1] != 2:
+                got = tuple(value.shape) if torch.is_tensor(value) else type(value).__name__
+                raise InputError(f"{what} is a tensor (B, Q, 2), got {got}.")
+            if value.shape[0] != inp.shape[0]:
+                raise InputError(f"{what} is for {value.shape[0]} images, the input has {inp.shape[0]}.")
+            if value.device != inp.device or not value.is_floating_point():
+                raise InputError(f"{what} is floating point on the input's device, {inp.device}; "
+                                 f"got {value.dtype} on {value.device}.")
+        if coord.shape != cell.shape:
+            raise InputError(f"coord and cell have one shape, got {tuple(coord.shape)} and {tuple(cell.shape)}.")
+        dtype = torch.promote_types(torch.promote_types(coord.dtype, cell.dtype), torch.float32)
+        return coord.to(dtype), cell.to(dtype)

@@ -1,0 +1,112 @@
+"""Reading a checkpoint's args: which MLP, how wide, and the options that a file may leave out."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ..errors import InputError
+
+_LARGEST = 65536  # of any width or depth: far above every published model, and a damaged file cannot keep us busy
+
+
+class RenderMLP(NamedTuple):
+    """What `imnet_spec` says of a modulated render MLP."""
+
+    hidden: int  # width of every hidden layer
+    depth: int  # number of hidden (modulated) layers
+    mod_scale: bool
+    mod_shift: bool
+
+    @property
+    def mod_dim(self):
+        """Number of modulation channels that the latent MLP gives."""
+        return self.depth * self.hidden * (self.mod_scale + self.mod_shift)
+
+
+def render_mlp(spec):
+    """`imnet_spec` of an LMF model, `{"name": "lmmlp", "args": {...}}`, checked."""
+    args = _args(spec, "imnet_spec", "lmmlp", ("in_dim", "out_dim", "hidden_dim", "hidden_depth", "mod_scale",
+                                               "mod_shift", "mod_up_merge", "use_conv"))
+    return RenderMLP(
+        whole(args.get("hidden_dim"), "imnet_spec's hidden_dim"),
+        whole(args.get("hidden_depth"), "imnet_spec's hidden_depth"),
+        flag(args.get("mod_scale", True), "imnet_spec's mod_scale"),
+        flag(args.get("mod_shift", True), "imnet_spec's mod_shift"),
+    )
+
+
+def hidden_list(spec, what):
+    """The hidden widths of a plain MLP's spec, `{"name": "mlp", "args": {"hidden_list": [...]}}`, checked."""
+    args = _args(spec, what, "mlp", ("in_dim", "out_dim", "hidden_list", "use_conv"), rgb=what == "imnet_spec")
+    widths = args.get("hidden_list")
+    if not isinstance(widths, (list, tuple)):
+        raise InputError(f"{what}'s hidden_list is a list of widths, got {widths!r:.60}.")
+    return [whole(width, f"a width in {what}'s hidden_list") for width in widths]
+
+
+def whole(value, what):
+    """A positive whole number, or an InputError that names it."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST:
+        raise InputError(f"{what} is a whole number from 1 to {_LARGEST}, got {value!r:.40}.")
+    return value
+
+
+def even(value, what):
+    """A positive even number: Fourier features come in pairs."""
+    if whole(value, what) % 2:
+        raise InputError(f"{what} is an even number (cosines and sines share it), got {value}.")
+    return value
+
+
+def flag(value, what):
+    """True or False, or an InputError that names the option."""
+    if not isinstance(value, bool):
+        raise InputError(f"{what} is true or false, got {value!r:.40}.")
+    return value
+
+
+def switches(given, guessed):
+    """Options that may be absent (None): the value given, else the guess from the weights' shapes, else on.
+
+    Args:
+        given: {name: True | False | None}.
+        guessed: {name: True | False}, only what the shapes tell.
+    """
+    return {name: flag(guessed.get(name, True) if value is None else value, name) for name, value in given.items()}
+
+
+def guess_unfold_and_cell(width, channels, extra):
+    """Which of feat_unfold and cell_decode an input width tells of.
+
+    Args:
+        width: input width of the layer that sees the features, or None where no weights are at hand.
+        channels: the encoder's feature width.
+        extra: further inputs that are always there.
+    """
+    for unfold in (True, False):
+        for cell in (True, False):
+            if width == channels * (9 if unfold else 1) + extra + 2 * cell:
+                return {"feat_unfold": unfold, "cell_decode": cell}
+    return {}
+
+
+def extent(shapes, key, axis):
+    """One extent of a stored weight, or None: `shapes` is {parameter name: shape} or None."""
+    shape = (shapes or {}).get(key, ())
+    return shape[axis] if len(shape) > axis else None
+
+
+def _args(spec, what, name, known, rgb=True):
+    """The args of an MLP spec whose name and keys are right."""
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("args"), Mapping):
+        raise InputError(f"{what} is a mapping with 'name' and 'args', got {spec!r:.60}.")
+    if spec.get("name") != name:
+        raise InputError(f"{what} names the network {spec.get('name')!r:.40}; this model takes '{name}'.")
+    args = spec["args"]
+    unknown = [key for key in args if key not in known]
+    if unknown:
+        raise InputError(f"{what} has the unknown option {unknown[0]!r:.40}; known: {', '.join(known)}.")
+    if args.get("use_conv"):
+        raise InputError(f"{what} asks for use_conv; only the linear form is supported.")
+    if rgb and args.get("out_dim", 3) != 3:
+        raise InputError(f"{what}'s out_dim is 3 (red, green, blue), got {args['out_dim']!r:.40}.")
+    return args

@@ -1,0 +1,53 @@
+"""Packed weights, computed once and kept while the parameters they came from stay as they are."""
+
+import torch
+
+
+class PackCache:
+    """Keeps one packed value per name, valid for one state of the parameters it was computed from.
+
+    A state is told by each parameter's address, dtype, device, shape and version counter: optimizer steps,
+    `load_state_dict`, `.to()` and every in-place operation of torch change it. A write through `parameter.data` is the
+    one edit that torch does not count; call `clear()` after one. Nothing is kept while gradients to a parameter are
+    being recorded or while torch is tracing: the packing is then part of the graph.
+    """
+
+    def __init__(self):
+        self._kept = {}
+
+    def clear(self):
+        """Forget everything: the next call packs anew."""
+        self._kept.clear()
+
+    def get(self, name, parameters, build):
+        """The packed value `name`, from the cache where `parameters` have not changed since, else from `build()`.
+
+        Args:
+            name: hashable, one per kind of packed value.
+            parameters: the tensors that `build` reads.
+            build: callable without arguments; its value holds tensors and is never changed by its users.
+        """
+        device = parameters[0].device.type
+        if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(p.requires_grad for p in parameters)):
+            with torch.autocast(device, enabled=False):
+                return build()
+        state = _state(parameters)
+        kept = self._kept.get(name)
+        if kept is not None and kept[0] == state:
+            return kept[2]
+        # Kept values must be ordinary tensors: made in inference mode they could not be saved for a later backward.
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device, enabled=False):
+            value = build()
+            # Holding the parameters' memory keeps its addresses from being given to other tensors.
+            held = [p.detach() for p in parameters]
+        if state is not None:
+            self._kept[name] = (state, held, value)
+        return value
+
+
+def _state(parameters):
+    """What identifies the parameters' present values, or None where torch cannot tell."""
+    try:
+        return tuple((p.data_ptr(), p._version, p.dtype, p.device, p.shape) for p in parameters)
+    except RuntimeError:  # inference tensors have no version counter, traced tensors no address
+        return None

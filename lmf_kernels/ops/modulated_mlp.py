@@ -1,0 +1,62 @@
+"""The modulated render family: LM-LIIF, LM-LTE and LM-CiaoSR (LMF, arXiv 2404.16451, section 3.2)."""
+
+import torch
+
+from .registry import call_grid, call_points, define_family
+
+_grid, _points = define_family("modulated_mlp")
+
+
+def modulated_mlp(
+    fields,  # (B, h, w, C) float
+    weights,  # (weight_count,) float
+    spec,
+    size,
+    *,
+    skip=None,  # (B, 3, h, w) float
+    cell=None,
+    window=None,
+    lr_size=None,
+    lr_origin=(0, 0),
+    finish="none",
+    dtype=torch.float32,
+    layout="nchw",
+    backend="auto",
+):
+    """Render a grid of H x W pixels from modulated fields, in one pass over each cell's HR sub-grid.
+
+    Layer l of a pixel's MLP is relu((W_l x) * (1 + s_l) + t_l) with the cell's own s and t (LMF, eq. 6); the four
+    neighbouring cells' results are blended by the local ensemble, then the bilinear LR skip is added.
+
+    fields, weights: `lmf_kernels.spec` has their layout. size: (H, W) of the whole output, in pixels.
+    skip: the normalised LR image, over the same window of the map as the fields.
+    cell: (cell_y, cell_x), the size of an output pixel where the whole axis is 2; None: 2/out * max(out/in/4, 1).
+    window: (y0, x0, rows, cols) of the output to render; None: all of it. A window's pixels equal the whole's bit for
+    bit in the compiled kernels.
+    lr_size, lr_origin: where the fields are a part of the LR map, the whole map's (h, w) and the (y, x) of their corner.
+    finish: "none", or "unit" for clamp(v * 0.5 + 0.5, 0, 1). dtype: float32, or uint8 (needs "unit"): round half to even
+    of 255 v. layout: "nchw" -> (B, 3, rows, cols), "nhwc" -> (B, rows, cols, 3).
+    backend: "auto" or a name of `lmf_kernels.backends()`.
+
+    Differentiable in fields, weights and skip. Raises InputError for arguments that do not fit together, BackendError
+    when a backend asked for by name cannot run the call.
+    """
+    return call_grid(_grid, fields, weights, spec, size, skip, cell, window, lr_size, lr_origin, finish, dtype, layout,
+                     backend)
+
+
+def modulated_mlp_points(
+    fields,  # (B, h, w, C) float
+    weights,  # (weight_count,) float
+    spec,
+    coord,  # (B, Q, 2) float, (y, x) in [-1, 1]
+    cell,  # (B, Q, 2) float, the size of each query's pixel in the same units
+    *,
+    skip=None,  # (B, 3, h, w) float
+    backend="auto",
+):
+    """Render Q free query points from modulated fields: (B, Q, 3). See `modulated_mlp`.
+
+    Differentiable in all tensors. Raises InputError and BackendError as `modulated_mlp` does.
+    """
+    return call_points(_points, fields, weights, spec, coord, cell, skip, backend)

@@ -1,0 +1,52 @@
+"""The plain render family: LIIF (arXiv 2012.09161) and LTE (arXiv 2111.08918), one MLP for all cells."""
+
+import torch
+
+from .registry import call_grid, call_points, define_family
+
+_grid, _points = define_family("plain_mlp")
+
+
+def plain_mlp(
+    fields,  # (B, h, w, C) float
+    weights,  # (weight_count,) float
+    spec,
+    size,
+    *,
+    skip=None,  # (B, 3, h, w) float
+    cell=None,
+    window=None,
+    lr_size=None,
+    lr_origin=(0, 0),
+    finish="none",
+    dtype=torch.float32,
+    layout="nchw",
+    backend="auto",
+):
+    """Render a grid of H x W pixels from plain fields: relu(W_l x + b_l), the same weights for every cell.
+
+    The four neighbouring cells' results are blended by the local ensemble (LIIF, eq. 4), then the bilinear LR skip is
+    added (LTE). Arguments and result are those of `modulated_mlp`; `lmf_kernels.spec` has the layout of the fields.
+
+    Differentiable in fields, weights and skip. Raises InputError for arguments that do not fit together, BackendError
+    when a backend asked for by name cannot run the call.
+    """
+    return call_grid(_grid, fields, weights, spec, size, skip, cell, window, lr_size, lr_origin, finish, dtype, layout,
+                     backend)
+
+
+def plain_mlp_points(
+    fields,  # (B, h, w, C) float
+    weights,  # (weight_count,) float
+    spec,
+    coord,  # (B, Q, 2) float, (y, x) in [-1, 1]
+    cell,  # (B, Q, 2) float, the size of each query's pixel in the same units
+    *,
+    skip=None,  # (B, 3, h, w) float
+    backend="auto",
+):
+    """Render Q free query points from plain fields: (B, Q, 3). See `modulated_mlp`.
+
+    Differentiable in all tensors. Raises InputError and BackendError as `plain_mlp` does.
+    """
+    return call_points(_points, fields, weights, spec, coord, cell, skip, backend)

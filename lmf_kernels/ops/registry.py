@@ -1,0 +1,108 @@
+"""Registers a render family with torch: schema, implementation, fake, autograd and autocast, once for all families.
+
+Each family has a grid operator, a points operator and the backward of each. The backward is an operator of its own that
+recomputes through the reference, so that nothing per HR pixel is saved and torch.compile sees two opaque calls. Which
+backend runs is settled inside the implementation: `use_backend` and LMF_KERNELS_BACKEND count at run time, also in a
+compiled graph.
+"""
+
+import torch
+from python_ref.geometry import upscale_cell
+
+from ..backends import RenderCall, choose, reference, validate
+from ..spec import RenderSpec
+
+_SPEC = "str head, int in_dim, int[] widths, int out_dim, bool ensemble"
+_GRID = ("Tensor fields, Tensor weights, Tensor? skip, SymInt[] size, SymInt[] window, SymInt[] lr, float[]? cell, "
+         f"{_SPEC}, str finish, ScalarType dtype, str layout, str backend")
+_POINTS = f"Tensor fields, Tensor weights, Tensor? skip, Tensor coord, Tensor cell, {_SPEC}, str backend"
+_TENSORS = {"grid": 3, "points": 5}  # how many of the leading arguments are tensors
+
+library = torch.library.Library("lmf_kernels", "DEF")
+
+
+def grid_call(family, fields, weights, skip, size, window, lr, cell, head, in_dim, widths, out_dim, ensemble, finish,
+              dtype, layout, backend):
+    """The RenderCall of a grid operator's arguments."""
+    if cell is None:
+        cell = [upscale_cell(n, out) if n > 0 < out else 0.0 for n, out in zip(lr[2:], size)]
+    rel_cell = tuple(float(c) * n for c, n in zip(cell, lr[2:]))
+    return RenderCall(
+        family, RenderSpec(head, in_dim, tuple(widths), ensemble, out_dim), fields, weights, skip, None, None,
+        tuple(size), tuple(window), tuple(lr), rel_cell, finish, dtype, layout)
+
+
+def points_call(family, fields, weights, skip, coord, cell, head, in_dim, widths, out_dim, ensemble, backend):
+    """The RenderCall of a points operator's arguments."""
+    return RenderCall(family, RenderSpec(head, in_dim, tuple(widths), ensemble, out_dim), fields, weights, skip, coord,
+                      cell, dtype=torch.promote_types(fields.dtype, torch.float32))
+
+
+def _run(call, backend):
+    validate(call)
+    if 0 in call.output_shape():
+        return torch.empty(call.output_shape(), dtype=call.dtype, device=call.fields.device)
+    return choose(call, backend).run(call)
+
+
+def _define(name, schema, kind, family, make_call):
+    tensors = _TENSORS[kind]
+    library.define(f"{name}({schema}) -> Tensor", tags=torch.Tag.pt2_compliant_tag)
+    library.define(f"{name}_backward(Tensor grad, {schema}) -> Tensor[]", tags=torch.Tag.pt2_compliant_tag)
+
+    def forward(*args):
+        return _run(make_call(family, *args), args[-1])
+
+    def backward(grad, *args):
+        call = make_call(family, *args)
+        return [g for g in reference.families[family].gradients(call, grad=grad) if g is not None]
+
+    def fake(*args):
+        call = make_call(family, *args)
+        return call.fields.new_empty(call.output_shape(), dtype=call.dtype)
+
+    def fake_backward(grad, *args):
+        return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in args[:tensors] if t is not None]
+
+    def save(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[:tensors])
+        ctx.rest = inputs[tensors:]
+
+    def differentiate(ctx, grad):
+        saved = ctx.saved_tensors
+        found = iter(getattr(torch.ops.lmf_kernels, f"{name}_backward")(grad, *saved, *ctx.rest))
+        return (*(None if t is None else next(found) for t in saved), *(None for _ in ctx.rest))
+
+    for device in ("CPU", "CUDA"):
+        library.impl(name, forward, device)
+        library.impl(f"{name}_backward", backward, device)
+    qualified = f"lmf_kernels::{name}"
+    torch.library.register_fake(qualified, fake, lib=library)
+    torch.library.register_fake(f"{qualified}_backward", fake_backward, lib=library)
+    torch.library.register_autograd(qualified, differentiate, setup_context=save, lib=library)
+    for device in ("cpu", "cuda"):  # coordinates and FiLM are float32: half the mantissa would move pixels
+        torch.library.register_autocast(qualified, device, torch.float32, lib=library)
+
+
+def define_family(family):
+    """Register `lmf_kernels::<family>` and `lmf_kernels::<family>_points`; return the two operators."""
+    _define(family, _GRID, "grid", family, grid_call)
+    _define(f"{family}_points", _POINTS, "points", family, points_call)
+    return getattr(torch.ops.lmf_kernels, family).default, getattr(torch.ops.lmf_kernels, f"{family}_points").default
+
+
+def call_grid(operator, fields, weights, spec, size, skip, cell, window, lr_size, lr_origin, finish, dtype, layout,
+              backend):
+    """Fill in what a grid call leaves out, and run the operator."""
+    height, width = size
+    window = (0, 0, height, width) if window is None else window
+    lr_size = (fields.shape[1], fields.shape[2]) if lr_size is None else lr_size
+    head, in_dim, widths, ensemble, out_dim = spec
+    return operator(fields, weights, skip, (height, width), window, (*lr_origin, *lr_size), cell, head, in_dim, widths,
+                    out_dim, ensemble, finish, dtype, layout, backend)
+
+
+def call_points(operator, fields, weights, spec, coord, cell, skip, backend):
+    """Run a points operator."""
+    head, in_dim, widths, ensemble, out_dim = spec
+    return operator(fields, weights, skip, coord, cell, head, in_dim, widths, out_dim, ensemble, backend)

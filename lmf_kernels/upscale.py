@@ -1,0 +1,118 @@
+"""An image in, a larger image out."""
+
+import math
+import numbers
+
+import torch
+
+from .errors import InputError
+from .models import Decoder
+
+
+@torch.no_grad()
+def upscale(
+    model,
+    image,  # (B, 3, h, w), values in [0, 1]
+    scale=None,
+    size=None,
+    *,
+    dtype=torch.float32,
+    layout="nchw",
+):
+    """Upscale images by any factor or to any size. No gradients: train through the model itself.
+
+    Args:
+        model: from `lmf_kernels.load_model`.
+        image: floating point, of the model's dtype and on its device.
+        scale: a number, or (scale_y, scale_x); the output is floor(h * scale_y) x floor(w * scale_x), exactly as
+            torch.nn.functional.interpolate makes it. Models were trained at x1 to x4 and reach up to about x30.
+        size: (H, W) in pixels, in place of scale.
+        dtype: torch.float32, or torch.uint8 for values 0 to 255, rounded half to even.
+        layout: "nchw" for (B, 3, H, W), "nhwc" for (B, H, W, 3).
+
+    Returns:
+        Tensor (B, 3, H, W) in [0, 1], clamped.
+
+    Raises:
+        InputError: the image, scale, size, dtype or layout cannot be used; the message says which and why.
+        BackendError: the backend that the model asks for cannot run this.
+    """
+    return run_stages(model, image, check_request(model, image, scale, size), dtype=dtype, layout=layout)
+
+
+def run_stages(
+    model,
+    image,  # (B, 3, h, w), values in [0, 1], checked
+    size,  # (H, W)
+    *,
+    dtype=torch.float32,
+    layout="nchw",
+    finished=lambda stage: None,
+):
+    """The stages of `upscale` on checked arguments; `finished(name)` is called after encoder, latent and render."""
+    inp = image * 2 - 1
+    features = model.encode(inp)
+    finished("encoder")
+    fields = model.fields(features, model.rel_cell_of(image.shape[-2:], size))
+    finished("latent")
+    pixels = model.render_grid(inp, size, fields=fields, finish="unit", dtype=dtype, layout=layout)
+    finished("render")
+    return pixels
+
+
+def check_request(model, image, scale=None, size=None):
+    """Check what `upscale` is given; the output size (H, W)."""
+    if not isinstance(model, Decoder):
+        raise InputError(f"The model is one of lmf_kernels.load_model, got a {type(model).__name__}.")
+    _check_image(image, next(model.parameters()))
+    return output_size(image.shape[-2:], scale, size)
+
+
+def output_size(lr_size, scale=None, size=None):
+    """The output size (H, W) of an image of lr_size (h, w).
+
+    Args:
+        scale: a positive number or (scale_y, scale_x); each side is floor(side * scale).
+        size: (H, W), in place of scale.
+
+    Raises:
+        InputError: neither or both are given, or one is not usable.
+    """
+    if (scale is None) == (size is None):
+        raise InputError("Give either scale or size" + ("." if size is None else ", not both."))
+    if size is not None:
+        pair = tuple(size) if isinstance(size, (tuple, list, torch.Size)) else (None,)
+        if len(pair) != 2 or not all(_is_whole(side) and side > 0 for side in pair):
+            raise InputError(f"size is (height, width) in whole pixels above zero, got {size!r:.60}.")
+        return int(pair[0]), int(pair[1])
+    pair = tuple(scale) if isinstance(scale, (tuple, list)) else (scale, scale)
+    if len(pair) != 2 or not all(isinstance(s, numbers.Real) and not isinstance(s, bool) for s in pair):
+        raise InputError(f"scale is a number or a pair (scale_y, scale_x), got {scale!r:.60}.")
+    if not all(math.isfinite(s) and s > 0 for s in pair):
+        raise InputError(f"scale is a finite number above zero, got {scale}.")
+    sides = tuple(math.floor(float(n * float(s))) for n, s in zip(lr_size, pair))
+    if 0 in sides:
+        raise InputError(f"scale {scale} makes an image of {lr_size[1]}x{lr_size[0]} pixels vanish; give a larger one.")
+    return sides
+
+
+def _is_whole(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _check_image(image, weight):
+    """One sentence for each way in which an image can be wrong."""
+    if not torch.is_tensor(image):
+        raise InputError(f"The image is a tensor (B, 3, h, w) with values in [0, 1], got a {type(image).__name__}.")
+    if image.dim() == 3:
+        raise InputError(f"The image is (B, 3, h, w), got {tuple(image.shape)}; add a batch with image[None].")
+    if image.dim() != 4 or image.shape[1] != 3:
+        raise InputError(f"The image is (B, 3, h, w), three colour channels, got {tuple(image.shape)}.")
+    if 0 in image.shape:
+        raise InputError(f"The image is empty: its shape is {tuple(image.shape)}.")
+    if image.dtype == torch.uint8:
+        raise InputError("The image is uint8; give floating point in [0, 1], as image / 255.")
+    if image.dtype != weight.dtype:
+        raise InputError(f"The image is {image.dtype}, the model {weight.dtype}; convert one of them.")
+    if image.device != weight.device:
+        raise InputError(f"The image is on {image.device}, the model on {weight.device}; move one of them.")

@@ -1,0 +1,16 @@
+"""What all tests share: fresh random numbers whose seed can be seen and repeated."""
+
+import os
+import random
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def seed():
+    """A fresh seed, already given to torch, shown with a failing test. LMF_TEST_SEED=<it> repeats the run."""
+    value = int(os.environ.get("LMF_TEST_SEED") or random.SystemRandom().randrange(2**31))
+    print(f"repeat with LMF_TEST_SEED={value}")
+    torch.manual_seed(value)
+    return value

@@ -1,0 +1,66 @@
+"""Models of random shape and options, small enough for float64, and the reference's view of them."""
+
+import random
+
+import torch
+
+import python_ref
+from lmf_kernels.models import build_model
+
+NAMES = ("lmliif", "lmlte", "liif", "lte")
+_SWITCHES = {
+    "lmliif": ("local_ensemble", "feat_unfold", "cell_decode", "mod_input"),
+    "lmlte": ("local_ensemble", "cell_decode", "mod_input"),
+    "liif": ("local_ensemble", "feat_unfold", "cell_decode"),
+    "lte": (),
+}
+
+
+def draw_spec(name, rng=random, **fixed):
+    """A model spec with random widths, depths and options; `fixed` settles some of its args."""
+    args = {"encoder_spec": {"name": "edsr-baseline", "args": {
+        "no_upsampling": True, "n_resblocks": rng.randint(0, 1), "n_feats": rng.randint(3, 9)}}}
+    if name.startswith("lm"):
+        mod_scale, mod_shift = rng.choice([(True, True), (True, True), (True, False), (False, True)])
+        args["imnet_spec"] = {"name": "lmmlp", "args": {
+            "out_dim": 3, "hidden_dim": 2 * rng.randint(1, 6), "hidden_depth": rng.randint(1, 4),
+            "mod_scale": mod_scale, "mod_shift": mod_shift}}
+        args["hypernet_spec"] = {"name": "mlp", "args": {"out_dim": 1, "hidden_list": _widths(rng, 0, 2)}}
+    else:
+        args["imnet_spec"] = {"name": "mlp", "args": {"out_dim": 3, "hidden_list": _widths(rng, 0, 3)}}
+    if name.endswith("lte"):
+        args["hidden_dim"] = 2 * rng.randint(1, 7)
+    args.update({switch: rng.random() < 0.6 for switch in _SWITCHES[name]})
+    return {"name": name, "args": {**args, **fixed}}
+
+
+def draw_model(name, seed, **fixed):
+    """A float64 model of a spec drawn with `seed`, in evaluation mode, weights large enough to matter."""
+    model = build_model(draw_spec(name, random.Random(seed), **fixed)).double().eval()
+    with torch.no_grad():
+        for value in model.parameters():
+            value.mul_(1.5)
+    return model
+
+
+def reference(name):
+    """The module of python_ref that decodes this model."""
+    return getattr(python_ref, name)
+
+
+def options(model):
+    """python_ref's options of a model."""
+    args = model.spec["args"]
+    switches = {**args, **args["imnet_spec"]["args"]}
+    return python_ref.Options(**{key: switches[key] for key in python_ref.Options._fields if key in switches})
+
+
+def decode(model, inp, sd=None, **where):
+    """The reference's decoding of a model's own features; `where` is size, or coord and cell."""
+    sd = dict(model.named_parameters()) if sd is None else sd
+    skip = {"skip": inp} if model.has_skip else {}
+    return reference(model.name).decode(model.encode(inp), sd, options=options(model), **skip, **where)
+
+
+def _widths(rng, least, most):
+    return [rng.randint(1, 13) for _ in range(rng.randint(least, most))]

@@ -1,0 +1,64 @@
+"""Freshly drawn render calls of the modulated family: spec, fields, weights, geometry, store."""
+
+import random
+from typing import NamedTuple, Optional
+
+import torch
+from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points
+from lmf_kernels.spec import field_channels, weight_count
+from torch import Tensor
+
+SCALES = (1, 2, 3, 3.7, 4, 7.3, 12, 30, 0.5, 0.93, 1.06, 1.5)
+
+
+class Render(NamedTuple):
+    spec: RenderSpec
+    fields: Tensor  # (B, h, w, C)
+    weights: Tensor  # (P,)
+    skip: Optional[Tensor]  # (B, 3, h, w)
+    size: Optional[tuple] = None
+    coord: Optional[Tensor] = None  # (B, Q, 2)
+    cell: Optional[Tensor] = None  # (B, Q, 2)
+
+    def run(self, backend, precision=None, **options):
+        """The call's pixels. precision: dtype of all inputs and the output (float64 for the truth)."""
+        def cast(t):
+            return t if t is None or precision is None else t.to(precision)
+
+        common = {"skip": cast(self.skip), "backend": backend}
+        if self.coord is not None:
+            return modulated_mlp_points(cast(self.fields), cast(self.weights), self.spec, cast(self.coord),
+                                        cast(self.cell), **common)
+        if precision is not None:
+            options.setdefault("dtype", precision)
+        return modulated_mlp(cast(self.fields), cast(self.weights), self.spec, self.size, **common, **options)
+
+    def __str__(self):
+        where = self.size or f"{self.coord.shape[1]} points"
+        return f"{self.spec} fields {tuple(self.fields.shape)} to {where}, skip {self.skip is not None}"
+
+
+def draw_spec(choose, head=None):
+    head = head or choose.choice(["linear", "fourier"])
+    hidden = choose.choice([16, 16, 16, 24, 32, 7, 1, 40])
+    in_dim = 0 if head == "linear" else choose.choice([hidden + hidden % 2, 16, 30])
+    return RenderSpec(head, in_dim, (hidden,) * choose.choice([1, 2, 6, 8]), choose.random() < 0.7)
+
+
+def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None):
+    """A render call. Weights are scaled so that activations keep their size through any width and depth."""
+    choose = random.Random(seed)
+    torch.manual_seed(seed)
+    spec = spec or draw_spec(choose)
+    hidden = spec.widths[0]
+    batch, (h, w) = choose.choice([1, 2]), lr_size or choose.choice([(5, 7), (1, 9), (12, 1), (20, 33)])
+    fields = torch.randn(batch, h, w, field_channels("modulated_mlp", spec)) * 0.5
+    weights = torch.randn(weight_count("modulated_mlp", spec)) * (1.5 / hidden) ** 0.5
+    has_skip = choose.random() < 0.5 if skip is None else skip
+    image = torch.rand(batch, 3, h, w) * 2 - 1 if has_skip else None
+    if choose.random() < 0.4 if points is None else points:
+        count = choose.choice([1, 15, 16, 100])
+        return Render(spec, fields, weights, image, coord=torch.rand(batch, count, 2) * 2.2 - 1.1,
+                      cell=torch.rand(batch, count, 2) * 0.1)
+    size = tuple(max(1, int(n * choose.choice(scales))) for n in (h, w))
+    return Render(spec, fields, weights, image, size=size)
