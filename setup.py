@@ -63,12 +63,11 @@ class CMakeBuild(build_ext):
             fail(f"CMake {CMAKE_AT_LEAST[0]}.{CMAKE_AT_LEAST[1]} or newer is needed and not on PATH; install it, "
                  "for example with `pip install cmake ninja`.")
         build_dir = self._build_dir()
-        jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(len(os.sched_getaffinity(0))
-                                                                   if hasattr(os, "sched_getaffinity")
-                                                                   else os.cpu_count() or 1)
+        jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or os.cpu_count() or 1
         self._step("configure", cmake, "-S", ROOT, "-B", build_dir, *self._options())
         self._step("build", cmake, "--build", build_dir, "--config", "Release", "--parallel", jobs)
-        self._step("install", cmake, "--install", build_dir, "--config", "Release")
+        self._step("install", cmake, "--install", build_dir, "--config", "Release", "--prefix",
+                   Path(self.build_lib).resolve())
         self._drop_stale_modules()
 
     def _build_dir(self):
@@ -102,7 +101,6 @@ class CMakeBuild(build_ext):
             "-G", generator,
             f"-DCMAKE_MAKE_PROGRAM={program}",
             "-DCMAKE_BUILD_TYPE=Release",
-            f"-DCMAKE_INSTALL_PREFIX={Path(self.build_lib).resolve()}",
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
             f"-DLMF_BUILD_CUDA={given('LMF_BUILD_CUDA', '') or 'AUTO'}",

@@ -72,7 +72,7 @@ def save_model(model, path):
     Raises:
         InputError: the model is not one of ours, or the path cannot be written or has another suffix.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     spec = getattr(model, "spec", None)
     if spec is None or not isinstance(model, torch.nn.Module):
@@ -80,9 +80,10 @@ def save_model(model, path):
     path = os.fspath(path)
     if not path.lower().endswith(".safetensors"):
         raise InputError(f"Cannot save a model as {path}: give a name that ends in .safetensors.")
-    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with atomic_write(path) as temporary:
-        save_file(weights, temporary, {_METADATA_KEY: json.dumps(spec)})
+    weights = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
+    content = save(weights, {_METADATA_KEY: json.dumps(spec)})
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        file.write(content)
 
 
 def _find(path_or_name):
@@ -179,8 +180,8 @@ def _device(device):
     """A torch device that is there."""
     try:
         device = torch.get_default_device() if device is None else torch.device(device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, TypeError, ValueError):
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, TypeError, ValueError):  # NotImplementedError, of "meta", is a RuntimeError
         raise InputError(f"The device {device!r:.40} cannot be used here; give 'cpu', or 'cuda' where there is a GPU."
                          ) from None
     return device

@@ -37,6 +37,6 @@ def explain(model, *, points=False, finish="none", dtype=torch.float32):
         call = RenderCall(
             family, spec, like.new_zeros(1, 1, 1, field_channels(family, spec)),
             like.new_zeros(weight_count(family, spec)), size=(1, 1), window=(0, 0, 1, 1), lr=(0, 0, 1, 1),
-            rel_cell=(1.0, 1.0), finish=finish, dtype=like.dtype if points else dtype, **queries)
+            finish=finish, dtype=like.dtype if points else dtype, **queries)
     found = explain_call(call, model.backend)
     return Explanation(family, found["requested"], found["runs"], found["refusals"])

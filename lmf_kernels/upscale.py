@@ -8,6 +8,8 @@ import torch
 from .errors import InputError
 from .models import Decoder
 
+_LARGEST_SIDE = 2**31 - 1
+
 
 @torch.no_grad()
 def upscale(
@@ -27,7 +29,7 @@ def upscale(
         scale: a number, or (scale_y, scale_x); the output is floor(h * scale_y) x floor(w * scale_x), exactly as
             torch.nn.functional.interpolate makes it. Models were trained at x1 to x4 and reach up to about x30.
         size: (H, W) in pixels, in place of scale.
-        dtype: torch.float32, or torch.uint8 for values 0 to 255, rounded half to even.
+        dtype: torch.float32 or another floating-point type, or torch.uint8 for values 0 to 255, rounded half to even.
         layout: "nchw" for (B, 3, H, W), "nhwc" for (B, H, W, 3).
 
     Returns:
@@ -37,7 +39,9 @@ def upscale(
         InputError: the image, scale, size, dtype or layout cannot be used; the message says which and why.
         BackendError: the backend that the model asks for cannot run this.
     """
-    return run_stages(model, image, check_request(model, image, scale, size), dtype=dtype, layout=layout)
+    size = check_request(model, image, scale, size)
+    _check_result(dtype, layout)  # before the encoder runs, which takes longest
+    return run_stages(model, image, size, dtype=dtype, layout=layout)
 
 
 def run_stages(
@@ -82,18 +86,28 @@ def output_size(lr_size, scale=None, size=None):
         raise InputError("Give either scale or size" + ("." if size is None else ", not both."))
     if size is not None:
         pair = tuple(size) if isinstance(size, (tuple, list, torch.Size)) else (None,)
-        if len(pair) != 2 or not all(_is_whole(side) and side > 0 for side in pair):
-            raise InputError(f"size is (height, width) in whole pixels above zero, got {size!r:.60}.")
+        if len(pair) != 2 or not all(_is_whole(side) and 0 < side <= _LARGEST_SIDE for side in pair):
+            raise InputError(f"size is (height, width) in whole pixels from 1 to {_LARGEST_SIDE}, got {size!r:.60}.")
         return int(pair[0]), int(pair[1])
     pair = tuple(scale) if isinstance(scale, (tuple, list)) else (scale, scale)
     if len(pair) != 2 or not all(isinstance(s, numbers.Real) and not isinstance(s, bool) for s in pair):
         raise InputError(f"scale is a number or a pair (scale_y, scale_x), got {scale!r:.60}.")
     if not all(math.isfinite(s) and s > 0 for s in pair):
         raise InputError(f"scale is a finite number above zero, got {scale}.")
-    sides = tuple(math.floor(float(n * float(s))) for n, s in zip(lr_size, pair))
-    if 0 in sides:
+    exact = [n * float(s) for n, s in zip(lr_size, pair)]
+    if min(exact) < 1:
         raise InputError(f"scale {scale} makes an image of {lr_size[1]}x{lr_size[0]} pixels vanish; give a larger one.")
-    return sides
+    if max(exact) > _LARGEST_SIDE:
+        raise InputError(f"scale {scale} makes a side longer than {_LARGEST_SIDE} pixels; give a smaller one.")
+    return math.floor(exact[0]), math.floor(exact[1])
+
+
+def _check_result(dtype, layout):
+    """What the render stage can write."""
+    if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype == torch.uint8):
+        raise InputError(f"dtype is torch.uint8 or a floating-point torch dtype, got {dtype!r:.40}.")
+    if layout not in ("nchw", "nhwc"):
+        raise InputError(f"layout is 'nchw' or 'nhwc', got {layout!r:.40}.")
 
 
 def _is_whole(value):

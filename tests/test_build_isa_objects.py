@@ -13,6 +13,8 @@ import pytest
 
 from lmf_kernels import build_info
 
+# Data, not code: the address of the C++ exception handler, there wherever an object has something to clean up.
+HARMLESS = {"DW.ref.__gxx_personality_v0"}
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -27,8 +29,8 @@ def test_objects_define_only_their_own_namespace(isa, tmp_path):
         subprocess.run([compiler, *facts["isa_flags"][isa].split(), "-c", ROOT / source, "-o", made], check=True)
         listed = subprocess.run([nm, "-C", "--defined-only", made], capture_output=True, text=True, check=True).stdout
         symbols = [line.split(maxsplit=2)[1:] for line in listed.splitlines()]
-        shared = [name for kind, name in symbols if kind in "WwVvu"]
+        shared = [name for kind, name in symbols if kind in "WwVvu" and name not in HARMLESS]
         assert not shared, f"{source} for {isa} defines symbols that other objects may use"
-        outside = [name for kind, name in symbols if kind.isupper() and f"lmf::{isa}::" not in name]
+        outside = [name for kind, name in symbols if kind in "TDBRG" and f"lmf::{isa}::" not in name]
         assert not outside, f"{source} for {isa} defines symbols outside lmf::{isa}"
         assert any(kind == "T" for kind, _ in symbols)

@@ -7,6 +7,7 @@ import golden_cases
 import pytest
 import random_models
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lmf_kernels import load_model
 
@@ -143,3 +144,10 @@ def test_autocast_keeps_packed_weights_in_full_precision(model, inp):
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         model.render_grid(inp, SIZE)
     assert torch.equal(render(model, inp), fresh(model, inp))
+
+
+def test_fake_tensors_do_not_stay(model, inp):
+    expected = fresh(model, inp)
+    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+        assert model.render_grid(torch.empty(inp.shape), SIZE).shape == (1, 3, *SIZE)
+    assert torch.equal(render(model, inp), expected)

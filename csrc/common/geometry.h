@@ -43,24 +43,24 @@ LMF_HOST_DEVICE inline AxisCorners grid_corners(int64_t pos, int64_t n_in, int64
   return c;
 }
 
-// u = ((x + 1) * n - 1) / 2 for a coordinate x, in float32 as the published code has it.
+// u = ((x + 1) * n - 1) / 2 for a float32 coordinate x, in double: in float32 a wide map would move the pixel.
 LMF_HOST_DEVICE inline AxisCorners point_corners(float x, int64_t n) {
-  const float u = ((x + 1.0f) * float(n) - 1.0f) * 0.5f;
+  const double u = ((double(x) + 1.0) * double(n) - 1.0) * 0.5;
   // Far outside (or NaN) only the cell must stay meaningful; rel keeps the true value and so a NaN reaches the output.
-  float safe = u;
-  if (!(safe > -1e9f)) safe = -1e9f;
-  if (!(safe < 1e9f)) safe = 1e9f;
+  double safe = u;
+  if (!(safe > -1e9)) safe = -1e9;
+  if (!(safe < 1e9)) safe = 1e9;
   int64_t k0 = int64_t(safe);
-  if (float(k0) > safe) --k0;
-  const float f = u - float(k0);
+  if (double(k0) > safe) --k0;
+  const double f = u - double(k0);
   AxisCorners c;
   for (int a = 0; a < 2; ++a) {
     c.cell[a] = clamp_cell(k0 + a, n);
-    c.rel[a] = 2.0f * (u - float(c.cell[a]));
+    c.rel[a] = float(2.0 * (u - double(c.cell[a])));
   }
-  c.weight[0] = 1.0f - f;
-  c.weight[1] = f;
-  c.nearest = clamp_cell(f >= 0.5f ? k0 + 1 : k0, n) == c.cell[0] ? 0 : 1;
+  c.weight[0] = float(1.0 - f);
+  c.weight[1] = float(f);
+  c.nearest = clamp_cell(f >= 0.5 ? k0 + 1 : k0, n) == c.cell[0] ? 0 : 1;
   return c;
 }
 

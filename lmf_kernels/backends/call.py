@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 import torch
+from python_ref.geometry import upscale_cell
 from torch import Tensor
 
 from ..errors import InputError
@@ -27,7 +28,7 @@ class RenderCall:
     size: Tuple[int, int] = (0, 0)  # (H, W) of the whole output
     window: Tuple[int, int, int, int] = (0, 0, 0, 0)  # (y0, x0, rows, cols) of the output to render
     lr: Tuple[int, int, int, int] = (0, 0, 0, 0)  # (y0, x0) of the fields in the LR map, (h, w) of the map
-    rel_cell: Tuple[float, float] = (0.0, 0.0)  # grid mode: cell * (h, w)
+    grid_cell: Optional[Tuple[float, float]] = None  # grid mode: (cell_y, cell_x); None: the upscale rule
     finish: str = "none"
     dtype: torch.dtype = torch.float32
     layout: str = "nchw"
@@ -35,6 +36,15 @@ class RenderCall:
     @property
     def on_grid(self):
         return self.coord is None
+
+    @property
+    def rel_cell(self):
+        """Grid mode: cell * (h, w) of the LR map, what the network sees. Worked out when asked for: while torch traces,
+        sizes are symbols and their ratios would tie a graph to them."""
+        cell = self.grid_cell
+        if cell is None:
+            cell = [upscale_cell(n, out) for n, out in zip(self.lr[2:], self.size)]
+        return tuple(float(c) * n for c, n in zip(cell, self.lr[2:]))
 
     def output_shape(self):
         """Shape of the result: (B, 3, rows, cols), (B, rows, cols, 3) or (B, Q, 3)."""
@@ -92,8 +102,8 @@ def _validate_grid(call):
     y0, x0, rows, cols = call.window
     if min(y0, x0, rows, cols) < 0 or y0 + rows > height or x0 + cols > width:
         raise InputError(f"window (y0, x0, rows, cols) = {tuple(call.window)} must lie inside the {height} x {width} output.")
-    if not all(0.0 < c < float("inf") for c in call.rel_cell):
-        raise InputError(f"cell must be two positive finite numbers; it gives rel_cell = {tuple(call.rel_cell)}.")
+    if call.grid_cell is not None and not all(0.0 < c < float("inf") for c in call.grid_cell):
+        raise InputError(f"cell must be two positive finite numbers, got {tuple(call.grid_cell)}.")
     for option, allowed in (("finish", FINISHES), ("layout", LAYOUTS)):
         if getattr(call, option) not in allowed:
             raise InputError(f"{option}={getattr(call, option)!r}: use one of {', '.join(map(repr, allowed))}.")

@@ -48,6 +48,6 @@ def modulated_arguments(
         out.data_ptr(), (*out_info, FINISHES.index(call.finish), _STORES[call.dtype]),
         0 if coord is None else coord.data_ptr(), 0 if cell is None else cell.data_ptr(),
         weights.data_ptr(), (HEADS.index(spec.head), spec.in_dim, spec.widths[0], len(spec.widths), spec.ensemble),
-        call.rel_cell,
+        call.rel_cell if call.on_grid else (0.0, 0.0),
     )
     return arguments, (fields, weights, coord, cell)

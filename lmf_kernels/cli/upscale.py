@@ -38,7 +38,7 @@ def upscale(source, target, scale, size, model_file, backend, device, threads):
 
     if threads:
         torch.set_num_threads(threads)
-    clock = _Clock(torch, device)
+    clock = _Clock()
     images.check_output(target)
     picture = images.read_image(source)
     clock("read picture")
@@ -46,6 +46,8 @@ def upscale(source, target, scale, size, model_file, backend, device, threads):
     model = checkpoints.load_model(model_file, device=device, dtype=torch.float32, backend=backend)
     clock("load model")
     picture = picture.to(next(model.parameters()).device)
+    if picture.is_cuda:
+        clock.settle = lambda: torch.cuda.synchronize(picture.device)
     size = check_request(model, picture, scale, size)
     with torch.no_grad():
         pixels = run_stages(model, picture, size, dtype=torch.uint8, layout="nhwc", finished=clock)
@@ -62,14 +64,13 @@ def upscale(source, target, scale, size, model_file, backend, device, threads):
 class _Clock:
     """Seconds since the last call, stage by stage."""
 
-    def __init__(self, torch, device):
+    def __init__(self):
         self.stages = []
-        # A GPU works on after a call returns; a stage ends when it has.
-        self._settle = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+        self.settle = lambda: None  # a GPU works on after a call returns: waits for it
         self._last = time.perf_counter()
 
     def __call__(self, stage):
-        self._settle()
+        self.settle()
         now = time.perf_counter()
         self.stages.append((stage, now - self._last))
         self._last = now

@@ -1,14 +1,15 @@
 """What all models share: the way from an image to fields, from fields to pixels, and the checks on both."""
 
 import torch
-from python_ref.geometry import upscale_cell
 from torch import nn
+
+from python_ref.geometry import upscale_cell
 
 from .. import ops
 from ..backends.choice import check_name
 from ..encoders import make_encoder
 from ..errors import InputError
-from .pack_cache import PackCache
+from .pack_cache import PackCache, autocast_is_on
 
 
 class Decoder(nn.Module):
@@ -164,7 +165,7 @@ class Decoder(nn.Module):
         weight = next(self.parameters())
         if inp.device != weight.device:
             raise InputError(f"The input is on {inp.device}, the model on {weight.device}; move one of them.")
-        mixed = torch.is_autocast_enabled(inp.device.type) and inp.is_floating_point()
+        mixed = inp.is_floating_point() and autocast_is_on(inp.device.type)
         if inp.dtype != weight.dtype and not mixed:
             raise InputError(f"The input is {inp.dtype}, the model {weight.dtype}; convert one of them.")
 

@@ -1,5 +1,7 @@
 """Packed weights, computed once and kept while the parameters they came from stay as they are."""
 
+from contextlib import nullcontext
+
 import torch
 
 
@@ -27,22 +29,38 @@ class PackCache:
             parameters: the tensors that `build` reads.
             build: callable without arguments; its value holds tensors and is never changed by its users.
         """
-        device = parameters[0].device.type
         if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(p.requires_grad for p in parameters)):
-            with torch.autocast(device, enabled=False):
+            with _full_precision(parameters[0].device.type):
                 return build()
         state = _state(parameters)
         kept = self._kept.get(name)
         if kept is not None and kept[0] == state:
             return kept[2]
         # Kept values must be ordinary tensors: made in inference mode they could not be saved for a later backward.
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device, enabled=False):
+        with torch.inference_mode(False), torch.no_grad(), _full_precision(parameters[0].device.type):
             value = build()
             # Holding the parameters' memory keeps its addresses from being given to other tensors.
             held = [p.detach() for p in parameters]
-        if state is not None:
+        if state is not None and _is_plain(value):
             self._kept[name] = (state, held, value)
         return value
+
+
+def autocast_is_on(device):
+    """Whether autocast is on for a device type; some, such as "meta", have none, and torch raises when asked."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def _full_precision(device):
+    """Packing is small and done once: autocast must not round it."""
+    return torch.autocast(device, enabled=False) if autocast_is_on(device) else nullcontext()
+
+
+def _is_plain(value):
+    """False where a tracer or a fake mode has put its own tensors into the packed value: those must not stay."""
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (torch.Tensor, torch.nn.Parameter)
 
 
 def _state(parameters):

@@ -7,7 +7,6 @@ compiled graph.
 """
 
 import torch
-from python_ref.geometry import upscale_cell
 
 from ..backends import RenderCall, choose, reference, validate
 from ..spec import RenderSpec
@@ -24,12 +23,9 @@ library = torch.library.Library("lmf_kernels", "DEF")
 def grid_call(family, fields, weights, skip, size, window, lr, cell, head, in_dim, widths, out_dim, ensemble, finish,
               dtype, layout, backend):
     """The RenderCall of a grid operator's arguments."""
-    if cell is None:
-        cell = [upscale_cell(n, out) if n > 0 < out else 0.0 for n, out in zip(lr[2:], size)]
-    rel_cell = tuple(float(c) * n for c, n in zip(cell, lr[2:]))
     return RenderCall(
         family, RenderSpec(head, in_dim, tuple(widths), ensemble, out_dim), fields, weights, skip, None, None,
-        tuple(size), tuple(window), tuple(lr), rel_cell, finish, dtype, layout)
+        tuple(size), tuple(window), tuple(lr), None if cell is None else tuple(cell), finish, dtype, layout)
 
 
 def points_call(family, fields, weights, skip, coord, cell, head, in_dim, widths, out_dim, ensemble, backend):

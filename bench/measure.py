@@ -1,0 +1,75 @@
+"""One case from first call to record: check, warm up, time in rounds, check again, record.
+
+Before every round the machine's multiply-add rate is measured in registers, with the instruction set and threads of the
+case; the best of these is the peak that the case is held against, and their spread shows a disturbed machine. Rounds are
+pytest-benchmark's (`pedantic`, one call a round): medians and quartiles are computed from all of them.
+"""
+
+import itertools
+import time
+
+from lmf_kernels import _cpu
+
+import settings
+
+
+def timed(benchmark, results, name, run, inputs, *, check=None, pixels=None, flop=None, rounds=settings.ROUNDS,
+          iterations=1, **facts):
+    """Measure `run(*inputs[i])` over the inputs in turn and append a record to `results`.
+
+    check(output, *inputs) raises where the output is wrong. pixels: output pixels of a call. flop: its operations
+    (`operations`). rounds: (least, most). iterations: calls per round, for calls too short to time one by one; then all
+    calls take the first input. facts: what else the record says. Returns the record, None with --benchmark-disable.
+    """
+    started = time.perf_counter()
+    output = run(*inputs[0])
+    estimate = time.perf_counter() - started
+    first_call = estimate
+    if check:
+        check(output, *inputs[0])
+    if estimate < 1:  # long calls need no second warm-up
+        started = time.perf_counter()
+        output = run(*inputs[-1])
+        estimate = time.perf_counter() - started
+    del output
+
+    peaks, turns, current = [], itertools.cycle(inputs), []
+
+    def setup():
+        if flop:
+            peaks.append(_cpu.fma_rate(settings.PEAK_SECONDS, settings.THREADS))
+        current[:] = next(turns)
+        return tuple(current), {}
+
+    benchmark.group, benchmark.name = facts.get("kind"), name
+    count = min(max(int(settings.SECONDS / max(estimate * iterations, 1e-9)), rounds[0]), rounds[1])
+    if iterations > 1:
+        current[:] = inputs[0]
+        output = benchmark.pedantic(run, args=inputs[0], rounds=count, iterations=iterations)
+    else:
+        output = benchmark.pedantic(run, setup=setup, rounds=count)
+    if check:
+        check(output, *current)
+    if benchmark.stats is None:
+        return None
+    record = {"name": name, **facts, "rounds": count, "iterations": iterations, "first_call_s": first_call,
+              "seconds": _seconds(benchmark.stats.stats)}
+    _add_rates(record, pixels, flop, peaks)
+    benchmark.extra_info.update({k: v for k, v in record.items() if k != "seconds"})
+    results.cases.append(record)
+    return record
+
+
+def _seconds(stats):
+    return {"median": stats.median, "min": stats.min, "max": stats.max, "q1": stats.q1, "q3": stats.q3,
+            "iqr": stats.iqr, "samples": list(stats.data)}
+
+
+def _add_rates(record, pixels, flop, peaks):
+    median = record["seconds"]["median"]
+    if pixels:
+        record |= {"pixels": pixels, "mpixel_per_s": pixels / median / 1e6, "ns_per_pixel": median / pixels * 1e9}
+    if flop:
+        best = max(peaks)
+        record |= {"flop": flop, "gflop_per_s": flop / median / 1e9, "peak_gflop_per_s": best / 1e9,
+                   "peak_lowest_gflop_per_s": min(peaks) / 1e9, "share_of_peak": flop / median / best}

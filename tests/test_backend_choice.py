@@ -1,0 +1,120 @@
+"""Which backend runs, and what is said when the one asked for cannot."""
+
+import subprocess
+import sys
+import threading
+
+import golden_cases
+import lmf_kernels as lmf
+import pytest
+import torch
+from every_backend import ISAS
+from lmf_kernels.backends import choice
+from lmf_kernels.ops import RenderSpec, modulated_mlp, plain_mlp
+from lmf_kernels.spec import field_channels, weight_count
+
+SPEC = RenderSpec("linear", 0, (16,) * 2)
+
+
+def arguments(family="modulated_mlp", spec=SPEC, dtype=torch.float32):
+    torch.manual_seed(0)
+    return (torch.randn(1, 3, 4, field_channels(family, spec), dtype=dtype),
+            torch.randn(weight_count(family, spec), dtype=dtype), spec, (6, 8))
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """The names of the backends that ran, in order."""
+    names = []
+    for name, backend in choice.BACKENDS.items():
+        for family in backend.families.values():
+            def run(call, name=name, original=family.run):
+                names.append(name)
+                return original(call)
+
+            monkeypatch.setattr(family, "run", run)
+    return names
+
+
+def test_order_of_precedence(ran, monkeypatch):
+    modulated_mlp(*arguments())
+    monkeypatch.setenv("LMF_KERNELS_BACKEND", "reference")
+    modulated_mlp(*arguments())
+    with lmf.use_backend("cpu"):
+        modulated_mlp(*arguments())
+        with lmf.use_backend("reference"):
+            modulated_mlp(*arguments())
+        modulated_mlp(*arguments(), backend="reference")
+        modulated_mlp(*arguments())
+    modulated_mlp(*arguments())
+    assert ran == ["cpu", "reference", "cpu", "reference", "reference", "cpu", "reference"]
+
+
+def test_use_backend_is_left_after_an_error_and_stays_in_its_thread(ran):
+    with pytest.raises(ZeroDivisionError):
+        with lmf.use_backend("reference"):
+            thread = threading.Thread(target=lambda: modulated_mlp(*arguments()))
+            thread.start()
+            thread.join()
+            1 / 0
+    modulated_mlp(*arguments())
+    assert ran == ["cpu", "cpu"]
+
+
+def test_auto_falls_back(ran):
+    plain = RenderSpec("linear", 0, (8, 8))
+    plain_mlp(*arguments("plain_mlp", plain))
+    modulated_mlp(*arguments(dtype=torch.float64), dtype=torch.float64)
+    assert ran == ["reference", "reference"]
+
+
+@pytest.mark.parametrize("call, reason", [
+    (lambda: plain_mlp(*arguments("plain_mlp", RenderSpec("linear", 0, (8, 8))), backend="cpu"), "no plain_mlp kernel yet"),
+    (lambda: modulated_mlp(*arguments(dtype=torch.float64), dtype=torch.float64, backend="cpu"), "fields is torch.float64"),
+    (lambda: modulated_mlp(*arguments(), dtype=torch.float16, backend="cpu"), "not torch.float16"),
+])
+def test_a_named_backend_runs_or_says_why(call, reason):
+    with pytest.raises(lmf.BackendError) as raised:
+        call()
+    assert reason in str(raised.value) and "reference" in str(raised.value)
+
+
+def test_unknown_names(monkeypatch):
+    with pytest.raises(lmf.InputError, match="unknown backend 'gpu': use one of auto, cpu"):
+        with lmf.use_backend("gpu"):
+            pass
+    monkeypatch.setenv("LMF_KERNELS_BACKEND", "gpu")
+    with pytest.raises(lmf.InputError, match="unknown backend 'gpu'"):
+        modulated_mlp(*arguments())
+
+
+def test_instruction_set_override(monkeypatch):
+    assert ISAS[-1] == "baseline"
+    monkeypatch.setenv("LMF_CPU_ISA", "avx1024")
+    with pytest.raises(lmf.BackendError, match="LMF_CPU_ISA=avx1024 cannot run here; allowed on this machine:.* baseline"):
+        modulated_mlp(*arguments(), backend="cpu")
+    row = next(row for row in lmf.backends() if row["name"] == "cpu")
+    assert not row["available"] and "LMF_CPU_ISA" in row["detail"]
+
+
+def test_backends_and_explain():
+    rows = {row["name"]: row for row in lmf.backends()}
+    assert rows["cpu"]["available"] and rows["cpu"]["families"] == ["modulated_mlp"]
+    assert rows["reference"]["families"] == ["modulated_mlp", "plain_mlp"]
+    told = lmf.explain(lmf.load_model(golden_cases.path("lmliif")))
+    assert told.runs == "cpu" and not told.refusals and "runs on cpu" in str(told)
+    told = lmf.explain(lmf.load_model(golden_cases.path("liif")))
+    assert told.runs == "reference" and "no plain_mlp kernel yet" in told.refusals["cpu"]
+    told = lmf.explain(lmf.load_model(golden_cases.path("liif"), backend="cpu"))
+    assert told.runs is None and "cpu cannot: it has no plain_mlp kernel yet" in str(told)
+
+
+def test_package_works_without_compiled_modules():
+    """A source install without a compiler: everything still runs, on the reference, and says so."""
+    script = (
+        "import sys; sys.modules['lmf_kernels._cpu'] = sys.modules['lmf_kernels._cuda'] = None\n"
+        "import lmf_kernels as lmf\n"
+        f"told = lmf.explain(lmf.load_model({str(golden_cases.path('lmliif'))!r}))\n"
+        "assert told.runs == 'reference' and 'cannot be imported' in told.refusals['cpu'], told\n")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

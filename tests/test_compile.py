@@ -1,0 +1,41 @@
+"""torch.compile sees whole graphs: operators and models, dynamic shapes, forward and backward."""
+
+import golden_cases
+import lmf_kernels as lmf
+import pytest
+import torch
+import torch._dynamo.testing
+import torch._inductor.config
+from lmf_kernels.ops import RenderSpec, modulated_mlp
+from lmf_kernels.spec import field_channels, weight_count
+
+
+@torch._inductor.config.patch(force_disable_caches=True)  # a graph kept from an earlier state of the code proves nothing
+def test_operator_compiles_whole_with_dynamic_sizes():
+    spec = RenderSpec("linear", 0, (16,) * 3)
+    weights = torch.randn(weight_count("modulated_mlp", spec), requires_grad=True)
+
+    def loss(fields, weights, height, width):
+        return modulated_mlp(fields * 0.5, weights, spec, (height, width)).square().mean()
+
+    torch._dynamo.reset()
+    counter = torch._dynamo.testing.CompileCounterWithBackend("inductor")
+    compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend=counter)
+    for lr_size, size in (((5, 6), (11, 14)), ((7, 4), (20, 9)), ((6, 6), (31, 8))):
+        fields = torch.randn(2, *lr_size, field_channels("modulated_mlp", spec), requires_grad=True)
+        expected, got = loss(fields, weights, *size), compiled(fields, weights, *size)
+        torch.testing.assert_close(got, expected)
+        torch.testing.assert_close(torch.autograd.grad(got, (fields, weights)),
+                                   torch.autograd.grad(expected, (fields, weights)))
+    assert counter.frame_count == 1, "a new size compiled anew"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", golden_cases.MODELS)
+def test_model_compiles_whole(name):
+    model = lmf.load_model(golden_cases.path(name))
+    case = golden_cases.cases(name)[1]
+    torch._dynamo.reset()
+    render = torch.compile(model.render_grid, fullgraph=True, dynamic=True)
+    with torch.no_grad():
+        golden_cases.check(render(case.image, case.size), case)

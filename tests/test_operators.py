@@ -1,0 +1,175 @@
+"""The operators as torch sees them: schema, fake, autograd, autocast, compile."""
+
+import pytest
+import torch
+from lmf_kernels.errors import InputError
+from lmf_kernels.ops import (
+    RenderSpec, modulated_mlp, modulated_mlp_points, pack_weights, plain_mlp, plain_mlp_points)
+from lmf_kernels.spec import field_channels, unpack_weights, weight_count, weight_shapes
+
+SPECS = {
+    ("modulated_mlp", "linear"): RenderSpec("linear", 0, (4,) * 3),
+    ("modulated_mlp", "fourier"): RenderSpec("fourier", 6, (4,) * 2),
+    ("plain_mlp", "linear"): RenderSpec("linear", 0, (6, 5)),
+    ("plain_mlp", "fourier"): RenderSpec("fourier", 8, (5, 7)),
+}
+GRID = {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp}
+POINTS = {"modulated_mlp": modulated_mlp_points, "plain_mlp": plain_mlp_points}
+over_specs = pytest.mark.parametrize("family, spec", [(f, s) for (f, _), s in SPECS.items()], ids=map("-".join, SPECS))
+
+
+def inputs(family, spec, dtype=torch.float32, grad=True):
+    """fields, weights, skip, coord, cell: (2, 3, 4, C), (P,), (2, 3, 3, 4), (2, 5, 2), (2, 5, 2)."""
+    torch.manual_seed(len(spec.widths))
+    made = (torch.randn(2, 3, 4, field_channels(family, spec), dtype=dtype) * 0.5,
+            torch.randn(weight_count(family, spec), dtype=dtype) * 0.4,
+            torch.rand(2, 3, 3, 4, dtype=dtype) * 2 - 1,
+            torch.rand(2, 5, 2, dtype=dtype) * 1.8 - 0.9,
+            torch.rand(2, 5, 2, dtype=dtype) * 0.1 + 0.1)
+    return [t.requires_grad_(grad) for t in made]
+
+
+def grid_arguments(family, spec, tensors, backend="auto"):
+    fields, weights, skip = tensors[:3]
+    return (fields, weights, skip, [7, 9], [0, 0, 7, 9], [0, 0, 3, 4], None, spec.head, spec.in_dim, list(spec.widths),
+            3, True, "none", fields.dtype, "nchw", backend)
+
+
+@over_specs
+@pytest.mark.parametrize("kind", ["grid", "points"])
+def test_opcheck(family, spec, kind):
+    tensors = inputs(family, spec)
+    if kind == "grid":
+        operator, arguments = getattr(torch.ops.lmf_kernels, family).default, grid_arguments(family, spec, tensors)
+    else:
+        operator = getattr(torch.ops.lmf_kernels, f"{family}_points").default
+        arguments = (*tensors, spec.head, spec.in_dim, list(spec.widths), 3, True, "auto")
+    torch.library.opcheck(operator, arguments)
+
+
+@over_specs
+def test_gradcheck_grid(family, spec):
+    tensors = inputs(family, spec, torch.float64)[:3]
+
+    def render(fields, weights, skip):
+        return GRID[family](fields, weights, spec, (5, 9), skip=skip, dtype=torch.float64, layout="nhwc")
+
+    assert torch.autograd.gradcheck(render, tensors)
+
+
+@over_specs
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_gradcheck_points(family, spec, ensemble):
+    """Coordinates and cells have gradients too."""
+    tensors = inputs(family, spec, torch.float64)
+
+    def render(fields, weights, skip, coord, cell):
+        return POINTS[family](fields, weights, spec._replace(ensemble=ensemble), coord, cell, skip=skip)
+
+    assert torch.autograd.gradcheck(render, tensors)
+
+
+@over_specs
+def test_gradient_is_the_reference_s(family, spec):
+    """Whatever backend runs forward, backward recomputes through the reference: same gradients, nothing saved per pixel."""
+    found = {}
+    for backend in ("auto", "reference"):
+        tensors = inputs(family, spec)[:3]
+        out = GRID[family](tensors[0], tensors[1], spec, (8, 8), skip=tensors[2], backend=backend)
+        (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
+        found[backend] = [t.grad for t in tensors]
+    for a, b in zip(*found.values()):
+        assert b.abs().max() > 0
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_gradient_only_where_asked():
+    family, spec = "modulated_mlp", SPECS["modulated_mlp", "linear"]
+    fields, weights, skip, *_ = inputs(family, spec, grad=False)
+    fields.requires_grad_()
+    modulated_mlp(fields, weights, spec, (6, 6), skip=skip).sum().backward()
+    assert fields.grad is not None and weights.grad is None and skip.grad is None
+    assert not modulated_mlp(fields, weights, spec, (6, 6), finish="unit", dtype=torch.uint8).requires_grad
+
+
+def test_autocast_keeps_float32():
+    family, spec = "modulated_mlp", SPECS["modulated_mlp", "linear"]
+    fields, weights, *_ = inputs(family, spec, grad=False)
+    plain = modulated_mlp(fields, weights, spec, (6, 6))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(modulated_mlp(fields, weights, spec, (6, 6)), plain)
+        half = modulated_mlp(fields.bfloat16(), weights, spec, (6, 6))
+    assert half.dtype == torch.float32 and torch.equal(half, modulated_mlp(fields.bfloat16().float(), weights, spec, (6, 6)))
+
+
+def test_meta_tensors_give_shapes():
+    spec = SPECS["modulated_mlp", "linear"]
+    fields = torch.empty(2, 3, 4, field_channels("modulated_mlp", spec), device="meta")
+    weights = torch.empty(weight_count("modulated_mlp", spec), device="meta")
+    assert modulated_mlp(fields, weights, spec, (7, 9), layout="nhwc").shape == (2, 7, 9, 3)
+
+
+@over_specs
+def test_packing_round_trip(family, spec):
+    """Each piece comes back where the layout says, transposed to (in, out)."""
+    flat = torch.arange(float(weight_count(family, spec)))
+    pieces = unpack_weights(family, spec, flat)
+    assert [tuple(p.shape) for p in pieces] == weight_shapes(family, spec)
+    assert torch.equal(torch.cat([p.reshape(-1) for p in pieces]), flat)
+    film = family == "modulated_mlp"
+    heads = [p.t() for p in pieces[:2 if spec.head == "linear" else 1]]
+    rest = list(pieces[len(heads):])
+    layers = []
+    while len(rest) > 2:
+        layers.append((rest.pop(0).t(), None if film else rest.pop(0)))
+    rel, cell = heads if spec.head == "linear" else (None, heads[0])
+    assert torch.equal(pack_weights(spec, film, rel, cell, layers, (rest[0].t(), rest[1])), flat)
+    without_cell = pack_weights(spec, film, rel, None, layers, (rest[0].t(), rest[1]))
+    assert not unpack_weights(family, spec, without_cell)[len(heads) - 1].any()
+
+
+WRONG = {
+    "fields of the wrong width": (lambda f, w: dict(fields=f[..., 1:]), "do not fit modulated_mlp"),
+    "fields without a batch": (lambda f, w: dict(fields=f[0]), "do not fit modulated_mlp"),
+    "weights of the wrong length": (lambda f, w: dict(weights=w[1:]), "as pack_weights makes them"),
+    "integer fields": (lambda f, w: dict(fields=f.int()), "fields is torch.int32"),
+    "no LR cells": (lambda f, w: dict(fields=f[:, :0]), "no LR cells"),
+    "a skip of another size": (lambda f, w: dict(skip=torch.zeros(2, 3, 5, 5)), "skip of shape"),
+    "an empty output": (lambda f, w: dict(size=(0, 4)), "both sides must be 1 or more"),
+    "a negative output": (lambda f, w: dict(size=(4, -4)), "both sides must be 1 or more"),
+    "a window outside": (lambda f, w: dict(window=(0, 0, 9, 3)), "must lie inside"),
+    "a NaN cell": (lambda f, w: dict(cell=(float("nan"), 1.0)), "two positive finite numbers"),
+    "a zero cell": (lambda f, w: dict(cell=(0.0, 1.0)), "two positive finite numbers"),
+    "bytes without a finish": (lambda f, w: dict(dtype=torch.uint8), 'needs finish="unit"'),
+    "an integer output": (lambda f, w: dict(dtype=torch.int32), "use a floating-point dtype or torch.uint8"),
+    "an unknown finish": (lambda f, w: dict(finish="gamma"), "finish='gamma'"),
+    "an unknown layout": (lambda f, w: dict(layout="chw"), "layout='chw'"),
+    "an unknown backend": (lambda f, w: dict(backend="tpu"), "unknown backend 'tpu'"),
+    "too little of the map": (lambda f, w: dict(lr_size=(9, 4)), "but the fields hold"),
+    "a map smaller than the fields": (lambda f, w: dict(lr_size=(2, 4)), "pass lr_size of the whole map"),
+    "an unknown head": (lambda f, w: dict(spec=RenderSpec("cubic", 0, (4, 4, 4))), "unknown head 'cubic'"),
+    "unequal widths": (lambda f, w: dict(spec=RenderSpec("linear", 0, (4, 5, 4))), "one hidden width"),
+    "an odd Fourier width": (lambda f, w: dict(spec=RenderSpec("fourier", 5, (4, 4))), "even in_dim"),
+}
+
+
+@pytest.mark.parametrize("change, sentence", WRONG.values(), ids=WRONG)
+def test_bad_input_gets_one_sentence(change, sentence):
+    spec = SPECS["modulated_mlp", "linear"]
+    fields, weights, *_ = inputs("modulated_mlp", spec, grad=False)
+    options = dict(fields=fields, weights=weights, spec=spec, size=(6, 8))
+    options.update(change(fields, weights))
+    with pytest.raises(InputError) as raised:
+        modulated_mlp(**options)
+    text = str(raised.value)
+    assert sentence in text and "\n" not in text and text.endswith(".")
+
+
+def test_bad_points_get_one_sentence():
+    spec = SPECS["modulated_mlp", "linear"]
+    fields, weights, _, coord, cell = inputs("modulated_mlp", spec, grad=False)
+    for wrong in ((coord[0], cell), (coord[..., :1], cell), (coord[:1], cell), (coord, cell[:, :2])):
+        with pytest.raises(InputError, match="coord|cell"):
+            modulated_mlp_points(fields, weights, spec, *wrong)
+
+
