@@ -61,7 +61,7 @@ def test_memory_of_kernel(results, name):
 
 @pytest.mark.parametrize("way", ["published", "reference"])
 def test_memory_of_peer(results, way):
-    lr = settings.SMALL_PEER_LR
+    lr = settings.SMALL_LR
     size = cases.size_of(lr, "x12")
     if way == "published":
         inp, features, mods, coord, cell = peers.published_inputs("lmliif", lr, size)

@@ -1,4 +1,4 @@
-"""Right before fast: every case is compared with the reference before its time counts, and once more after the last round.
+"""Right before fast: every case is compared with the reference before its time counts, and again after the last round.
 
 The reference runs in float64 on what the kernel was given, over three crops of the output. A wrong number raises, and a
 run with a wrong number writes no results.

@@ -1,9 +1,9 @@
 """Run in a fresh process: the peak memory of one render beyond its inputs and output. WAY FILE THREADS; prints JSON.
 
-The process loads the inputs (they are resident: every page was written), makes one tiny call so that libraries and thread
-pools are up, and then asks the kernel to forget the peak so far. `beyond` is the peak resident size during the call, minus
-the resident size before it, minus the output. It is read from /proc/self/status (VmHWM, this address space alone):
-`ru_maxrss` would start from the size of the process that started this one.
+The process loads the inputs (they are resident: every page was written), makes one tiny call so that libraries and
+thread pools are up, and then asks the system to forget the peak so far. `beyond` is the peak resident size during the
+call, minus the resident size before it, minus the output. It is read from /proc/self/status (VmHWM, this address space
+alone): `ru_maxrss` would start from the size of the process that started this one.
 """
 
 import json

@@ -51,6 +51,7 @@ _DESELECTED = pytest.StashKey()
 def pytest_configure(config):
     config.stash[_RESULTS] = results_file.Results()
     config.stash[_DESELECTED] = []
+    config.option.benchmark_columns = ["min", "median", "iqr", "max", "rounds"]  # of the table on the screen
 
 
 def pytest_deselected(items):
@@ -73,8 +74,9 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
     if not found.cases and not found.facts:
         return
     terminalreporter.section("benchmark results")
-    if exitstatus != 0:
-        terminalreporter.line("the run failed: no results are written.", red=True)
+    if exitstatus != 0 or not found.cases:
+        why = "the run failed" if exitstatus != 0 else "nothing was timed"
+        terminalreporter.line(f"{why}: no results are written.", red=True)
         return
     found.finish(skipped=len(terminalreporter.stats.get("skipped", [])))
     path = results_file.write(found)

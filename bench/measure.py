@@ -1,8 +1,8 @@
 """One case from first call to record: check, warm up, time in rounds, check again, record.
 
-Before every round the machine's multiply-add rate is measured in registers, with the instruction set and threads of the
-case; the best of these is the peak that the case is held against, and their spread shows a disturbed machine. Rounds are
-pytest-benchmark's (`pedantic`, one call a round): medians and quartiles are computed from all of them.
+Before every round the machine's multiply-add rate is measured in registers, with the instruction set and threads of
+the case; the best of these is the peak that the case is held against, and their spread shows a disturbed machine. Rounds
+are pytest-benchmark's (`pedantic`, one call a round): medians and quartiles are computed from all of them.
 """
 
 import itertools
@@ -14,12 +14,13 @@ import settings
 
 
 def timed(benchmark, results, name, run, inputs, *, check=None, pixels=None, flop=None, rounds=settings.ROUNDS,
-          iterations=1, **facts):
+          iterations=1, compiles=False, **facts):
     """Measure `run(*inputs[i])` over the inputs in turn and append a record to `results`.
 
     check(output, *inputs) raises where the output is wrong. pixels: output pixels of a call. flop: its operations
     (`operations`). rounds: (least, most). iterations: calls per round, for calls too short to time one by one; then all
-    calls take the first input. facts: what else the record says. Returns the record, None with --benchmark-disable.
+    calls take the first input. compiles: the first call compiles, and says nothing of the next. facts: what else the
+    record says, `kind` at least. Returns the record, None with --benchmark-disable.
     """
     started = time.perf_counter()
     output = run(*inputs[0])
@@ -27,7 +28,7 @@ def timed(benchmark, results, name, run, inputs, *, check=None, pixels=None, flo
     first_call = estimate
     if check:
         check(output, *inputs[0])
-    if estimate < 1:  # long calls need no second warm-up
+    if estimate < 1 or compiles:  # other long calls need no second warm-up
         started = time.perf_counter()
         output = run(*inputs[-1])
         estimate = time.perf_counter() - started
@@ -41,7 +42,7 @@ def timed(benchmark, results, name, run, inputs, *, check=None, pixels=None, flo
         current[:] = next(turns)
         return tuple(current), {}
 
-    benchmark.group, benchmark.name = facts.get("kind"), name
+    benchmark.group, benchmark.name = facts["kind"], name
     count = min(max(int(settings.SECONDS / max(estimate * iterations, 1e-9)), rounds[0]), rounds[1])
     if iterations > 1:
         current[:] = inputs[0]

@@ -6,9 +6,9 @@ of non-zero weight, with depth d, hidden width n and Fourier width m:
     linear head:   2 n  (rel_y and rel_x)  +  (d - 1) n^2  +  3 n
     Fourier head:  m n  +  (d - 1) n^2  +  3 n             =  d n^2 + 3 n  where m = n
 
-Not counted, though the kernel does them: FiLM, ReLU, the Fourier product's sines and cosines, the ensemble's blend, the
-LR skip, the store, transposing records, lanes that stand idle at the end of a row. The share of the peak is thus a lower
-bound of how busy the multipliers are.
+Not counted, though the kernel does them: FiLM, ReLU, the Fourier product with its sines and cosines, the ensemble's
+blend, the LR skip, the store, transposing records, lanes that stand idle at the end of a row. The share of the peak is
+thus a lower bound of how busy the multipliers are.
 """
 
 

@@ -1,8 +1,8 @@
 """Models from files and to files.
 
 Read: the authors' checkpoints, `{"model": {"name", "args", "sd"}, ...}` in a .pth or .pt file, with weights_only=True
-always, so that no code in a file ever runs; and our own .safetensors files, whose metadata hold the model's name and args
-as JSON under the key "lmf_kernels". Written: .safetensors.
+always, so that no code in a file ever runs; and our own .safetensors files, whose metadata hold the model's name and
+args as JSON under the key "lmf_kernels". Written: .safetensors.
 """
 
 import json
@@ -116,8 +116,9 @@ def _read_pickle(path):
         raise CheckpointError(f"Cannot read {path}: {error.strerror or error}.") from None
     except pickle.UnpicklingError as error:
         if any(sign in str(error) for sign in ("GLOBAL", "reduce", "Can only")):  # well-formed, but not plain data
-            raise CheckpointError(f"{path} was refused: it holds Python objects, not only tensors and plain values, and "
-                                  "loading those could run code; save it again as the model's spec and weights.") from None
+            raise CheckpointError(f"{path} was refused: it holds Python objects, not only tensors and plain values, "
+                                  "and loading those could run code; save it again as the model's spec and weights."
+                                  ) from None
         raise CheckpointError(f"{path} is damaged or not a checkpoint: it cannot be unpickled.") from None
     except Exception:  # torch and zip report damage with many types; none of their texts helps a user
         raise CheckpointError(f"{path} is damaged or not a checkpoint: torch cannot read it.") from None

@@ -3,14 +3,14 @@
 Fields are (B, h, w, C), channels last: one row of parameters per LR cell. Render weights are one flat vector, matrices
 stored input-major (in, out), so that a kernel walks it once from front to back.
 
-=========  =======  =============================================================  ==================================
-family     head     record of a cell (C channels)                                  flat weights
-=========  =======  =============================================================  ==================================
-modulated  linear   s (d*hid), t (d*hid), base (hid)                               rel (2,hid), cell (2,hid), W_1.., out
-modulated  fourier  s (d*hid), t (d*hid), coef (in), freq (in)                     phase (2,in/2), W_0, W_1.., out
-plain      linear   base (w0)                                                      rel (2,w0), cell (2,w0), W_1, b_1.., out
-plain      fourier  coef (in), freq (in)                                           phase (2,in/2), W_0, b_0, W_1, b_1.., out
-=========  =======  =============================================================  ==================================
+=========  =======  ========================================  ==============================================
+family     head     record of a cell (C channels)             flat weights
+=========  =======  ========================================  ==============================================
+modulated  linear   s (d*hid), t (d*hid), base (hid)          rel (2,hid), cell (2,hid), W_1.., out
+modulated  fourier  s (d*hid), t (d*hid), coef (in), freq (in)  phase (2,in/2), W_0, W_1.., out
+plain      linear   base (w0)                                 rel (2,w0), cell (2,w0), W_1, b_1.., out
+plain      fourier  coef (in), freq (in)                      phase (2,in/2), W_0, b_0, W_1, b_1.., out
+=========  =======  ========================================  ==============================================
 
 `out` is W_out (width, 3), b_out (3). `t` holds the layer's bias already (t = t_published + b * (1 + s)): a modulated
 layer is relu((W x) * (1 + s) + t). `csrc/common/params.h` is this page for the kernels.
@@ -120,7 +120,7 @@ def pack_weights(
     """
     pieces = []
     head_rows = spec.first_width if spec.head == "linear" else spec.in_dim // 2
-    some = rel if rel is not None else layers[0][0]
+    some = rel if rel is not None else (layers or [out])[0][0]
     if spec.head == "linear":
         pieces.append(rel.t())
     pieces.append(cell.t() if cell is not None else some.new_zeros(2, head_rows))
@@ -132,7 +132,8 @@ def pack_weights(
     family = FAMILIES[0] if film else FAMILIES[1]
     shapes = [tuple(p.shape) for p in pieces]
     if shapes != weight_shapes(family, spec):
-        raise InputError(f"render weights of shapes {shapes} do not fit {spec}: expected {weight_shapes(family, spec)}.")
+        raise InputError(f"render weights of shapes {shapes} do not fit {spec}: "
+                         f"expected {weight_shapes(family, spec)}.")
     return torch.cat([p.reshape(-1) for p in pieces])
 
 

@@ -1,4 +1,4 @@
-"""Every way to build and install, for real, in fresh environments (slow: `pytest -m slow tests/test_build_frontends.py`).
+"""Every way to build and install, for real, in fresh environments: `pytest -m slow tests/test_build_frontends.py`.
 
 Each test works on a copy of the sources. Runtime dependencies are left out (--no-deps): building needs no torch.
 """

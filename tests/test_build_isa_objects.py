@@ -20,8 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.mark.parametrize("isa", ["avx2", "avx512"])
 def test_objects_define_only_their_own_namespace(isa, tmp_path):
-    facts = build_info.inspect_module("_cpu").facts
-    nm, compiler = shutil.which("nm"), shutil.which(facts.get("compiler_path", ""))
+    build = build_info.inspect_module("_cpu")
+    assert not build.reason, build.reason
+    facts = build.facts
+    nm, compiler = shutil.which("nm"), shutil.which(facts["compiler_path"])
     if not nm or not compiler or isa not in facts["isa_flags"]:
         pytest.skip(f"needs nm, the compiler that built _cpu, and its {isa} flags")
     for source in facts["isa_sources"]:

@@ -223,7 +223,8 @@ def test_mixed_types_become_float32(tmp_path):
 def test_weights_that_share_memory_are_parted(tmp_path):
     content = stored()
     shared = torch.randn(2, 16, 16)
-    content["model"]["sd"]["imnet.layers.2.weight"], content["model"]["sd"]["imnet.layers.4.weight"] = shared[0], shared[1].t()
+    content["model"]["sd"]["imnet.layers.2.weight"] = shared[0]
+    content["model"]["sd"]["imnet.layers.4.weight"] = shared[1].t()
     torch.save(content, tmp_path / "shared.pth")
     model = load_model(tmp_path / "shared.pth")
     first, second = (model.imnet.linears[i].weight for i in (1, 2))

@@ -10,7 +10,7 @@ from lmf_kernels.ops import RenderSpec, modulated_mlp
 from lmf_kernels.spec import field_channels, weight_count
 
 
-@torch._inductor.config.patch(force_disable_caches=True)  # a graph kept from an earlier state of the code proves nothing
+@torch._inductor.config.patch(force_disable_caches=True)  # a graph kept from older code proves nothing
 def test_operator_compiles_whole_with_dynamic_sizes():
     spec = RenderSpec("linear", 0, (16,) * 3)
     weights = torch.randn(weight_count("modulated_mlp", spec), requires_grad=True)

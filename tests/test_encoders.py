@@ -44,7 +44,8 @@ def test_the_mean_shift_is_stored_but_neither_trained_nor_used(seed):
 
 
 def test_receptive_field_is_exact(seed):
-    encoder = make_encoder({"name": "edsr-baseline", "args": {"n_resblocks": 2, "n_feats": 8, "res_scale": 0.5}}).double()
+    args = {"n_resblocks": 2, "n_feats": 8, "res_scale": 0.5}
+    encoder = make_encoder({"name": "edsr-baseline", "args": args}).double()
     reach, side = encoder.receptive_field, 25
     image = torch.randn(1, 3, 1, side, dtype=torch.float64, requires_grad=True)
     encoder(image)[..., side // 2].sum().backward()

@@ -18,6 +18,12 @@ def difference(got, truth):
     return ((got.double() - truth).abs().max() / truth.abs().max()).item()
 
 
+def assert_same(name, got, expected):
+    """The same bits from a kernel; from the reference, whose matrix products regroup sums, the same to rounding."""
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if name == "reference" else {"rtol": 0, "atol": 0}
+    torch.testing.assert_close(got, expected, **tolerance)
+
+
 @over_all
 @pytest.mark.parametrize("draw_number", range(12))
 def test_grid_is_the_float64_reference(backend, draw_number, seed):
@@ -31,8 +37,6 @@ def test_grid_is_the_float64_reference(backend, draw_number, seed):
 @pytest.mark.parametrize("draw_number", range(6))
 def test_points_are_the_float64_reference(backend, draw_number, seed):
     call = draw(seed, points=True)
-    # Coordinates of float32 place a point of a wide map less exactly than float64 does; both get multiples of 2^-12 here.
-    call = call._replace(coord=(call.coord * 4096).round() / 4096)
     with running(backend) as name, poisoned():
         got = call.run(name)
     assert difference(got, call.run("reference", torch.float64)) < 1e-5, call
@@ -97,8 +101,7 @@ def test_a_part_of_the_lr_map_serves_a_band(backend, seed):
             last = min(20, int((y0 + rows - 0.5) / 2.5 - 0.5) + 2)
             band = call._replace(fields=call.fields[:, first:last], skip=call.skip[:, :, first:last]).run(
                 name, window=(y0, 0, rows, width), lr_size=(20, 9), lr_origin=(first, 0))
-            same = torch.equal if name != "reference" else torch.allclose
-            assert same(band, whole[:, :, y0:y0 + rows])
+            assert_same(name, band, whole[:, :, y0:y0 + rows])
 
 
 @over_compiled
@@ -146,10 +149,10 @@ def test_inputs_need_not_be_contiguous(backend, seed):
                                        cell=call.cell.flip(2).contiguous().flip(2)[:, :1].expand_as(call.cell))
             call = call._replace(cell=call.cell[:, :1].expand_as(call.cell).contiguous())
         with running(backend) as name, poisoned():
-            assert torch.equal(strided.run(name), call.run(name))
+            assert_same(name, strided.run(name), call.run(name))
             # Rows of a wider map: strided over cells, dense over channels.
             wide = torch.cat([call.fields, call.fields], 2)[:, :, :8]
-            assert torch.equal(call._replace(fields=wide).run(name), call.run(name))
+            assert_same(name, call._replace(fields=wide).run(name), call.run(name))
 
 
 @over_all

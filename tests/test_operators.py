@@ -71,7 +71,7 @@ def test_gradcheck_points(family, spec, ensemble):
 
 @over_specs
 def test_gradient_is_the_reference_s(family, spec):
-    """Whatever backend runs forward, backward recomputes through the reference: same gradients, nothing saved per pixel."""
+    """Whatever backend runs forward, backward recomputes through the reference: the same gradients."""
     found = {}
     for backend in ("auto", "reference"):
         tensors = inputs(family, spec)[:3]
@@ -99,7 +99,8 @@ def test_autocast_keeps_float32():
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(modulated_mlp(fields, weights, spec, (6, 6)), plain)
         half = modulated_mlp(fields.bfloat16(), weights, spec, (6, 6))
-    assert half.dtype == torch.float32 and torch.equal(half, modulated_mlp(fields.bfloat16().float(), weights, spec, (6, 6)))
+    assert half.dtype == torch.float32
+    assert torch.equal(half, modulated_mlp(fields.bfloat16().float(), weights, spec, (6, 6)))
 
 
 def test_meta_tensors_give_shapes():

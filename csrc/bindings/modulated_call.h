@@ -10,7 +10,8 @@ namespace lmf {
 
 using Address = uintptr_t;
 
-// The order in each array is the order of the struct's members (common/params.h); Python's twin is backends/native_call.py.
+// The order in each array is the order of the struct's members (common/params.h).
+// Python's twin is lmf_kernels/backends/native_call.py.
 inline ModulatedCall make_modulated_call(Address fields, const std::array<int64_t, 10>& fields_info, Address skip,
                                          const std::array<int64_t, 4>& skip_stride, Address out,
                                          const std::array<int64_t, 12>& out_info, Address coord, Address point_cell,

@@ -41,7 +41,7 @@ struct Points {
 };
 
 // Modulated render MLP. Flat weights, matrices input-major (in, out):
-//   linear  head: rel (2, hidden) | cell (2, hidden) | W_1 .. W_{depth-1} (hidden, hidden) | W_out (hidden, 3) | b_out (3)
+//   linear  head: rel (2, hidden) | cell (2, hidden) | W_1 .. W_{depth-1} (hidden, hidden) | W_out (hidden, 3) | b_out
 //   fourier head: phase (2, in_dim / 2) | W_0 (in_dim, hidden) | W_1 .. | W_out | b_out
 // Record of a cell: s (depth * hidden) | t (depth * hidden) | base (hidden)  or  coef (in_dim) | freq (in_dim).
 // t holds the layer's bias already: a layer is relu((W x) * (1 + s) + t).

@@ -1,4 +1,5 @@
-// Cuts an output row into blocks whose pixels share at most sixteen LR columns, and a block into steps of sixteen pixels.
+// Cuts an output row into blocks whose pixels share at most sixteen LR columns, and a block into steps of sixteen
+// pixels.
 #pragma once
 
 #include "../common/geometry.h"

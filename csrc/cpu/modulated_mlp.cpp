@@ -1,8 +1,8 @@
 // The modulated family on the CPU: every output pixel in one pass, no intermediate picture.
 // Compiled once per instruction set with -DLMF_ISA=<name>; dispatch.cpp chooses at run time.
 //
-// Grid: a task is a block of output columns (at most sixteen LR columns wide) over a run of rows. Walking down the rows it
-// keeps the planes of the two LR rows in use, so each cell's record is transposed about once per block.
+// Grid: a task is a block of output columns (at most sixteen LR columns wide) over a run of rows. Walking down the rows
+// it keeps the planes of the two LR rows in use, so each cell's record is transposed about once per block.
 // Points: each lane has cells of its own, so each corner's sixteen records are transposed for it.
 #include "columns.h"
 #include "kernels.h"
@@ -63,7 +63,7 @@ struct Worker {
     const int rounded = (used + 3) & ~3;
     transpose(cells, rounded, net.channels, out);
     const Lanes one = set(1.0f);
-    for (int64_t c = 0; c < int64_t(net.depth) * net.hidden; ++c) store(out + c * kLanes, add(load(out + c * kLanes), one));
+    for (float* s = out; s < out + net.shift(0) * kLanes; s += kLanes) store(s, add(load(s), one));
     if (net.head == Head::linear) {
       float* base = out + net.first() * kLanes;
       for (int o = 0; o < net.hidden; ++o)
@@ -141,7 +141,8 @@ struct Worker {
           }
         }
       }
-      finish_and_store(sum, out, b * out.stride[0] + (row - out.y0) * out.stride[2] + (st.x - out.x0) * out.stride[3], st.count);
+      const int64_t pixel = (row - out.y0) * out.stride[2] + (st.x - out.x0) * out.stride[3];
+      finish_and_store(sum, out, b * out.stride[0] + pixel, st.count);
     }
   }
 
@@ -166,7 +167,7 @@ struct Worker {
       set_rel_cell(lane, pt.cell[2 * q] * float(f.lr_h), pt.cell[2 * q + 1] * float(f.lr_w));
     }
     Lanes sum[3] = {set(0.0f), set(0.0f), set(0.0f)};
-    // The corners in fixed order; with the ensemble off the first turn is the nearest cell and the others serve the skip.
+    // The corners in fixed order; with the ensemble off the first turn is the nearest cell, the others serve the skip.
     const int first = call.mlp.ensemble ? 0 : -1, last = call.mlp.ensemble || call.skip.data ? 4 : 0;
     for (int turn = first; turn < last; ++turn) {
       alignas(64) float rel_y[kLanes], rel_x[kLanes], weight[kLanes];

@@ -84,8 +84,8 @@ inline __attribute__((always_inline)) void film(const Lanes* sums, const Net& ne
     y[o] = relu(fma(sums[o], select(g + o * kLanes, at.select), select(t + o * kLanes, at.select)));
 }
 
-// Outputs o0 to the end of one dense layer with FiLM, x (in) -> y (HID, or net.hidden when HID is 0). BLOCK sums stay in
-// registers; what is left over goes in halves of that.
+// Outputs o to the end of one dense layer with FiLM, x (in) -> y (HID, or net.hidden when HID is 0). BLOCK sums stay
+// in registers; what is left over goes in halves of that.
 template <int IN, int HID, int BLOCK>
 inline __attribute__((always_inline)) void film_layer(const Lanes* x, int in, const float* w, const Net& net, int layer,
                                                       const Corner& at, Lanes* y, int o = 0) {
@@ -115,7 +115,8 @@ inline __attribute__((always_inline)) void linear_head(const Net& net, const Cor
   }
 }
 
-// Fourier product: x0 = coef * [cos(pi q), sin(pi q)], q = freq . rel + phase of the cell (one aligned row of lanes per j).
+// Fourier product: x0 = coef * [cos(pi q), sin(pi q)], q = freq . rel + phase of the cell (LTE, arXiv 2111.08918).
+// phase: one aligned row of lanes per j.
 inline void fourier_product(const Net& net, const Corner& at, const float* phase, Lanes* x0) {
   const int half = net.in_dim / 2;
   const float* coef = at.planes + net.first() * kLanes;

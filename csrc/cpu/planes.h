@@ -25,7 +25,7 @@ inline void transpose4(const float* const* cell, int64_t channel, float* plane) 
   *reinterpret_cast<Quad*>(plane + 3 * kLanes) = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
 }
 
-// cells: sixteen pointers (repeat one where there are fewer); used: how many of them matter, rounded up to a multiple of 4.
+// cells: sixteen pointers (repeat one where there are fewer); used: how many matter, rounded up to a multiple of 4.
 inline void transpose(const float* const* cells, int used, int64_t channels, float* planes) {
   for (int64_t c = 0; c + 4 <= channels; c += 4)
     for (int g = 0; g < used; g += 4) transpose4(cells + g, c, planes + c * kLanes + g);

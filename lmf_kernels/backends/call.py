@@ -56,8 +56,8 @@ class RenderCall:
 
     def tensors(self):
         """Every tensor by name, absent ones left out."""
-        named = {"fields": self.fields, "weights": self.weights, "skip": self.skip, "coord": self.coord, "cell": self.cell}
-        return {name: t for name, t in named.items() if t is not None}
+        named = ((name, getattr(self, name)) for name in ("fields", "weights", "skip", "coord", "cell"))
+        return {name: tensor for name, tensor in named if tensor is not None}
 
 
 def validate(call):
@@ -92,7 +92,8 @@ def _validate_points(call):
             raise InputError(f"{name} of shape {tuple(tensor.shape)} does not fit a batch of {call.fields.shape[0]}: "
                              f"pass ({call.fields.shape[0]}, Q, 2), y before x.")
     if call.coord.shape != call.cell.shape:
-        raise InputError(f"coord {tuple(call.coord.shape)} and cell {tuple(call.cell.shape)} differ: pass one cell a query.")
+        raise InputError(f"coord {tuple(call.coord.shape)} and cell {tuple(call.cell.shape)} differ: "
+                         "pass one cell a query.")
 
 
 def _validate_grid(call):
@@ -101,7 +102,8 @@ def _validate_grid(call):
         raise InputError(f"output size {height} x {width}: both sides must be 1 or more.")
     y0, x0, rows, cols = call.window
     if min(y0, x0, rows, cols) < 0 or y0 + rows > height or x0 + cols > width:
-        raise InputError(f"window (y0, x0, rows, cols) = {tuple(call.window)} must lie inside the {height} x {width} output.")
+        raise InputError(f"window (y0, x0, rows, cols) = {tuple(call.window)} must lie inside the "
+                         f"{height} x {width} output.")
     if call.grid_cell is not None and not all(0.0 < c < float("inf") for c in call.grid_cell):
         raise InputError(f"cell must be two positive finite numbers, got {tuple(call.grid_cell)}.")
     for option, allowed in (("finish", FINISHES), ("layout", LAYOUTS)):

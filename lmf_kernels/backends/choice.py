@@ -65,7 +65,8 @@ def choose(call, name="auto"):
         reason = refusal(wanted, call)
         if reason is not None:
             able = [n for n in BACKENDS if refusal(n, call) is None]
-            raise BackendError(f"backend {wanted!r} cannot run this call: {reason}; use auto or one of {', '.join(able)}.")
+            raise BackendError(f"backend {wanted!r} cannot run this call: {reason}; "
+                               f"use auto or one of {', '.join(able)}.")
         return BACKENDS[wanted].families[call.family]
     reasons = []
     for candidate in BACKENDS:

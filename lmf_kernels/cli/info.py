@@ -5,7 +5,7 @@ import click
 
 @click.command()
 def info():
-    """Show versions, the compiled modules and the backends of this machine."""
+    """Show versions, compiled modules and backends."""
     import torch
 
     from .. import build_info

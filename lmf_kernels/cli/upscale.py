@@ -54,7 +54,8 @@ def upscale(source, target, scale, size, model_file, backend, device, threads):
     images.write_image(target, pixels[0])
     clock("write picture")
     height, width = picture.shape[-2:]
-    click.echo(f"model    {model_file}: {model.name}, {sum(p.numel() for p in model.parameters())} parameters", err=True)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    click.echo(f"model    {model_file}: {model.name}, {count} parameters", err=True)
     click.echo(f"ran on   {_ran_on(torch, model)}", err=True)
     click.echo(f"picture  {width}x{height} to {size[1]}x{size[0]} "
                f"(x{size[1] / width:.3f} by x{size[0] / height:.3f}), {target}", err=True)

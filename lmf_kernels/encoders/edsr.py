@@ -21,7 +21,7 @@ class MeanShift(nn.Module):
 
     def __init__(self, rgb_range, sign):
         super().__init__()
-        # Not torch.eye: on the meta device, where checkpoints are checked, it alone imports torch's compiler (a second).
+        # Not torch.eye: on the meta device, where checkpoints are checked, it imports torch's compiler, for a second.
         identity = [[[[float(i == j)]] for j in range(3)] for i in range(3)]
         self.weight = nn.Parameter(torch.tensor(identity), requires_grad=False)
         self.bias = nn.Parameter(torch.tensor([sign * rgb_range * mean for mean in _RGB_MEAN]), requires_grad=False)

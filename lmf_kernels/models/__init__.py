@@ -23,7 +23,7 @@ def build_model(model_spec, *, shapes=None):
     """Build the model that a checkpoint describes, weights freshly initialised.
 
     Args:
-        model_spec: mapping `{"name": str, "args": mapping}` as in the authors' checkpoints; other keys are not looked at.
+        model_spec: mapping `{"name": str, "args": mapping}` as in the authors' checkpoints; other keys play no part.
         shapes: `{parameter name: shape}` of weights that will be loaded, or None: options that args leaves out are told
             from them, else on.
 

@@ -26,8 +26,8 @@ class _Latent(NamedTuple):
 class LMLTE(Decoder):
     """Render family modulated_mlp with the Fourier head and the LR skip.
 
-    Fields: [scale | shift with the bias | coef | freq], the last two the latent MLP's compressed ones, or with mod_input
-    off the full ones.
+    Fields: [scale | shift with the bias | coef | freq], the last two the latent MLP's compressed ones, or with
+    mod_input off the full ones.
 
     Args:
         encoder_spec, imnet_spec, hypernet_spec: as in the authors' checkpoints; any hidden width, depth and list.

@@ -33,9 +33,9 @@ def modulated_mlp(
     cell: (cell_y, cell_x), the size of an output pixel where the whole axis is 2; None: 2/out * max(out/in/4, 1).
     window: (y0, x0, rows, cols) of the output to render; None: all of it. A window's pixels equal the whole's bit for
     bit in the compiled kernels.
-    lr_size, lr_origin: where the fields are a part of the LR map, the whole map's (h, w) and the (y, x) of their corner.
-    finish: "none", or "unit" for clamp(v * 0.5 + 0.5, 0, 1). dtype: float32, or uint8 (needs "unit"): round half to even
-    of 255 v. layout: "nchw" -> (B, 3, rows, cols), "nhwc" -> (B, rows, cols, 3).
+    lr_size, lr_origin: where the fields are a part of the LR map, the whole map's (h, w) and their corner's (y, x).
+    finish: "none", or "unit" for clamp(v * 0.5 + 0.5, 0, 1). dtype: float32, or uint8 (needs "unit"): round half to
+    even of 255 v. layout: "nchw" -> (B, 3, rows, cols), "nhwc" -> (B, rows, cols, 3).
     backend: "auto" or a name of `lmf_kernels.backends()`.
 
     Differentiable in fields, weights and skip. Raises InputError for arguments that do not fit together, BackendError

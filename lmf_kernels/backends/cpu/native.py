@@ -7,4 +7,4 @@ try:
     why_missing = ""
 except ImportError as error:
     module = None
-    why_missing = f"the compiled module lmf_kernels._cpu cannot be imported ({error}); install with a C++ compiler at hand"
+    why_missing = f"the compiled module lmf_kernels._cpu cannot be imported ({error}); install with a C++ compiler"

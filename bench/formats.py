@@ -1,0 +1,55 @@
+"""Numbers and records as the words of a table. What is missing is a dash."""
+
+import math
+
+
+def table(heads, rows):
+    """A markdown table, its rows lists of strings."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def number(value, digits=3):
+    """Three significant digits, never an exponent."""
+    if value is None:
+        return "-"
+    decimals = digits - 1 - math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:.{max(decimals, 0)}f}"
+
+
+def seconds(value):
+    return _scaled(value, (("s", 1), ("ms", 1e-3), ("us", 1e-6)))
+
+
+def size_in_bytes(value):
+    return _scaled(value, (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)))
+
+
+def percent(share):
+    return "-" if share is None else f"{100 * share:.0f} %"
+
+
+def wxh(size):
+    """(height, width) as people write picture sizes."""
+    return f"{size[1]}x{size[0]}" if size else "-"
+
+
+def median(case):
+    return case.get("seconds", {}).get("median")
+
+
+def spread(case):
+    """Median and interquartile range of a record's time."""
+    return f"{seconds(median(case))} ({seconds(case['seconds']['iqr'])})" if case else "-"
+
+
+def times(case, way):
+    """How many times faster per pixel than a peer."""
+    return number(case.get("times", {}).get(way))
+
+
+def _scaled(value, units):
+    if value is None:
+        return "-"
+    name, unit = next((pair for pair in units if abs(value) >= pair[1]), units[-1])
+    return f"{number(value / unit)} {name}"

@@ -1,0 +1,218 @@
+#!/usr/bin/env python
+"""Prints the README's tables from a results file, or writes them between the README's markers.
+
+    python bench/tables.py [FILE]                     all tables, from FILE or the newest of bench/results
+    python bench/tables.py [FILE] --write README.md   makes anew all between <!-- bench:NAME --> and <!-- /bench:NAME -->
+    python bench/tables.py [FILE] --check README.md   exit status 1 where the README says anything else
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import sys
+
+from formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
+
+RESULTS = pathlib.Path(__file__).resolve().parent / "results"
+SCALES = ("x2", "x3.7", "x4", "x12")
+MARKED = re.compile(r"(<!-- bench:([\w-]+) -->\n).*?(<!-- /bench:\2 -->)", re.DOTALL)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="?", type=pathlib.Path, help="results file; the default is the newest")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--write", metavar="README", type=pathlib.Path)
+    action.add_argument("--check", metavar="README", type=pathlib.Path)
+    chosen = parser.parse_args(arguments)
+    try:
+        path = chosen.file or newest()
+        run = Run(json.loads(path.read_text(encoding="utf-8")), path.name)
+        readme = chosen.write or chosen.check
+        if readme is None:
+            for name, make in TABLES.items():
+                print(f"<!-- bench:{name} -->\n{make(run)}<!-- /bench:{name} -->\n")
+            return 0
+        old = readme.read_text(encoding="utf-8")
+        new = filled(old, run)
+        if chosen.check:
+            print(f"{readme} {'agrees with' if old == new else 'differs from'} {path}")
+            return int(old != new)
+        temporary = readme.with_name(f".{readme.name}.part")
+        temporary.write_text(new, encoding="utf-8")
+        temporary.replace(readme)
+        return 0
+    except (OSError, ValueError) as error:
+        print(f"tables.py: {error}", file=sys.stderr)
+        return 2
+
+
+class Run:
+    """A results file, its records by name."""
+
+    def __init__(self, stored, file_name):
+        self.stored, self.file_name = stored, file_name
+        self.facts, self.machine, self.isa = stored["facts"], stored["machine"], stored["machine"]["isa"]
+        self.cases = {record["name"]: record for record in stored["cases"]}
+
+    def case(self, name):
+        """The record of a case, {} where the run has none."""
+        return self.cases.get(name, {})
+
+
+def newest():
+    """The results file that was finished last."""
+    found = [(json.loads(path.read_text(encoding="utf-8"))["finished"], path) for path in RESULTS.glob("*.json")]
+    if not found:
+        raise ValueError(f"there are no results in {RESULTS}; run pytest bench, or name a file.")
+    return max(found)[1]
+
+
+def filled(text, run):
+    """The text with every marked table made anew from a complete run."""
+    if not run.stored["complete"]:
+        raise ValueError(f"{run.file_name} is not a complete run; the README takes nothing else.")
+    closed = [match[2] for match in MARKED.finditer(text)]
+    opened = re.findall(r"<!-- bench:([\w-]+) -->", text)
+    wrong = [name for name in opened if name not in TABLES or name not in closed]
+    if wrong:
+        raise ValueError(f"the marker bench:{wrong[0]} is unknown or not closed; there are {', '.join(TABLES)}.")
+    if not opened:
+        raise ValueError("there is no marker <!-- bench:NAME --> in the file.")
+    return MARKED.sub(lambda match: match[1] + TABLES[match[2]](run) + match[3], text)
+
+
+# ---- the tables
+
+def headline(run):
+    case = run.case(f"cpu/lmliif/x12/{run.isa}")
+    return (f"LM-LIIF's render stage, {wxh(case.get('lr'))} to {wxh(case.get('size'))}, float32, {hardware(run)}: "
+            f"**{seconds(median(case))}**, {number(case.get('mpixel_per_s'))} Mpixel/s,\n"
+            f"{percent(case.get('share_of_peak'))} of the multiply-add peak. Per pixel {times(case, 'published')} times "
+            f"as fast as the published way and {times(case, 'compiled-published')} times as fast\n"
+            "as `torch.compile` of it, in the same run.\n")
+
+
+def render(run):
+    rows = []
+    for scale in SCALES:
+        case = run.case(f"cpu/lmliif/{scale}/{run.isa}")
+        rows.append([f"{scale}, {wxh(case.get('size'))}", spread(case), number(case.get("mpixel_per_s")),
+                     f"{number(case.get('ns_per_pixel'))} ({number(case.get('per_pixel_of_x12'))})",
+                     number(case.get("gflop_per_s")), percent(case.get("share_of_peak")),
+                     *(times(case, way) for way in ("published", "compiled-published", "compiled-reference"))])
+    heads = ["output", "time (IQR)", "Mpixel/s", "ns per pixel (x12 = 1)", "GFLOP/s", "of the FMA peak", "x published",
+             "x `torch.compile` of it", "x `torch.compile` of the restructured maths"]
+    return table(heads, rows) + caption(
+        run, f"Ours from {wxh(run.case(f'cpu/lmliif/x12/{run.isa}').get('lr'))}, the published way from " + ", ".join(
+            f"{wxh(run.case(f'published/lmliif/{scale}').get('lr'))} at {scale}" for scale in SCALES))
+
+
+def peers(run):
+    ways = dict.fromkeys(name.split("/")[0] for name, record in run.cases.items() if record["kind"] == "peer")
+    rows = []
+    for way in ways:
+        cells = []
+        for scale in SCALES:
+            case = run.case(f"{way}/lmliif/{scale}")
+            cells.append(f"{number(case['ns_per_pixel'])} ({wxh(case['lr'])})" if case else "-")
+        rows.append([way, *cells])
+    return table(["ns per pixel (from)", *SCALES], rows) + caption(run)
+
+
+def isa(run):
+    rows = []
+    for name in run.machine["isas"]:
+        at = {scale: run.case(f"cpu/lmliif/{scale}/{name}") for scale in SCALES}
+        rows.append([name, *(seconds(median(at[scale])) for scale in SCALES), number(at["x12"].get("mpixel_per_s")),
+                     number(at["x12"].get("peak_gflop_per_s")), percent(at["x12"].get("share_of_peak"))])
+    first = table(["instruction set", *SCALES, "Mpixel/s at x12", "its FMA peak, GFLOP/s", "of it at x12"], rows)
+    rows = []
+    for what, name in VARIANTS.items():
+        case = run.case(name.format(isa=run.isa))
+        size = "{} x {} points".format(*case["size"]) if case.get("kind") == "points" else wxh(case.get("size"))
+        rows.append([what, size, spread(case), number(case.get("mpixel_per_s")), number(case.get("ns_per_pixel")),
+                     percent(case.get("share_of_peak")), times(case, "published")])
+    return first + "\n" + table(["case", "output", "time (IQR)", "Mpixel/s", "ns per pixel", "of the FMA peak",
+                                 "x published"], rows) + caption(run)
+
+
+VARIANTS = {
+    "LM-LTE, x4": "cpu/lmlte/x4/{isa}",
+    "LM-LTE, x12": "cpu/lmlte/x12/{isa}",
+    "depth 8, hidden 16": "cpu/hidden16-depth8/x12",
+    "depth 6, hidden 24": "cpu/hidden24-depth6/x12",
+    "depth 6, hidden 32": "cpu/hidden32-depth6/x12",
+    "LM-LIIF, x12, into memory already mapped": "cpu/lmliif-mapped/x12",
+    "LM-LIIF, x4, stored as uint8 NHWC": "cpu/lmliif-uint8-nhwc/x4",
+    "LM-LIIF, x4, no local ensemble": "cpu/lmliif-no-ensemble/x4",
+    "LM-LIIF, random points": "cpu/lmliif/points",
+}
+
+
+def pipeline(run):
+    both = [run.case("pipeline/lmf_kernels"), run.case("pipeline/published")]
+    rows = []
+    for stage in ("encoder", "latent", "render"):
+        spent = [case.get("stages", {}).get(stage) for case in both]
+        shares = [s / sum(case["stages"].values()) if s else None for s, case in zip(spent, both)]
+        rows.append([stage, *(cell for pair in zip(map(seconds, spent), map(percent, shares)) for cell in pair)])
+    rows.append(["whole (IQR)", *(cell for case in both for cell in (spread(case), ""))])
+    return table(["stage", "lmf_kernels", "share", "published decoder", "share"], rows) + caption(
+        run, f"{wxh(both[0].get('lr'))} to {wxh(both[0].get('size'))}, EDSR-baseline with 16 blocks, LM-LIIF")
+
+
+CALLS = {
+    "a call of the operator on a 1x1 map": "call/operator",
+    "of it, the compiled function": "call/kernel",
+    "for comparison, torch's x + 1": "call/torch-add",
+    "render stage of a 48x48 tile at x4": "cpu/lmliif-tile/x4",
+}
+FIRST = {
+    "import_torch": "import torch", "import_lmf_kernels": "import lmf_kernels", "load_model": "load_model",
+    "first_upscale": "first upscale of a 48x48 picture to x4", "second_upscale": "second upscale of it",
+}
+MEMORY = {
+    "memory/cpu/lmliif/x12": "LM-LIIF", "memory/cpu/lmlte/x12": "LM-LTE",
+    "memory/reference/lmliif/x12": "LM-LIIF on the reference",
+    "memory/published/lmliif/x12": "LM-LIIF the published way",
+}
+
+
+def overheads(run):
+    rows = [[what, spread(run.case(name))] for what, name in CALLS.items()]
+    first = run.facts.get("first_call", {}).get("seconds", {})
+    rows += [[f"fresh process: {what}", seconds(first.get(name))] for name, what in FIRST.items()]
+    for key, what in MEMORY.items():
+        fact = run.facts.get(key, {})
+        each = number(fact.get("beyond_bytes_per_pixel"))
+        rows.append([f"peak memory beyond inputs and output, {what}, {wxh(fact.get('lr'))} to {wxh(fact.get('size'))}",
+                     f"{size_in_bytes(fact.get('beyond_bytes'))} ({each} bytes a pixel)"])
+    bits = [fact for key, fact in run.facts.items() if key.startswith("equal_bits/")]
+    same = bool(bits) and all(fact["threads"] and fact["bands"] for fact in bits)
+    rows.append(["same bits at 1 and 2 threads and in bands, every instruction set", "yes" if same else "no"])
+    return table(["what", "cost"], rows) + caption(run)
+
+
+TABLES = {"headline": headline, "render": render, "peers": peers, "isa": isa, "pipeline": pipeline,
+          "overheads": overheads}
+
+
+def caption(run, first=""):
+    """What the numbers stand on, under each table."""
+    versions, commit = run.stored["versions"], run.stored["commit"] or {}
+    source = f"commit {commit.get('describe', 'unknown')}{' with changes' if commit.get('dirty') else ''}"
+    said = [first, hardware(run), f"torch {versions['torch']}, {versions['compiler']}", source, run.file_name,
+            *run.stored["warnings"]]
+    return f"\n<sub>{'; '.join(part for part in said if part)}.</sub>\n"
+
+
+def hardware(run):
+    machine = run.machine
+    family = f" (family {machine['cpu_family']})" if machine.get("cpu_family") else ""
+    return f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''} of {machine['cpu']}{family}, {run.isa}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
