@@ -6,13 +6,10 @@
 #include <stdexcept>
 
 #include "../cpu/kernels.h"
+#include "build_info.h"
 #include "modulated_call.h"
 
 namespace py = pybind11;
-
-#ifndef LMF_COMPILER
-#define LMF_COMPILER "unknown compiler"
-#endif
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the uint8 store takes the low byte of a word");
 
@@ -69,10 +66,5 @@ PYBIND11_MODULE(_cpu, m) {
         "Multiply-adds in registers, in operations (two each) a second: the peak a kernel is held against.");
   m.def("isas", &isas, "Instruction sets that were built, best first, and whether this machine can run each.");
   m.def("isa", [] { return kernels().isa; }, "The instruction set a call would use now (LMF_CPU_ISA overrides).");
-  m.attr("compiler") = LMF_COMPILER;
-#ifdef _OPENMP
-  m.attr("openmp") = _OPENMP;
-#else
-  m.attr("openmp") = 0;
-#endif
+  m.def("build_info", &lmf::bindings::cpu_build_info, "What this module was made with.");
 }
