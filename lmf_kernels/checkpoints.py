@@ -13,13 +13,13 @@ from collections.abc import Mapping
 
 import torch
 
+from . import built_in
 from .errors import CheckpointError, InputError
 from .files import atomic_write
 from .models import build_model
 
 _METADATA_KEY = "lmf_kernels"
 _PICKLES = (".pth", ".pt")
-_BUILT_IN = ()  # names of models that ship with the package
 
 
 def load_model(path_or_name, device=None, dtype=None, backend="auto"):
@@ -91,12 +91,15 @@ def _find(path_or_name):
     if not isinstance(path_or_name, (str, os.PathLike)) or isinstance(os.fspath(path_or_name), bytes):
         raise CheckpointError(f"A model is given as a file or a name, got a {type(path_or_name).__name__}.")
     path = os.fspath(path_or_name)
+    shipped = built_in.path_of(path)
+    if shipped:
+        return shipped
     if os.path.isdir(path):
         raise CheckpointError(f"{path} is a folder; give the checkpoint file in it.")
     suffix = os.path.splitext(path)[1].lower()
     if not os.path.exists(path):
         if not suffix and os.path.basename(path) == path:
-            known = f"there are {', '.join(_BUILT_IN)}" if _BUILT_IN else "none ships with this version"
+            known = f"there are {', '.join(built_in.names())}" if built_in.names() else "none ships with this version"
             raise CheckpointError(f"There is no built-in model '{path}' ({known}) and no such file; "
                                   "give a .pth or .safetensors file.")
         raise CheckpointError(f"There is no file {path}.")

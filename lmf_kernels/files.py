@@ -33,6 +33,51 @@ def atomic_write(path):
             os.unlink(temporary)
 
 
+@contextmanager
+def atomic_file(path):
+    """Yield a binary file open for writing; when the block ends well it takes path's place, else nothing is left.
+
+    Where the file system can, the file has no name until then, so that not even a killed process leaves a part behind;
+    elsewhere as `atomic_write`.
+
+    Raises:
+        InputError: as `atomic_write`.
+    """
+    check_writable(path)
+    target = os.path.realpath(path)
+    folder, name = os.path.split(target)
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666)
+    except (OSError, AttributeError):  # no such thing on this file system, or this system
+        with atomic_write(path) as temporary, open(temporary, "w+b") as file:
+            yield file
+        return
+    try:
+        with open(f"/proc/self/fd/{descriptor}", "w+b") as file:  # so that file.name is text, which libraries expect
+            yield file
+        _name(descriptor, folder, name)
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror or error}.") from None
+    finally:
+        os.close(descriptor)
+
+
+def _name(descriptor, folder, name):
+    """Give a nameless file its name. A link replaces nothing, so it gets another name first."""
+    link = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
+    root = os.open(folder, os.O_RDONLY)
+    try:
+        # With a src_dir_fd Python calls linkat, which follows the /proc link to the file; without one it would not.
+        os.link(f"/proc/self/fd/{descriptor}", link, src_dir_fd=root)
+        try:
+            os.replace(link, os.path.join(folder, name))
+        except OSError:
+            os.unlink(link)
+            raise
+    finally:
+        os.close(root)
+
+
 def check_writable(path):
     """Raise InputError now, before any work, where `atomic_write` would refuse `path`."""
     target = os.path.realpath(path)

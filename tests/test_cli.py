@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lmf_kernels import images, load_model, save_model, upscale
+from lmf_kernels import built_in, images, load_model, save_model, upscale
 from lmf_kernels.cli import main
 
 PICTURE = os.path.join(os.path.dirname(__file__), "data", "flowers.png")
@@ -98,8 +98,8 @@ GOOD = {"in": PICTURE, "out": "out.png", "--scale": "2", "--model": MODEL}
     ({"--scale": None, "--size": "30x"}, "not a size such as"),
     ({"--scale": None, "--size": "0x20"}, "size is"),
     ({"--scale": None, "--size": "-3x20"}, "not a size such as"),
-    ({"--scale": None, "--size": "99999999x99999999"}, "not enough memory"),
-    ({"--model": None}, "Missing option '--model'"),
+    ({"--scale": None, "--size": "99999999x99999999"}, "GB free"),
+    ({"--model": None}, "No model ships with this version"),
     ({"--model": "none.pth"}, "There is no file none.pth"),
     ({"--model": "photo"}, "no built-in model 'photo'"),
     ({"--model": PICTURE}, "unknown suffix"),
@@ -113,6 +113,7 @@ GOOD = {"in": PICTURE, "out": "out.png", "--scale": "2", "--model": MODEL}
 ])
 def test_bad_input_is_one_sentence(change, says, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(built_in, "_FOLDER", tmp_path)
     (tmp_path / "empty.png").touch()
     (tmp_path / "empty.pth").touch()
     (tmp_path / "folder.png").mkdir()

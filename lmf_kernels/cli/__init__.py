@@ -3,12 +3,18 @@
 Bad input ends with one sentence on stderr and exit status 2; no command leaves half a file behind.
 """
 
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 
 import click
 
-from .. import errors
+from . import failures
+from .compare import compare
+from .evaluate import evaluate
 from .info import info
+from .models import models
 from .upscale import upscale
 
 _PROGRAM = "lmf-kernels"
@@ -22,30 +28,47 @@ def program(context):
         click.echo(context.get_help())
 
 
-program.add_command(upscale)
-program.add_command(info)
+for command in (upscale, info, models, evaluate, compare):
+    program.add_command(command)
 
 
 def main(arguments=None):
     """Run the program on `arguments` (a list, or None for the command line's); returns the exit status."""
     try:
-        return program.main(arguments, prog_name=_PROGRAM, standalone_mode=False) or 0
+        with _orderly_end():
+            return program.main(arguments, prog_name=_PROGRAM, standalone_mode=False) or 0
     except click.ClickException as error:
         return _fail(error.format_message())
-    except (errors.InputError, errors.BackendError) as error:
-        return _fail(str(error))
     except click.Abort:
         return 130  # interrupted from the keyboard
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+    except _Terminated:
+        return 128 + signal.SIGTERM
+    except Exception as error:
+        said = failures.sentence(error)
+        if said is None:
             raise
-        return _fail("There is not enough memory for this; ask for a smaller output.")
+        return _fail(said)
 
 
-def _out_of_memory(error):
-    """torch reports a failed allocation as a plain RuntimeError on a CPU, as OutOfMemoryError on a GPU."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or any(
-        sign in str(error) for sign in ("not enough memory", "can't allocate memory", "overflow"))
+class _Terminated(BaseException):
+    """SIGTERM arrived. Not an Exception: nothing on the way may take it for a failure to report and go on."""
+
+
+@contextmanager
+def _orderly_end():
+    """SIGTERM unwinds the program like an error, so that files begun are removed."""
+    if threading.current_thread() is not threading.main_thread():  # only there may a handler be set
+        yield
+        return
+
+    def end(number, frame):
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(message):

@@ -1,0 +1,51 @@
+"""The models that ship with the package: `weights/<name>.safetensors`, and what their metadata say."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import CheckpointError
+
+_FOLDER = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class About:
+    """parameters: their count. size: of the file, bytes. metadata: strings as the file has them, by key."""
+
+    name: str
+    path: str
+    parameters: int
+    size: int
+    metadata: dict = field(repr=False)
+
+
+def names():
+    """The built-in models' names, sorted."""
+    return sorted(path.stem for path in _FOLDER.glob("*.safetensors"))
+
+
+def path_of(name):
+    """The file of a built-in model, None if there is no such name."""
+    return str(_FOLDER / f"{name}.safetensors") if name in names() else None
+
+
+def default():
+    """The name of the model to use when none is given.
+
+    Raises:
+        CheckpointError: none ships with this version.
+    """
+    if not names():
+        raise CheckpointError("No model ships with this version; give a .pth or .safetensors file with --model.")
+    return names()[0]
+
+
+def about(name):
+    """What a built-in model's file says of itself, its weights unread: About."""
+    from safetensors import safe_open
+
+    path = path_of(name)
+    with safe_open(path, framework="np") as file:
+        count = sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())
+        return About(name, path, count, Path(path).stat().st_size, dict(file.metadata() or {}))

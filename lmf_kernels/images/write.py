@@ -1,0 +1,133 @@
+"""Picture files, written whole or not at all, band by band where the format lets us."""
+
+import os
+import shutil
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, features
+
+from ..errors import InputError
+from ..files import atomic_file, check_writable
+from .png import write_png
+from .tiff import write_tiff
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a kind of file can hold. largest: pixels a side. lossy: so files are far smaller than the pixels."""
+
+    name: str
+    largest: int
+    sixteen: bool = False
+    alpha: bool = False
+    grey: bool = True
+    lossy: bool = True
+    options: tuple = ()  # for Pillow; formats without it are streamed by `stream`
+    stream: object = None
+
+
+_PNG = Format("PNG", 2**31 - 1, sixteen=True, alpha=True, lossy=False, stream=write_png)
+_TIFF = Format("TIFF", 2**31 - 1, sixteen=True, alpha=True, lossy=False, stream=write_tiff)
+_JPEG = Format("JPEG", 65500, options=(("quality", 95), ("subsampling", 0)))
+_FORMATS = {
+    ".png": _PNG,
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".webp": Format("WEBP", 16383, alpha=True, grey=False, options=(("quality", 95),)),
+    ".bmp": Format("BMP", 2**31 - 1, lossy=False),
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+}
+if features.check("avif"):
+    _FORMATS[".avif"] = Format("AVIF", 65535, alpha=True, grey=False,
+                               options=(("quality", 90), ("subsampling", "4:4:4")))
+WRITE_SUFFIXES = tuple(_FORMATS)
+_LOSSY_SHARE = 4  # a lossy file takes at most a quarter of its pixels
+
+
+def format_of(path):
+    """The Format that `path`'s suffix names.
+
+    Raises:
+        InputError: it names none that can be written.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _FORMATS:
+        raise InputError(f"Cannot write {path}: the suffix is one of {' '.join(_FORMATS)}.")
+    return _FORMATS[suffix]
+
+
+def check_output(path, size=None):
+    """Raise InputError, before any work, where `path` cannot be written, or cannot hold `size` (H, W) pixels."""
+    form = format_of(path)
+    check_writable(path)
+    if size is not None and max(size) > form.largest:
+        raise InputError(f"Cannot write {path} with {size[1]}x{size[0]} pixels: {form.name} holds at most "
+                         f"{form.largest} a side; .png and .tif hold more.")
+
+
+def check_room(path, size, channels, dtype):
+    """Raise InputError where the disk may be too small for `size` (H, W) pixels of `channels` and numpy dtype.
+
+    The estimate is the pixels' own size, a quarter of it for lossy formats: more than a file usually takes.
+    """
+    form = format_of(path)
+    need = size[0] * size[1] * channels * np.dtype(dtype).itemsize // (_LOSSY_SHARE if form.lossy else 1)
+    folder = os.path.dirname(os.path.realpath(path))
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise InputError(f"Cannot write {path}: {size[1]}x{size[0]} pixels may take {need / 1e9:.1f} GB, but {folder} "
+                         f"has {free / 1e9:.1f} GB free; ask for a smaller output or another place.")
+
+
+def write_bands(
+    path,
+    bands,  # iterable of (n, W, c) arrays of `dtype` that make up the rows
+    size,  # (H, W)
+    channels,  # as in Picture; the format can hold them
+    dtype,  # numpy's uint8 or, where the format can, uint16
+    *,
+    icc=None,
+    exif=None,
+):
+    """Write a picture from bands of rows, whole or not at all. PNG and TIFF hold one band in memory at a time.
+
+    Raises:
+        InputError: the suffix is unknown, the folder cannot be written, or the format cannot hold the picture.
+    """
+    check_output(path, size)
+    form = format_of(path)
+    with atomic_file(path) as file:
+        if form.stream:
+            form.stream(file, bands, size, channels, dtype, icc=icc, exif=exif)
+        else:
+            _write_with_pillow(path, file, form, bands, size, channels, {"icc_profile": icc, "exif": exif})
+
+
+def write_image(
+    path,
+    pixels,  # (H, W, 3) uint8, any device
+):
+    """Write an RGB picture, whole or not at all; the suffix names the format.
+
+    Raises:
+        InputError: as `write_bands`.
+    """
+    write_bands(path, [pixels.cpu().numpy()], tuple(pixels.shape[:2]), 3, np.uint8)
+
+
+def _write_with_pillow(path, file, form, bands, size, channels, metadata):
+    pixels = np.empty((*size, channels), np.uint8)
+    row = 0
+    for band in bands:
+        pixels[row:row + len(band)] = band
+        row += len(band)
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    if not form.grey and channels < 3:
+        picture = picture.convert("RGBA" if channels == 2 else "RGB")
+    given = {key: value for key, value in metadata.items() if value and form.name != "BMP"}
+    try:
+        picture.save(file, form.name, **dict(form.options), **given)
+    except ValueError as error:
+        raise InputError(f"Cannot write {path} with {size[1]}x{size[0]} pixels: {error}.") from None
