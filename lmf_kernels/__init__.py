@@ -13,7 +13,7 @@ from .errors import BackendError, CheckpointError, InputError
 from .explanation import explain
 from .models import build_model
 from .ops import RenderSpec
-from .upscale import upscale
+from .upscale import upscale, upscale_rows
 
 try:
     __version__ = version("lmf_kernels")
@@ -21,4 +21,4 @@ except PackageNotFoundError:  # run from a source folder that was never installe
     __version__ = "0+source"
 
 __all__ = ["BackendError", "CheckpointError", "InputError", "RenderSpec", "backends", "build_model", "explain",
-           "load_model", "save_model", "upscale", "use_backend"]
+           "load_model", "save_model", "upscale", "upscale_rows", "use_backend"]

@@ -5,8 +5,10 @@ import numbers
 
 import torch
 
+from . import tiling
 from .errors import InputError
 from .models import Decoder
+from .tiling import memory
 
 _LARGEST_SIDE = 2**31 - 1
 
@@ -18,6 +20,7 @@ def upscale(
     scale=None,
     size=None,
     *,
+    max_memory=None,
     dtype=torch.float32,
     layout="nchw",
 ):
@@ -29,6 +32,9 @@ def upscale(
         scale: a number, or (scale_y, scale_x); the output is floor(h * scale_y) x floor(w * scale_x), exactly as
             torch.nn.functional.interpolate makes it. Models were trained at x1 to x4 and reach up to about x30.
         size: (H, W) in pixels, in place of scale.
+        max_memory: bytes, or text such as "2GB", that this call may take beyond the image and the model, its result
+            included; None: no limit. Where it asks for tiles, encoders with a finite receptive field (EDSR, RDN) give
+            the same features but for rounding; attention (SwinIR) nearly the same.
         dtype: torch.float32 or another floating-point type, or torch.uint8 for values 0 to 255, rounded half to even.
         layout: "nchw" for (B, 3, H, W), "nhwc" for (B, H, W, 3).
 
@@ -36,12 +42,106 @@ def upscale(
         Tensor (B, 3, H, W) in [0, 1], clamped.
 
     Raises:
-        InputError: the image, scale, size, dtype or layout cannot be used; the message says which and why.
+        InputError: the image, scale, size, dtype or layout cannot be used, or max_memory is too little; the message
+            says which and why.
         BackendError: the backend that the model asks for cannot run this.
     """
     size = check_request(model, image, scale, size)
     _check_result(dtype, layout)  # before the encoder runs, which takes longest
-    return run_stages(model, image, size, dtype=dtype, layout=layout)
+    if max_memory is None:
+        return run_stages(model, image, size, dtype=dtype, layout=layout)
+    return _upscale_within(model, image, size, memory.parse_size(max_memory), dtype, layout)
+
+
+def upscale_rows(
+    model,
+    image,  # (B, 3, h, w) float in [0, 1]; or integers, channels last: (h, w, 3) or (B, h, w, 3)
+    scale=None,
+    size=None,
+    *,
+    max_memory="2GB",
+    dtype=torch.uint8,
+    layout="nhwc",
+    finished=lambda stage: None,
+    progress=lambda share: None,
+):
+    """Upscale in bounded memory, giving finished rows as they come: for results too large to hold.
+
+        for y0, rows in lmf_kernels.upscale_rows(model, pixels, scale=30, max_memory="1GB"):
+            ...                                       # rows (B, n, W, 3): output rows y0 to y0 + n - 1
+
+    The arguments are checked when it is called; the work happens while one iterates.
+
+    Args:
+        model, scale, size: as for `upscale`.
+        image: a floating-point tensor as for `upscale`, on any device; or a numpy array or tensor of integers, uint8 (0
+            to 255) or uint16 (0 to 65535), whose floating-point copy never exists as a whole.
+        max_memory: bytes, or text such as "2GB", that this may take beyond the image and the model, with two bands of
+            rows: the one being made and the one given last.
+        dtype, layout: of the rows, as for `upscale`: (B, n, W, 3) for "nhwc", (B, 3, n, W) for "nchw".
+        finished: called with "encoder", "latent" or "render" after each piece of that stage, to measure time.
+        progress: called with the share of the rows that is done, 0 to 1, several times a band of tiles.
+
+    Returns:
+        Iterator of (y0, rows), from top to bottom, every row once. Rows are on the model's device. Its attribute `plan`
+        (a `tiling.Plan`; print it) says how the picture is cut.
+
+    Raises:
+        InputError: as for `upscale`.
+        BackendError: the backend that the model asks for cannot run this.
+    """
+    _check_model(model)
+    weight = next(model.parameters())
+    source = tiling.Source(image)
+    if torch.is_tensor(image) and image.is_floating_point():
+        _check_image(image, weight)
+    size = output_size(source.shape[1:], scale, size)
+    _check_result(dtype, layout)
+    plan = tiling.make_plan(_job(source.shape, size, dtype), tiling.stage_bytes(model, dtype), tiling.Reach.of(model),
+                            memory.parse_size(max_memory))
+    return _Rows(plan, tiling.bands(model, source, size, plan, dtype=dtype, layout=layout, finished=finished,
+                                    progress=progress))
+
+
+class _Rows:
+    """An iterator that can tell its plan."""
+
+    def __init__(self, plan, bands):
+        self.plan, self._bands = plan, bands
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._bands)
+
+
+def _upscale_within(model, image, size, budget, dtype, layout):
+    """`upscale` in at most `budget` bytes: in one piece where that fits, else in tiles, else image by image."""
+    batch = image.shape[0]
+    job = _job((batch, *image.shape[2:]), size, dtype)
+    result = batch * size[0] * size[1] * job.pixel_bytes
+    if result > budget:
+        raise InputError(
+            f"The result alone, {batch} x {size[1]}x{size[0]} pixels of {dtype}, takes {memory.words(result)}, more than "
+            f"max_memory allows ({memory.words(budget)}); allow more, or take it in rows with lmf_kernels.upscale_rows.")
+    costs, reach = tiling.stage_bytes(model, dtype), tiling.Reach.of(model)
+    if tiling.untiled_peak(job, costs) <= budget:
+        return run_stages(model, image, size, dtype=dtype, layout=layout)
+    plan = tiling.make_plan(job._replace(batch=1), costs, reach, budget - result)
+    shape = (batch, 3, *size) if layout == "nchw" else (batch, *size, 3)
+    out = torch.empty(shape, dtype=dtype, device=image.device)
+    down = 2 if layout == "nchw" else 1
+    for one, picture in zip(out.split(1), image.split(1)):
+        source = tiling.Source(picture)
+        for y0, rows in tiling.bands(model, source, size, plan, dtype=dtype, layout=layout):
+            one.narrow(down, y0, rows.shape[down]).copy_(rows)
+    return out
+
+
+def _job(shape, size, dtype):
+    """The tiling.Job of a batch of pictures, (B, h, w)."""
+    return tiling.Job(shape[0], tuple(shape[1:]), tuple(size), 3 * dtype.itemsize)
 
 
 def run_stages(
@@ -66,9 +166,11 @@ def run_stages(
 
 def check_request(model, image, scale=None, size=None):
     """Check what `upscale` is given; the output size (H, W)."""
-    if not isinstance(model, Decoder):
-        raise InputError(f"The model is one of lmf_kernels.load_model, got a {type(model).__name__}.")
-    _check_image(image, next(model.parameters()))
+    _check_model(model)
+    weight = next(model.parameters())
+    _check_image(image, weight)
+    if image.device != weight.device:
+        raise InputError(f"The image is on {image.device}, the model on {weight.device}; move one of them.")
     return output_size(image.shape[-2:], scale, size)
 
 
@@ -114,6 +216,11 @@ def _is_whole(value):
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
+def _check_model(model):
+    if not isinstance(model, Decoder):
+        raise InputError(f"The model is one of lmf_kernels.load_model, got a {type(model).__name__}.")
+
+
 def _check_image(image, weight):
     """One sentence for each way in which an image can be wrong."""
     if not torch.is_tensor(image):
@@ -128,5 +235,3 @@ def _check_image(image, weight):
         raise InputError("The image is uint8; give floating point in [0, 1], as image / 255.")
     if image.dtype != weight.dtype:
         raise InputError(f"The image is {image.dtype}, the model {weight.dtype}; convert one of them.")
-    if image.device != weight.device:
-        raise InputError(f"The image is on {image.device}, the model on {weight.device}; move one of them.")

@@ -95,6 +95,8 @@ class Decoder(nn.Module):
         size,  # (H, W) of the whole output
         *,
         fields=None,  # (B, h, w, C), from `fields`, where they are at hand already
+        lr_size=None,  # (h, w) of the whole picture where inp and fields are a window of it, or None
+        fields_origin=(0, 0),  # (y, x) where that window begins
         cell=None,  # (cell_y, cell_x) floats, or None: the upscaling rule of `rel_cell_of`
         window=None,  # (y0, x0, rows, cols) of the output to render, or None: all of it
         finish="none",
@@ -114,11 +116,14 @@ class Decoder(nn.Module):
         self._check_input(inp)
         dtype = torch.promote_types(inp.dtype, torch.float32) if dtype is None else dtype
         if fields is None:
+            if lr_size is not None:
+                raise InputError("lr_size goes with fields: give the fields of that window.")
             rel_cell = self.rel_cell_of(inp.shape[-2:], size, cell)
             fields = self.fields(self.encode(inp), rel_cell)
         render = ops.modulated_mlp if self.film else ops.plain_mlp
         return render(fields, self.render_weights(), self.render_spec, size, skip=inp if self.has_skip else None,
-                      cell=cell, window=window, finish=finish, dtype=dtype, layout=layout, backend=self.backend)
+                      cell=cell, window=window, lr_size=lr_size, lr_origin=fields_origin, finish=finish, dtype=dtype,
+                      layout=layout, backend=self.backend)
 
     @staticmethod
     def rel_cell_of(lr_size, size, cell=None):

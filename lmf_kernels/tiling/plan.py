@@ -1,0 +1,187 @@
+"""Cuts an upscaling into tiles and bands that fit a number of bytes.
+
+The encoder and the latent stage run tile by tile, a row of tiles after the other; the render stage follows in bands of
+output rows. A tile's neighbourhood, as far as it reaches the tile's features, is computed again for every tile, so
+larger tiles cost less time: the plan is the cheapest one that fits.
+
+What a tile row hands on is kept in the smaller of two forms, "fields" (LR rows of parameters, rendered in bands of any
+height) or "pixels" (finished output rows; a tile is rendered as soon as its fields are there). At x2 an LR pixel of
+LM-LIIF's fields takes 832 bytes and its pixels 12; at x30 the pixels take 2700.
+
+The cost model, in bytes (B images, r the bytes of an output row, per-pixel rates from `probe.stage_bytes`):
+
+    stage   1.25 * max(encoder * px_e, features * (px_e + px_l), latent * px_l), px_e and px_l the LR pixels that the
+            encoder and the latent stage see of the largest tile
+    render  1.5 * render * px, px the output pixels that the backend takes at once: the reference's pieces
+    fields  64 MB + kept + max(stage + band, 2 * band + render), kept = (fields + 24) * B * rows * w
+    pixels  64 MB + 2 * r * rows + max(stage, fields * px_l + 2 * tile's band + render)
+
+Two bands (or strips): whoever asks for rows still holds the last one while the next is made. 24 bytes a pixel: the
+normalised picture, for the LR skip, and one copy in conversion. The constants are for what the rates cannot see
+(copies within an operator, freed memory that the C library keeps, thread pools, compiled convolutions): growth of the
+resident size, measured on LM-LIIF, LM-LTE, LIIF and LTE with EDSR, 2 and 16 blocks, budgets from 150 MB to 1 GB, was
+0.4 to 0.8 of the peak predicted with the fused kernels and up to 0.9 with the reference.
+"""
+
+from typing import NamedTuple
+
+from ..backends.reference.common import PIXELS_AT_ONCE
+from ..errors import InputError
+from . import memory, windows
+
+FIXED = 64 * 10**6
+HEADROOM = 1.25
+OVERLAP_WINDOWS = 4  # of an encoder that attends in windows: see `Reach`
+_SMALLEST_SIDE = 8
+_LARGEST_BAND = 32 * 10**6
+_TILE_COST = 4096  # of starting a tile, in LR pixels of encoding
+
+
+class Job(NamedTuple):
+    """What is to be made: batch, (h, w) in, (H, W) out, bytes of an output pixel's three values."""
+
+    batch: int
+    lr_size: tuple
+    size: tuple
+    pixel_bytes: int
+
+
+class Reach(NamedTuple):
+    """How far a cell's fields look: LR pixels a side of the encoder and of the latent stage; align: tile origins are
+    multiples of it. exact: tiles change nothing; else (attention, which reaches everywhere) only little."""
+
+    encoder: int
+    latent: int
+    align: int
+    exact: bool
+
+    @classmethod
+    def of(cls, model):
+        """A model's. Encoders without a finite receptive field tell their attention window as `window`."""
+        if model.receptive_field is not None:
+            return cls(model.encoder.receptive_field, model.receptive_field - model.encoder.receptive_field, 1, True)
+        window = getattr(model.encoder, "window", 1)
+        return cls(OVERLAP_WINDOWS * window, 1, window, False)
+
+
+class Plan(NamedTuple):
+    """rows, cols: LR rows and columns where tiles begin, then h or w. keep: "fields" or "pixels". band: output rows
+    rendered at once. peak: bytes by the cost model, beyond model and picture. reach: a Reach."""
+
+    rows: tuple
+    cols: tuple
+    keep: str
+    band: int
+    peak: int
+    reach: Reach
+
+    @property
+    def tiles(self):
+        """How many there are."""
+        return (len(self.rows) - 1) * (len(self.cols) - 1)
+
+    def __str__(self):
+        side = f"{max(_sizes(self.cols))}x{max(_sizes(self.rows))}"
+        tiles = "one tile" if self.tiles == 1 else (
+            f"{self.tiles} tiles of at most {side} LR pixels and {self.reach.encoder + self.reach.latent} around each")
+        inexact = "" if self.reach.exact or self.tiles == 1 else " (attention beyond them is left out)"
+        return f"{tiles}{inexact}, bands of {self.band} rows, about {memory.words(self.peak)}"
+
+
+def make_plan(job, costs, reach, budget):
+    """The cheapest Plan whose peak is at most `budget` bytes.
+
+    Args:
+        job: a Job. costs: the model's StageBytes. reach: the model's Reach.
+
+    Raises:
+        InputError: even the smallest tiles need more; the message says how much.
+    """
+    h, w = job.lr_size
+    best, least = None, None
+    columns = [windows.edges(w, count, reach.align) for count in _counts(w, reach.align)]
+    for rows in (windows.edges(h, count, reach.align) for count in _counts(h, reach.align)):
+        for cols in columns:
+            work = _seen(rows, h, reach) * _seen(cols, w, reach) + _TILE_COST * (len(rows) - 1) * (len(cols) - 1)
+            if best is not None and work >= best[0]:
+                continue
+            for keep in ("fields", "pixels"):
+                band, peak = _peak(job, costs, reach, rows, cols, keep, budget)
+                least = peak if least is None else min(least, peak)
+                if peak <= budget and (best is None or (work, peak) < (best[0], best[1].peak)):
+                    best = (work, Plan(rows, cols, keep, band, peak, reach))
+    if best is None:
+        raise InputError(f"max_memory of {memory.words(budget)} is too little for this picture and model even in the "
+                         f"smallest tiles; allow {memory.words(least)} or more.")
+    return best[1]
+
+
+def untiled_peak(job, costs):
+    """Bytes, by the same model, of running each stage once over everything, the result included."""
+    pixels = job.batch * job.lr_size[0] * job.lr_size[1]
+    out = job.batch * job.size[0] * job.size[1]
+    fields = (costs.fields + 24) * pixels + out * job.pixel_bytes + _scratch(costs, job.batch * job.size[1], out)
+    return int(FIXED + max(24 * pixels + _stage(costs, pixels, pixels), fields))
+
+
+def _peak(job, costs, reach, rows, cols, keep, budget):
+    """(band, bytes) of a way to cut: the tallest band that fits, or one row where none does."""
+    (h, w), (height, width) = job.lr_size, job.size
+    tall, wide = max(_sizes(rows)) + 1, max(_sizes(cols)) + 1  # one cell more: the neighbours' share
+    latent = job.batch * min(h, tall + 2 * reach.latent) * min(w, wide + 2 * reach.latent)
+    encoder = job.batch * _grown_side(tall, h, reach) * _grown_side(wide, w, reach)
+    stage = _stage(costs, encoder, latent)
+    out_rows = min(height, -(-tall * height // h) + 1)
+    out_cols = min(width, -(-wide * width // w) + 1)
+    row_bytes = job.batch * width * job.pixel_bytes
+    across = job.batch * (width if keep == "fields" else out_cols)
+    band = max(1, min(out_rows, _LARGEST_BAND // (across * job.pixel_bytes)))
+    while True:
+        band_bytes, scratch = band * across * job.pixel_bytes, _scratch(costs, across, band * across)
+        if keep == "fields":
+            kept = (costs.fields + 24) * job.batch * min(h, tall) * w
+            total = kept + max(stage + band_bytes, 2 * band_bytes + scratch)
+        else:
+            total = 2 * row_bytes * out_rows + max(stage, costs.fields * latent + 2 * band_bytes + scratch)
+        peak = int(FIXED + total)
+        if peak <= budget or band == 1:
+            return band, peak
+        band = band // 2
+
+
+def _stage(costs, encoder, latent):
+    """Bytes of encoding `encoder` LR pixels and running the latent stage on `latent` of them."""
+    return HEADROOM * max(costs.encoder * encoder, costs.features * (encoder + latent), costs.latent * latent)
+
+
+def _scratch(costs, across, pixels):
+    """Bytes a render call takes beyond fields and output; the reference works in pieces of whole rows."""
+    return 1.5 * costs.render * min(pixels, max(PIXELS_AT_ONCE, across))
+
+
+def _counts(n, align):
+    """Numbers of pieces worth trying for an axis of n: all small ones, then in steps of a sixth."""
+    most = max(1, n // max(align, _SMALLEST_SIDE))
+    count, counts = 1, []
+    while count < most:
+        counts.append(count)
+        count += max(1, count // 6)
+    return [*counts, most]
+
+
+def _seen(edges, n, reach):
+    """LR pixels of one axis that the encoder sees over all its tiles."""
+    total = 0
+    for first, end in zip(edges, edges[1:]):
+        low, high = windows.grown(first, min(n, end + 1), n, reach.encoder + reach.latent, reach.align)
+        total += high - low
+    return total
+
+
+def _grown_side(side, n, reach):
+    """The most that the encoder sees of one axis for a tile of `side` LR pixels."""
+    return min(n, side + 2 * (reach.encoder + reach.latent) + 2 * (reach.align - 1))
+
+
+def _sizes(edges):
+    return [end - first for first, end in zip(edges, edges[1:])]

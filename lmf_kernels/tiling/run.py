@@ -1,0 +1,112 @@
+"""Runs a plan: the stages of an upscaling tile by tile, finished output rows as they come."""
+
+import torch
+
+from . import windows
+
+
+@torch.no_grad()
+def bands(
+    model,
+    source,  # a Source, (B, h, w)
+    size,  # (H, W)
+    plan,
+    *,
+    dtype,
+    layout,
+    finished=lambda stage: None,
+    progress=lambda share: None,
+):
+    """Yield (y0, rows) from top to bottom, every output row once: rows (B, 3, n, W), or (B, n, W, 3) for "nhwc".
+
+    Args:
+        finished: called with "encoder", "latent" or "render" after each piece of that stage.
+        progress: called with the share of the work done so far, 0 to 1.
+    """
+    work = _Work(model, source, size, plan, dtype, layout, finished)
+    make = work.rows_from_fields if plan.keep == "fields" else work.rows_from_pixels
+    for first, end in zip(plan.rows, plan.rows[1:]):
+        start, stop = windows.owned(first, end, source.shape[1], size[0])
+        if start == stop:  # shrinking: no pixel is this tile row's
+            continue
+        # No loop variable keeps a band: while the next one is made, only its receiver holds it.
+        yield from make(first, end, start, stop,
+                        lambda part: progress((start + part * (stop - start)) / size[0]))
+
+
+class _Work:
+    """What the tiles of one upscaling share."""
+
+    def __init__(self, model, source, size, plan, dtype, layout, finished):
+        self.model, self.source, self.size, self.plan = model, source, size, plan
+        self.dtype, self.layout, self.finished = dtype, layout, finished
+        self.batch, *self.lr_size = source.shape
+        self.like = next(model.parameters())
+        self.rel_cell = model.rel_cell_of(self.lr_size, size)
+
+    def tiles(self, first, end):
+        """Yield each tile of the LR rows [first, end): its columns, and its fields for rows and columns up to the
+        neighbouring one, (B, rows, cols, C) with the channel dense."""
+        (h, w), reach = self.lr_size, self.plan.reach
+        top, bottom = first, min(h, end + 1)
+        for left, col_end in zip(self.plan.cols, self.plan.cols[1:]):
+            right = min(w, col_end + 1)
+            (ly, lb), (lx, lr) = (windows.grown(*side, n, reach.latent) for side, n in (((top, bottom), h),
+                                                                                        ((left, right), w)))
+            (ey, eb), (ex, er) = (windows.grown(*side, n, reach.encoder, reach.align)
+                                  for side, n in (((ly, lb), h), ((lx, lr), w)))
+            features = self.model.encode(self.source.window(ey, ex, eb - ey, er - ex, self.like))
+            self.finished("encoder")
+            if (ey, eb, ex, er) != (ly, lb, lx, lr):  # a copy, so that the whole is let go
+                features = features[:, :, ly - ey:lb - ey, lx - ex:lr - ex].clone(
+                    memory_format=torch.channels_last)
+            fields = self.model.fields(features, self.rel_cell)
+            del features
+            self.finished("latent")
+            yield left, col_end, fields[:, top - ly:bottom - ly, left - lx:right - lx]
+            del fields
+
+    def rows_from_fields(self, first, end, start, stop, progress):
+        """Gather the fields of a whole tile row, then render bands of it."""
+        h, w = self.lr_size
+        count, kept, ready = min(h, end + 1) - first, None, 0
+        for left, _, fields in self.tiles(first, end):
+            if fields.shape[2] == w:
+                kept = fields
+            else:
+                kept = fields.new_empty(self.batch, count, w, fields.shape[3]) if kept is None else kept
+                kept[:, :, left:left + fields.shape[2]] = fields
+            del fields
+            ready += 1
+            progress(ready / (len(self.plan.cols) - 1) / 2)
+        inp = self.source.window(first, 0, count, w, self.like)
+        for y0 in range(start, stop, self.plan.band):
+            rows = min(self.plan.band, stop - y0)
+            yield y0, self._render(inp, kept, (first, 0), (y0, 0, rows, self.size[1]))
+            progress(0.5 + 0.5 * (y0 + rows - start) / (stop - start))
+
+    def rows_from_pixels(self, first, end, start, stop, progress):
+        """Render each tile into the finished rows, and hand them on together."""
+        dims = (stop - start, self.size[1])
+        shape = (self.batch, 3, *dims) if self.layout == "nchw" else (self.batch, *dims, 3)
+        strip = torch.empty(shape, dtype=self.dtype, device=self.like.device)
+        down, across = (2, 3) if self.layout == "nchw" else (1, 2)
+        ready = 0
+        for left, right, fields in self.tiles(first, end):
+            x0, x_stop = windows.owned(left, right, self.lr_size[1], self.size[1])
+            inp = self.source.window(first, left, *fields.shape[1:3], self.like)
+            for y0 in range(start, stop, self.plan.band) if x_stop > x0 else ():
+                rows = min(self.plan.band, stop - y0)
+                part = strip.narrow(down, y0 - start, rows).narrow(across, x0, x_stop - x0)
+                part.copy_(self._render(inp, fields, (first, left), (y0, x0, rows, x_stop - x0)))
+            del fields
+            ready += 1
+            progress(ready / (len(self.plan.cols) - 1))
+        yield start, strip
+
+    def _render(self, inp, fields, origin, window):
+        pixels = self.model.render_grid(
+            inp, self.size, fields=fields, lr_size=tuple(self.lr_size), fields_origin=origin, window=window,
+            finish="unit", dtype=self.dtype, layout=self.layout)
+        self.finished("render")
+        return pixels
