@@ -1,5 +1,6 @@
 """The models that ship with the package: `weights/<name>.safetensors`, and what their metadata say."""
 
+import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,12 @@ _FOLDER = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class About:
-    """parameters: their count. size: of the file, bytes. metadata: strings as the file has them, by key."""
+    """architecture: as in checkpoints, such as "lmliif". parameters: their count. size: of the file, bytes. metadata:
+    strings as the file has them, by key."""
 
     name: str
     path: str
+    architecture: str
     parameters: int
     size: int
     metadata: dict = field(repr=False)
@@ -48,4 +51,6 @@ def about(name):
     path = path_of(name)
     with safe_open(path, framework="np") as file:
         count = sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())
-        return About(name, path, count, Path(path).stat().st_size, dict(file.metadata() or {}))
+        metadata = dict(file.metadata() or {})
+    architecture = json.loads(metadata.get("lmf_kernels", "{}")).get("name", "unknown")
+    return About(name, path, architecture, count, Path(path).stat().st_size, metadata)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from .errors import InputError
 from .images import read_picture
-from .images.colour import planes
+from .images.colour import split
 from .upscale import upscale
 
 _WINDOW = 11  # SSIM's, pixels
@@ -48,8 +48,9 @@ class Score:
 
 def read_hr(path):
     """A picture as evaluation takes it: (h, w, 3) uint8, alpha dropped, grey as three equal channels."""
-    colours = planes(read_picture(path), fill=False)[0]
-    return (colours[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    picture = read_picture(path)
+    colours = split(picture, fill=False)[0]
+    return colours if colours.dtype == np.uint8 else np.rint(colours / 257).astype(np.uint8)
 
 
 def degrade(

@@ -26,6 +26,7 @@ def write_rows(
     channels,
     bits=8,
     icc=None,
+    exif=None,
 ):
     """Write a picture from bands of rows as they come, holding about one band. The suffix names the format.
 
@@ -36,6 +37,7 @@ def write_rows(
         channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not premultiplied).
         bits: 8 or 16 a channel.
         icc: an ICC profile (bytes) to embed, or None.
+        exif: EXIF (bytes) to embed, or None. TIFF takes none: its own tags are in the way.
 
     Raises:
         InputError: the format cannot be written in rows, the folder cannot be written, the disk is full, or the bands
@@ -50,10 +52,10 @@ def write_rows(
     row_bytes = width * channels * bits // 8
     pieces = _regrouped(bands, (height, width, channels), _DTYPES[bits], max(1, _PIECE // row_bytes))
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        _WRITERS[_suffix(path)](file, pieces, (height, width, channels), bits, icc)
+        _WRITERS[_suffix(path)](file, pieces, (height, width, channels), bits, icc, exif)
 
 
-def _write_png(file, pieces, shape, bits, icc):
+def _write_png(file, pieces, shape, bits, icc, exif):
     """PNG (ISO 15948). Rows are filtered as its section 12.7 advises: the filter with the least sum of differences."""
     import png
 
@@ -62,6 +64,8 @@ def _write_png(file, pieces, shape, bits, icc):
     writer.write_preamble(file)
     if icc:
         png.write_chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
+    if exif:
+        png.write_chunk(file, b"eXIf", exif.removeprefix(b"Exif\0\0"))
     deflate = _deflater()
     above = np.zeros(width * channels * bits // 8, np.uint8)
     for piece in pieces:
@@ -100,7 +104,7 @@ def _filtered(
     return np.concatenate((kind, best), axis=1)
 
 
-def _write_tiff(file, pieces, shape, bits, icc):
+def _write_tiff(file, pieces, shape, bits, icc, exif):
     """TIFF: deflated strips with horizontal differences; 64-bit offsets where 4 GB may not do."""
     import tifffile
 

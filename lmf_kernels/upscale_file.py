@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from .images import Picture, check_output, check_room, format_of, read_picture, write_bands
-from .images.colour import AlphaRows, finished_rows, planes
-from .upscale import check_request, output_size, run_stages, upscale
+from .images.colour import AlphaRows, finished_rows, split
+from .upscale import output_size, upscale_rows
 
-_ROWS_AT_ONCE = 1 << 22  # values: what is converted and written at a time
+_AT_ONCE = 1 << 22  # values converted and written at a time
 
 
 @dataclass(frozen=True)
@@ -65,42 +65,32 @@ def run(job, model, *, max_memory=None, finished=lambda stage: None, progress=la
 
     Args:
         model: from `lmf_kernels.load_model`.
-        max_memory: as in `lmf_kernels.upscale`.
-        finished: called with a stage's name after each part of it; "write picture" is the last.
-        progress: called with the share of rows written, above 0 and up to 1.
+        max_memory: as in `lmf_kernels.upscale_rows`; None: its own default.
+        finished: called with a stage's name after each part of it: "encoder", "latent", "render", "write picture".
+        progress: called with the share of the work that is done, 0 to 1.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: max_memory is too little, or the file cannot be written.
         BackendError: the backend that the model asks for cannot run this.
     """
-    colours, alpha = planes(job.picture)
-    weight = next(model.parameters())
-    image = colours.to(weight.device, weight.dtype)
-    check_request(model, image, size=job.size)
+    colours, alpha = split(job.picture)
     paper = alpha is not None and job.channels % 2 == 1
     plain = job.dtype == np.uint8 and job.channels == 3 and not paper
+    limit = {} if max_memory is None else {"max_memory": max_memory}
+    bands = upscale_rows(model, colours, size=job.size, dtype=torch.uint8 if plain else torch.float32, layout="nhwc",
+                         finished=finished, progress=progress, **limit)
     alpha = None if alpha is None else AlphaRows(alpha, job.size)
 
     def rows():
-        top = 0
-        for band in _bands(model, image, job.size, torch.uint8 if plain else torch.float32, max_memory, finished):
-            step = max(1, _ROWS_AT_ONCE // (3 * job.size[1]))
-            for start in range(0, len(band), step):
-                part = band[start:start + step]
+        step = max(1, _AT_ONCE // (3 * job.size[1]))
+        for y0, band in bands:
+            for start in range(0, band.shape[1], step):
+                part = band[0, start:start + step]
+                top = y0 + start
                 cover = None if alpha is None else alpha(top, top + len(part))
-                yield finished_rows(part, job.dtype, grey=job.picture.grey, alpha=cover, paper=paper)
-                top += len(part)
-                progress(top / job.size[0])
+                yield top, finished_rows(part, job.dtype, grey=job.picture.grey, alpha=cover, paper=paper)
+            del band, part
             finished("write picture")
 
     write_bands(job.target, rows(), job.size, job.channels, job.dtype, icc=job.picture.icc, exif=job.picture.exif)
     finished("write picture")
-
-
-def _bands(model, image, size, dtype, max_memory, finished):
-    """The output's rows from top to bottom in bands (n, W, 3) of torch dtype `dtype`, values as in `upscale`."""
-    if max_memory is None:
-        yield run_stages(model, image, size, dtype=dtype, layout="nhwc", finished=finished)[0]
-    else:
-        yield upscale(model, image, size=size, dtype=dtype, layout="nhwc", max_memory=max_memory)[0]
-        finished("upscale")

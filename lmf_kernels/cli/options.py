@@ -1,13 +1,9 @@
 """What the commands share: option types, the options of a model and where it runs, and the model they name."""
 
 import functools
-import math
 import re
 
 import click
-
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
 
 class Size(click.ParamType):
     """WxH, as people write picture sizes; becomes (H, W), as tensors have them."""
@@ -19,19 +15,6 @@ class Size(click.ParamType):
         if not match:
             self.fail(f"{value!r} is not a size such as 3840x2160 (width x height).", param, ctx)
         return int(match[2]), int(match[1])
-
-
-class Bytes(click.ParamType):
-    """An amount of memory such as 4G; becomes bytes."""
-
-    name = "BYTES"
-
-    def convert(self, value, param, ctx):
-        match = re.fullmatch(r"([0-9]+\.?[0-9]*)\s*([KMGT]?)(?:I?B)?", str(value).upper())
-        amount = float(match[1]) * _UNITS[match[2]] if match else 0
-        if not 1 <= amount < 2**63:
-            self.fail(f"{value!r} is not an amount of memory such as 512M or 4G.", param, ctx)
-        return math.floor(amount)
 
 
 def model_options(command):

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from .options import Bytes, Size, loaded_model, model_options, set_threads
+from .options import Size, loaded_model, model_options, set_threads
 from .report import Clock, progress_bar, say, say_model, say_picture
 
 
@@ -14,7 +14,7 @@ from .report import Clock, progress_bar, say, say_model, say_picture
 @click.option("--scale", type=float, metavar="S", help="Factor, such as 3.7.")
 @click.option("--size", type=Size(), help="Output size in place of a factor, such as 3840x2160.")
 @model_options
-@click.option("--max-memory", type=Bytes(), help="Working memory to stay below, such as 2G.")
+@click.option("--max-memory", metavar="BYTES", help="Working memory to stay below, such as 1GB; default: 2GB.")
 @click.option("--max-megapixels", type=click.FloatRange(0, min_open=True), metavar="N",
               help="Refuse larger inputs; default: 179.")
 @click.option("--suffix", metavar="SUFFIX", help="Of all outputs of a folder, such as png; default: each keeps its own.")
@@ -28,8 +28,11 @@ def upscale(source, target, scale, size, run_on, max_memory, max_megapixels, suf
     if (scale is None) == (size is None):
         raise click.UsageError("Give either --scale or --size" + ("." if size is None else ", not both."))
     from .. import upscale_file
+    from ..tiling import memory
     from . import folder
 
+    if max_memory is not None:
+        max_memory = memory.parse_size(max_memory, "--max-memory")
     set_threads(run_on)
     clock = Clock()
     max_pixels = None if max_megapixels is None else int(max_megapixels * 1e6)

@@ -50,21 +50,23 @@ def fitting_profile(icc, channels):
     return icc if icc and icc[16:20] == (b"GRAY" if channels < 3 else b"RGB ") else None
 
 
-def planes(picture, *, fill=True):
-    """(colours, alpha) of a Picture: (1, 3, h, w) float32 in [0, 1] and (h, w) float32 or None.
+def split(picture, *, fill=True):
+    """(colours, alpha) of a Picture: (h, w, 3) of its dtype, grey as three equal channels; (h, w) float32 in [0, 1] or
+    None.
 
     fill: give pixels that are wholly transparent the colours of their neighbours, so that what hides under them never
     bleeds into what is seen.
     """
-    pixels = torch.from_numpy(picture.pixels.astype(np.float32)).div_(picture.top)
-    pixels = pixels.permute(2, 0, 1)[None]
-    colours = pixels[:, :1].expand(-1, 3, -1, -1) if picture.grey else pixels[:, :3]
+    pixels = picture.pixels
+    colours = np.repeat(pixels[..., :1], 3, axis=2) if picture.grey else pixels[..., :3]
     if not picture.has_alpha:
-        return colours.contiguous(), None
-    alpha = pixels[0, -1]
-    if fill:
-        colours = _filled(colours, (alpha > 0)[None, None].to(colours.dtype))
-    return colours.contiguous(), alpha.numpy()
+        return np.ascontiguousarray(colours), None
+    alpha = pixels[..., -1].astype(np.float32) / picture.top
+    if fill and not alpha.all():
+        colours = torch.from_numpy(colours.astype(np.float32)).permute(2, 0, 1)[None]
+        colours = _filled(colours, torch.from_numpy(alpha > 0)[None, None].to(torch.float32))
+        colours = colours[0].permute(1, 2, 0).round().numpy().astype(pixels.dtype)
+    return np.ascontiguousarray(colours), alpha
 
 
 def finished_rows(
@@ -77,19 +79,16 @@ def finished_rows(
 ):
     """Rows as a file holds them: (n, W, c) of `dtype`, c as in Picture. grey: luma alone. paper: laid on white, for
     formats without alpha."""
-    top = np.iinfo(dtype).max
-    if rows.dtype == torch.uint8:
-        if not (grey or paper or alpha is not None) and dtype == np.uint8:
-            return rows.cpu().numpy()
-        rows = rows.to(torch.float32) / 255
-    values = rows.to(torch.float32)
+    if rows.dtype == torch.uint8 and dtype == np.uint8 and not grey and alpha is None:
+        return rows.cpu().numpy()
+    values = rows.to(torch.float32) / 255 if rows.dtype == torch.uint8 else rows.to(torch.float32)
     if grey:
         values = (values * values.new_tensor(_LUMA)).sum(dim=-1, keepdim=True)
     values = values.cpu().numpy()
     if alpha is not None:
-        alpha = np.ascontiguousarray(alpha)[..., None]
+        alpha = alpha[..., None]
         values = values * alpha + (1 - alpha) if paper else np.concatenate((values, alpha), axis=-1)
-    return np.rint(values * top).astype(dtype)
+    return np.rint(values * np.iinfo(dtype).max).astype(dtype)
 
 
 class AlphaRows:

@@ -5,6 +5,7 @@ import warnings
 from contextlib import contextmanager
 
 import numpy as np
+import torch
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from ..errors import InputError
@@ -29,7 +30,9 @@ def read_image(path):
     Raises:
         InputError: as `read_picture`.
     """
-    return colour.planes(read_picture(path), fill=False)[0]
+    picture = read_picture(path)
+    pixels = torch.from_numpy(colour.split(picture, fill=False)[0].astype(np.float32))
+    return pixels.permute(2, 0, 1)[None].contiguous().div_(picture.top)
 
 
 def read_picture(path, max_pixels=None):

@@ -1,7 +1,6 @@
-"""TIFF through tifffile: 8 and 16 bits of grey, RGB and alpha read; written strip by strip."""
+"""TIFF through tifffile: 8 and 16 bits of grey, RGB and alpha."""
 
 import os
-import zlib
 
 import numpy as np
 import tifffile
@@ -60,46 +59,3 @@ def _channels(page):
         cover = np.maximum(pixels[..., colours:].astype(np.float32), 1) / top
         pixels[..., :colours] = np.minimum(np.rint(pixels[..., :colours] / cover), top)
     return pixels
-
-
-def write_tiff(
-    file,  # binary, opened for writing
-    bands,  # iterable of (n, W, c) arrays of one dtype, uint8 or uint16, that make up the rows
-    size,  # (H, W)
-    channels,
-    dtype,
-    *,
-    icc=None,
-    exif=None,  # not written: TIFF's own tags take its place
-):
-    """Write a TIFF from bands of rows, holding one band at a time: Deflate over horizontal differences."""
-    row = size[1] * channels * np.dtype(dtype).itemsize
-    rows = min(max(1, _STRIP // row), size[0])
-    tifffile.imwrite(
-        file, (_compressed(strip) for strip in _strips(bands, rows)), bigtiff=row * size[0] > _LARGEST_CLASSIC,
-        shape=(*size, channels) if channels > 1 else size, dtype=dtype, rowsperstrip=rows,
-        photometric="rgb" if channels > 2 else "minisblack", planarconfig="contig" if channels > 1 else None,
-        extrasamples=["unassalpha"] if channels % 2 == 0 else None, compression="zlib", predictor=True,
-        iccprofile=icc, metadata=None, software=False)
-
-
-def _compressed(strip):
-    differences = strip.copy()
-    differences[:, 1:] -= strip[:, :-1]
-    return zlib.compress(differences.tobytes())
-
-
-def _strips(bands, rows):
-    """The bands cut anew into strips of `rows` rows; the last may be shorter."""
-    kept = []
-    count = 0
-    for band in bands:
-        while len(band):
-            part, band = band[:rows - count], band[rows - count:]
-            kept.append(part)
-            count += len(part)
-            if count == rows:
-                yield np.concatenate(kept)
-                kept, count = [], 0
-    if kept:
-        yield np.concatenate(kept)

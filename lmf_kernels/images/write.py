@@ -8,9 +8,8 @@ import numpy as np
 from PIL import Image, features
 
 from ..errors import InputError
-from ..files import atomic_file, check_writable
-from .png import write_png
-from .tiff import write_tiff
+from ..files import atomic_write, check_writable
+from ..streaming import can_stream, write_rows
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,11 @@ class Format:
     alpha: bool = False
     grey: bool = True
     lossy: bool = True
-    options: tuple = ()  # for Pillow; formats without it are streamed by `stream`
-    stream: object = None
+    options: tuple = ()  # for Pillow, which writes what cannot be streamed
 
 
-_PNG = Format("PNG", 2**31 - 1, sixteen=True, alpha=True, lossy=False, stream=write_png)
-_TIFF = Format("TIFF", 2**31 - 1, sixteen=True, alpha=True, lossy=False, stream=write_tiff)
+_PNG = Format("PNG", 2**31 - 1, sixteen=True, alpha=True, lossy=False)
+_TIFF = Format("TIFF", 2**31 - 1, sixteen=True, alpha=True, lossy=False)
 _JPEG = Format("JPEG", 65500, options=(("quality", 95), ("subsampling", 0)))
 _FORMATS = {
     ".png": _PNG,
@@ -83,7 +81,7 @@ def check_room(path, size, channels, dtype):
 
 def write_bands(
     path,
-    bands,  # iterable of (n, W, c) arrays of `dtype` that make up the rows
+    bands,  # iterable of (y0, rows (n, W, c) of `dtype`), from top to bottom
     size,  # (H, W)
     channels,  # as in Picture; the format can hold them
     dtype,  # numpy's uint8 or, where the format can, uint16
@@ -97,12 +95,11 @@ def write_bands(
         InputError: the suffix is unknown, the folder cannot be written, or the format cannot hold the picture.
     """
     check_output(path, size)
-    form = format_of(path)
-    with atomic_file(path) as file:
-        if form.stream:
-            form.stream(file, bands, size, channels, dtype, icc=icc, exif=exif)
-        else:
-            _write_with_pillow(path, file, form, bands, size, channels, {"icc_profile": icc, "exif": exif})
+    if can_stream(path):
+        write_rows(path, bands, width=size[1], height=size[0], channels=channels, bits=8 * np.dtype(dtype).itemsize,
+                   icc=icc, exif=exif)
+    else:
+        _write_with_pillow(path, bands, size, channels, {"icc_profile": icc, "exif": exif})
 
 
 def write_image(
@@ -114,20 +111,20 @@ def write_image(
     Raises:
         InputError: as `write_bands`.
     """
-    write_bands(path, [pixels.cpu().numpy()], tuple(pixels.shape[:2]), 3, np.uint8)
+    write_bands(path, [(0, pixels.cpu().numpy())], tuple(pixels.shape[:2]), 3, np.uint8)
 
 
-def _write_with_pillow(path, file, form, bands, size, channels, metadata):
+def _write_with_pillow(path, bands, size, channels, metadata):
+    form = format_of(path)
     pixels = np.empty((*size, channels), np.uint8)
-    row = 0
-    for band in bands:
-        pixels[row:row + len(band)] = band
-        row += len(band)
+    for y0, rows in bands:
+        pixels[y0:y0 + len(rows)] = rows
     picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     if not form.grey and channels < 3:
         picture = picture.convert("RGBA" if channels == 2 else "RGB")
     given = {key: value for key, value in metadata.items() if value and form.name != "BMP"}
-    try:
-        picture.save(file, form.name, **dict(form.options), **given)
-    except ValueError as error:
-        raise InputError(f"Cannot write {path} with {size[1]}x{size[0]} pixels: {error}.") from None
+    with atomic_write(path) as temporary, open(temporary, "w+b") as file:
+        try:
+            picture.save(file, form.name, **dict(form.options), **given)
+        except ValueError as error:
+            raise InputError(f"Cannot write {path} with {size[1]}x{size[0]} pixels: {error}.") from None
