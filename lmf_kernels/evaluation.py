@@ -3,8 +3,8 @@
 Y recipe (Set5, Set14, B100, Urban100): PSNR and SSIM of the Y channel of ITU-R BT.601, the factor's pixels shaved off
 each side. RGB recipe (DIV2K tables of LIIF and its successors): all three channels, factor + 6 pixels shaved. In both,
 HR is cropped to a multiple of the factor and reduced by antialiased bicubic interpolation with a = -0.5 (as MATLAB's
-imresize), and every picture is rounded to 8 bits, as a file would hold it. SSIM: Wang et al. 2004, 11x11 Gaussian window
-of sigma 1.5. Colours, PSNR and SSIM are scikit-image's.
+imresize), and every picture is rounded to 8 bits, as a file would hold it. SSIM: Wang et al. 2004, 11x11 Gaussian
+window of sigma 1.5. Colours, PSNR and SSIM are scikit-image's.
 """
 
 import math

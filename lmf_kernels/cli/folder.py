@@ -71,7 +71,7 @@ def upscale_all(pairs, load, work, *, overwrite, clock):
         report.say("seconds", str(clock))
     report.say("folder", f"{len(done)} upscaled, {skipped} skipped as done, {len(failed)} failed")
     for source, said in failed:
-        report.say("failed", f"{source}: {said}")
+        report.say("failed", said if source in said else f"{source}: {said}")
     return 1 if failed else 0
 
 

@@ -31,7 +31,7 @@ def model_options(command):
         click.option("--device", default="cpu", show_default=True, help="Where to run: cpu, cuda, cuda:1."),
         click.option("--backend", default="auto", metavar="NAME", show_default=True, help="One that `info` lists."),
         click.option("--model", "model_file", metavar="NAME|FILE",
-                     help="A name that `models` lists, or a .pth, .pt or .safetensors file; default: the built-in one."),
+                     help="A name that `models` lists, or a .pth, .pt or .safetensors file.  [default: built in]"),
     ):
         with_model = option(with_model)
     return with_model

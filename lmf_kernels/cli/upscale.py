@@ -17,7 +17,7 @@ from .report import Clock, progress_bar, say, say_model, say_picture
 @click.option("--max-memory", metavar="BYTES", help="Working memory to stay below, such as 1GB; default: 2GB.")
 @click.option("--max-megapixels", type=click.FloatRange(0, min_open=True), metavar="N",
               help="Refuse larger inputs; default: 179.")
-@click.option("--suffix", metavar="SUFFIX", help="Of all outputs of a folder, such as png; default: each keeps its own.")
+@click.option("--suffix", metavar="SUFFIX", help="Of all outputs of a folder, such as png; default: its own.")
 @click.option("--overwrite", is_flag=True, help="In a folder, also what is done: outputs newer than their inputs.")
 def upscale(source, target, scale, size, run_on, max_memory, max_megapixels, suffix, overwrite):
     """Upscale the picture IN to OUT by any factor or to any size. OUT's suffix names its format.
