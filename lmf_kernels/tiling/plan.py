@@ -31,7 +31,7 @@ from . import memory, windows
 
 FIXED = 64 * 10**6
 HEADROOM = 1.25
-OVERLAP_WINDOWS = 4  # of an encoder that attends in windows: see `Reach`
+OVERLAP_WINDOWS = 4  # kept around a tile by an encoder that attends in windows
 _SMALLEST_SIDE = 8
 _LARGEST_BAND = 32 * 10**6
 _TILE_COST = 4096  # of starting a tile, in LR pixels of encoding
@@ -48,7 +48,8 @@ class Job(NamedTuple):
 
 class Reach(NamedTuple):
     """How far a cell's fields look: LR pixels a side of the encoder and of the latent stage; align: tile origins are
-    multiples of it. exact: tiles change nothing; else (attention, which reaches everywhere) only little."""
+    multiples of it. exact: tiles change nothing; else (shifted windows, whose view grows from layer to layer to hundreds
+    of pixels while its rim counts ever less) only little."""
 
     encoder: int
     latent: int
@@ -57,11 +58,11 @@ class Reach(NamedTuple):
 
     @classmethod
     def of(cls, model):
-        """A model's. Encoders without a finite receptive field tell their attention window as `window`."""
-        if model.receptive_field is not None:
-            return cls(model.encoder.receptive_field, model.receptive_field - model.encoder.receptive_field, 1, True)
-        window = getattr(model.encoder, "window", 1)
-        return cls(OVERLAP_WINDOWS * window, 1, window, False)
+        """A model's. An encoder that attends in windows says so with `window`, their side."""
+        encoder = model.encoder.receptive_field
+        latent, window = model.receptive_field - encoder, getattr(model.encoder, "window", 1)
+        overlap = encoder if window == 1 else min(encoder, OVERLAP_WINDOWS * window)
+        return cls(overlap, latent, window, overlap == encoder)
 
 
 class Plan(NamedTuple):
@@ -84,7 +85,7 @@ class Plan(NamedTuple):
         side = f"{max(_sizes(self.cols))}x{max(_sizes(self.rows))}"
         tiles = "one tile" if self.tiles == 1 else (
             f"{self.tiles} tiles of at most {side} LR pixels and {self.reach.encoder + self.reach.latent} around each")
-        inexact = "" if self.reach.exact or self.tiles == 1 else " (attention beyond them is left out)"
+        inexact = "" if self.reach.exact or self.tiles == 1 else " (attention further out is left out)"
         return f"{tiles}{inexact}, bands of {self.band} rows, about {memory.words(self.peak)}"
 
 

@@ -30,7 +30,7 @@ class Source:
             self._pixels, self.shape = image, (image.shape[0], *image.shape[2:])
         else:
             self._pixels = _channels_last(image)
-            self._unit = _INTEGERS[str(image.dtype).removeprefix("torch.")]
+            self._unit = _INTEGERS[_type_name(image)]
             self.shape = tuple(self._pixels.shape[:3])
         if 0 in self.shape:
             raise InputError(f"The image is empty: its shape is {tuple(image.shape)}.")
@@ -52,9 +52,14 @@ def _channels_last(image):
     if not isinstance(image, (np.ndarray, torch.Tensor)):
         raise InputError("The image is a floating-point tensor (B, 3, h, w) or an array of integers (h, w, 3), "
                          f"got a {type(image).__name__}.")
-    if str(image.dtype).removeprefix("torch.") not in _INTEGERS:
+    if _type_name(image) not in _INTEGERS:
         raise InputError(f"An array's pixels are {' or '.join(_INTEGERS)}, got {image.dtype}; "
                          "floating point comes as a tensor (B, 3, h, w).")
     if image.ndim not in (3, 4) or image.shape[-1] != 3:
         raise InputError(f"Integer pixels are (h, w, 3) or (B, h, w, 3), got {tuple(image.shape)}.")
     return image if image.ndim == 4 else image[None]
+
+
+def _type_name(image):
+    """The name of an array's or a tensor's type, whatever its byte order."""
+    return image.dtype.name if isinstance(image, np.ndarray) else str(image.dtype).removeprefix("torch.")
