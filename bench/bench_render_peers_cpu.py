@@ -8,6 +8,8 @@ import checks
 import peers
 import settings
 
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch's own compiler
+
 # The tuned and the compiled second form cost time and say what they have to say at two scales.
 LM_LIIF = [(way, scale) for scale in settings.SCALES for way in peers.WAYS
            if scale in ("x4", "x12") or not way.startswith(("blocked", "compiled-reference"))]
