@@ -8,9 +8,11 @@ import checks
 import peers
 import settings
 
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch's own compiler
+
 # The tuned and the compiled second form cost time and say what they have to say at two scales.
 LM_LIIF = [(way, scale) for scale in settings.SCALES for way in peers.WAYS
-           if scale in ("x4", "x12") or not way.startswith(("blocked", "compiled-reference"))]
+           if scale in ("x4", "x12") or not way.startswith(("tuned", "compiled-reference"))]
 if settings.QUICK:  # compiling takes as long for tiny sizes: once each is enough to see that it works
     LM_LIIF = [(way, scale) for way, scale in LM_LIIF if scale == "x4" or not way.startswith("compiled")]
 
@@ -29,7 +31,7 @@ def test_lmliif(timed, way, scale):
     lr, rounds = settings.PEER_LR[scale], settings.PEER_ROUNDS
     if way == "bicubic":
         lr = settings.LR
-    elif way in ("reference", "blocked-published"):
+    elif way in ("reference", "tuned-published"):
         lr = settings.CHUNKED_PEER_LR[scale]
     elif way == "published" and scale == "x12" and settings.FULL_PEERS:
         lr, rounds = settings.LR, (1, 1)

@@ -10,7 +10,7 @@ from lmf_kernels import ops
 
 RELATIVE = 1e-5  # of the largest |reference|, float32
 LEVELS, EQUAL = 1, 0.999  # uint8: no value further off, this share equal
-PUBLISHED = 2e-5  # absolute: the published way against ours, values as the network gives them
+PUBLISHED = 1e-4  # absolute, of a peer: the published way's float32 coordinates alone cost 3e-5 at 320 LR pixels
 
 
 class WrongResult(AssertionError):

@@ -40,8 +40,10 @@ def slug():
 
 def versions():
     """Everything that a time depends on."""
+    build = _cpu.build_info()
     return {"lmf_kernels": lmf_kernels.__version__, "torch": torch.__version__, "numpy": numpy.__version__,
-            "python": platform.python_version(), "compiler": _cpu.compiler, "openmp": _cpu.openmp}
+            "python": platform.python_version(),
+            **{fact: build[fact] for fact in ("compiler", "build_type", "isa_flags", "openmp")}}
 
 
 def commit():

@@ -13,7 +13,7 @@ import settings
 
 SCHEMA = 1
 _BUSY = 0.03  # share of the machine in others' hands above which a warning is due
-_UNSTEADY = 0.10  # a case whose peak falls this far below its best was disturbed
+_UNSTEADY = 0.10  # a case beside which the peak falls this far below the best was disturbed
 
 
 class Results:
@@ -26,6 +26,7 @@ class Results:
         self.skipped = 0
         self.others = None
         self.started = _now()
+        self.on = {"machine": machine.processor(), "versions": machine.versions(), "commit": machine.commit()}
         self._neighbours = machine.Neighbours()
 
     def finish(self, skipped=0):
@@ -36,10 +37,11 @@ class Results:
         peaks = {}
         for record in self.cases:
             if "flop" in record:
-                peaks[record["isa"]] = max(peaks.get(record["isa"], 0), record["peak_gflop_per_s"])
+                peaks[record["isa"]] = max(peaks.get(record["isa"], 0), record["peak_beside_gflop_per_s"])
         for record in self.cases:
             if "flop" in record:
-                record["share_of_best_peak"] = record["gflop_per_s"] / peaks[record["isa"]]
+                record["peak_gflop_per_s"] = peaks[record["isa"]]
+                record["share_of_peak"] = record["gflop_per_s"] / peaks[record["isa"]]
             if record["kind"] in ("render", "points"):
                 own, same = record["ns_per_pixel"], [record["model"], record["scale"]]
                 record["times"] = {name.split("/")[0]: ns / own for name, ns in per_pixel.items()
@@ -54,9 +56,10 @@ class Results:
         if self.others is not None and self.others > _BUSY:
             found.append(f"others used {self.others:.0%} of the machine during the run")
         shaken = [record["name"] for record in self.cases if "flop" in record
-                  and record["peak_lowest_gflop_per_s"] < (1 - _UNSTEADY) * record["peak_gflop_per_s"]]
+                  and record["lowest_peak_beside_gflop_per_s"] < (1 - _UNSTEADY) * record["peak_gflop_per_s"]]
         if shaken:
-            found.append(f"the multiply-add rate fell by more than {_UNSTEADY:.0%} beside {', '.join(shaken)}")
+            named = ", ".join(shaken) if len(shaken) < 4 else f"{len(shaken)} cases"
+            found.append(f"the multiply-add rate fell by more than {_UNSTEADY:.0%} beside {named}")
         if self.skipped:
             found.append(f"{self.skipped} cases were skipped")
         if settings.QUICK:
@@ -66,8 +69,7 @@ class Results:
     def as_dict(self):
         return {
             "schema": SCHEMA, "started": self.started, "finished": _now(), "complete": self.complete,
-            "quick": settings.QUICK, "warnings": self.warnings(), "machine": machine.processor(),
-            "versions": machine.versions(), "commit": machine.commit(), "others_share": self.others,
+            "quick": settings.QUICK, "warnings": self.warnings(), **self.on, "others_share": self.others,
             "facts": self.facts, "cases": self.cases,
         }
 

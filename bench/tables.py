@@ -2,7 +2,7 @@
 """Prints the README's tables from a results file, or writes them between the README's markers.
 
     python bench/tables.py [FILE]                     all tables, from FILE or the newest of bench/results
-    python bench/tables.py [FILE] --write README.md   makes anew all between <!-- bench:NAME --> and <!-- /bench:NAME -->
+    python bench/tables.py [FILE] --write README.md   fills in all between <!-- bench:NAME --> and <!-- /bench:NAME -->
     python bench/tables.py [FILE] --check README.md   exit status 1 where the README says anything else
 """
 
@@ -89,9 +89,9 @@ def headline(run):
     case = run.case(f"cpu/lmliif/x12/{run.isa}")
     return (f"LM-LIIF's render stage, {wxh(case.get('lr'))} to {wxh(case.get('size'))}, float32, {hardware(run)}: "
             f"**{seconds(median(case))}**, {number(case.get('mpixel_per_s'))} Mpixel/s,\n"
-            f"{percent(case.get('share_of_peak'))} of the multiply-add peak. Per pixel {times(case, 'published')} times "
-            f"as fast as the published way and {times(case, 'compiled-published')} times as fast\n"
-            "as `torch.compile` of it, in the same run.\n")
+            f"{percent(case.get('share_of_peak'))} of the multiply-add peak. Per pixel {times(case, 'published')} "
+            f"times as fast as the published way and\n{times(case, 'compiled-published')} times as fast as "
+            "`torch.compile` of it, in the same run.\n")
 
 
 def render(run):
@@ -102,8 +102,8 @@ def render(run):
                      f"{number(case.get('ns_per_pixel'))} ({number(case.get('per_pixel_of_x12'))})",
                      number(case.get("gflop_per_s")), percent(case.get("share_of_peak")),
                      *(times(case, way) for way in ("published", "compiled-published", "compiled-reference"))])
-    heads = ["output", "time (IQR)", "Mpixel/s", "ns per pixel (x12 = 1)", "GFLOP/s", "of the FMA peak", "x published",
-             "x `torch.compile` of it", "x `torch.compile` of the restructured maths"]
+    heads = ["output", "time (IQR)", "Mpixel/s", "ns per pixel (x12 = 1)", "GFLOP/s", "of the FMA peak",
+             "x published", "x `torch.compile` of it", "x `torch.compile` of the restructured maths"]
     return table(heads, rows) + caption(
         run, f"Ours from {wxh(run.case(f'cpu/lmliif/x12/{run.isa}').get('lr'))}, the published way from " + ", ".join(
             f"{wxh(run.case(f'published/lmliif/{scale}').get('lr'))} at {scale}" for scale in SCALES))

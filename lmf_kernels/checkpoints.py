@@ -52,11 +52,11 @@ def load_model(path_or_name, device=None, dtype=None, backend="auto"):
     except (RuntimeError, OverflowError):  # torch cannot even name so large a tensor
         raise CheckpointError(f"{path}: its args ask for layers larger than any tensor.") from None
     _check_fit(model.state_dict(), weights, path)
-    stored = {value.dtype for value in weights.values()}
+    stored = {value.dtype for value in weights.values() if value.is_floating_point()}
     dtype = dtype or (stored.pop() if len(stored) == 1 else torch.float32)
     # Copies, so that nothing keeps a view into a larger storage or shares one with another parameter.
-    weights = {key: torch.empty(value.shape, dtype=dtype, device=device).copy_(value)
-               for key, value in weights.items()}
+    weights = {key: torch.empty(value.shape, dtype=dtype if value.is_floating_point() else value.dtype, device=device)
+               .copy_(value) for key, value in weights.items()}
     model.load_state_dict(weights, strict=True, assign=True)
     model.backend = backend
     return model.eval()
@@ -154,20 +154,19 @@ def _read_safetensors(path):
 
 
 def _checked_weights(weights, path):
-    """The state dict, when it is one: {name: floating-point tensor}."""
+    """The state dict, when it is one: {name: dense tensor}."""
     if not isinstance(weights, Mapping) or not weights:
         raise CheckpointError(f"{path} holds no weights.")
     for key, value in weights.items():
         if not isinstance(key, str) or not torch.is_tensor(value):
             raise CheckpointError(f"{path}: the weight {key!r:.80} is no tensor.")
-        if value.layout != torch.strided or not value.is_floating_point():
-            raise CheckpointError(f"{path}: the weight {key} is {value.dtype} ({value.layout}); "
-                                  "weights are dense floating-point tensors.")
+        if value.layout != torch.strided:
+            raise CheckpointError(f"{path}: the weight {key} is {value.layout}; weights are dense tensors.")
     return dict(weights)
 
 
 def _check_fit(wanted, given, path):
-    """One sentence for the first weight that is missing, unknown or of another shape."""
+    """One sentence for the first weight that is missing, unknown, or of another shape or kind."""
     missing = [key for key in wanted if key not in given]
     unknown = [key for key in given if key not in wanted]
     for what, keys in (("lacks the weight", missing), ("has the unknown weight", unknown)):
@@ -178,6 +177,9 @@ def _check_fit(wanted, given, path):
         if value.shape != given[key].shape:
             raise CheckpointError(f"{path}: the weight {key} is {tuple(given[key].shape)}, "
                                   f"but the model's args make it {tuple(value.shape)}.")
+        if value.is_floating_point() != given[key].is_floating_point():  # SwinIR's index is the only integer one
+            kind = "a floating-point" if value.is_floating_point() else "an integer"
+            raise CheckpointError(f"{path}: the weight {key} is {given[key].dtype}; it should be {kind} tensor.")
 
 
 def _device(device):

@@ -60,38 +60,34 @@ def waves(
     return torch.cat([torch.cos(math.pi * q), torch.sin(math.pi * q)], dim=-1)
 
 
-# The published way. Each maker returns a function (cells (B, N), rel (B, N, 2), rel_cell (B, N, 2)) -> (B, N, width),
-# which gathers from the tables (B * h * w, C) of `published.rows_of` and builds the MLP's input.
+# The published way. Each maker takes readers, `published.sampled(map)` or `indexed(map)`, and returns a function
+# (place, rel (B, N, 2), rel_cell (B, N, 2)) -> (B, N, width) that reads the maps and builds the MLP's input.
 
 def published_linear(
-    code,  # (B * h * w, C)
+    read_code,
     cell_decode=True,
 ):
     """Input `[code | rel | rel_cell]`; without cell decoding `[code | rel]`."""
 
-    def first_input(cells, rel, rel_cell):
-        parts = [_pick(code, cells), rel, rel_cell] if cell_decode else [_pick(code, cells), rel]
+    def first_input(place, rel, rel_cell):
+        parts = [read_code(place), rel, rel_cell] if cell_decode else [read_code(place), rel]
         return torch.cat(parts, dim=-1)
 
     return first_input
 
 
 def published_fourier(
-    coef,  # (B * h * w, C)
-    freq,  # (B * h * w, C)
+    read_coef,
+    read_freq,
     phase=None,  # (C / 2, 2); None without cell decoding
 ):
     """Input `coef * [cos(pi q), sin(pi q)]` with q as in `fourier`."""
 
-    def first_input(cells, rel, rel_cell):
-        pairs = _pick(freq, cells).unflatten(-1, (-1, 2))
+    def first_input(place, rel, rel_cell):
+        pairs = read_freq(place).unflatten(-1, (-1, 2))
         q = (pairs * rel[..., None, :]).sum(dim=-1)
         if phase is not None:
             q = q + torch.nn.functional.linear(rel_cell, phase)
-        return _pick(coef, cells) * waves(q)
+        return read_coef(place) * waves(q)
 
     return first_input
-
-
-def _pick(table, cells):
-    return table.index_select(0, cells.flatten()).view(*cells.shape, table.shape[1])

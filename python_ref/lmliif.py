@@ -38,15 +38,16 @@ def render_published(
     options=Options(),
     *,
     chunk=published.CHUNK,
+    reader=published.sampled,
 ):
-    """Pixels (B, Q, 3) the published way."""
+    """Pixels (B, Q, 3) the published way. reader: `published.indexed` gathers faster than the papers' code does."""
     layers = mlp.linear_layers(sd, "imnet")
     width = (len(layers) - 1) * layers[0][0].shape[0] * options.modulation_count
     code = mods[:, width:] if options.mod_input else features
-    first_input = heads.published_linear(published.rows_of(code), options.cell_decode)
+    first_input = heads.published_linear(reader(code), options.cell_decode)
     return modulated_mlp.render_published(
         first_input, mods, layers, coord, cell, ensemble=options.local_ensemble, mod_scale=options.mod_scale,
-        mod_shift=options.mod_shift, chunk=chunk)
+        mod_shift=options.mod_shift, chunk=chunk, reader=reader)
 
 
 def decode_published(

@@ -43,8 +43,9 @@ def render_published(
     *,
     skip,  # (B, 3, h, w): the normalised LR image; None leaves the skip out
     chunk=published.CHUNK,
+    reader=published.sampled,
 ):
-    """Pixels (B, Q, 3) the published way."""
+    """Pixels (B, Q, 3) the published way. reader: `published.indexed` gathers faster than the papers' code does."""
     mods, coef, freq = latents
     layers = mlp.linear_layers(sd, "imnet")
     if options.mod_input:
@@ -52,10 +53,10 @@ def render_published(
         width = (len(layers) - 1) * hidden * options.modulation_count
         coef, freq = mods[:, width:width + hidden], mods[:, width + hidden:]
     first_input = heads.published_fourier(
-        published.rows_of(coef), published.rows_of(freq), _phase(sd, options) if options.cell_decode else None)
+        reader(coef), reader(freq), _phase(sd, options) if options.cell_decode else None)
     return modulated_mlp.render_published(
         first_input, mods, layers, coord, cell, ensemble=options.local_ensemble, mod_scale=options.mod_scale,
-        mod_shift=options.mod_shift, skip=skip, chunk=chunk)
+        mod_shift=options.mod_shift, skip=skip, chunk=chunk, reader=reader)
 
 
 def decode_published(

@@ -64,34 +64,34 @@ def render_published(
     mod_shift=True,
     skip=None,  # (B, 3, h, w) or None
     chunk=published.CHUNK,
+    reader=published.sampled,
 ):
     """Render the published way, (B, Q, 3): gather the code of every query and corner, concatenate, run layer by layer.
 
     All corners go through the MLP together, and a layer's modulations are gathered when it runs, as in the LMF code's
-    `query_rgb_fast`; `chunk` queries at a time. Without `mod_scale` the shifts come first in `mods`.
+    `query_rgb_fast`; `chunk` queries at a time, maps read through `reader`. Without `mod_scale` the shifts come first
+    in `mods`.
     """
     lr_size = mods.shape[-2:]
     depth, hidden = len(layers) - 1, layers[0][0].shape[0]
-    table = published.rows_of(mods)
-    scales = [table[:, l * hidden:(l + 1) * hidden].contiguous() for l in range(depth)] if mod_scale else None
-    shift_start = depth * hidden if mod_scale else 0
-    shifts = [table[:, shift_start + l * hidden:shift_start + (l + 1) * hidden].contiguous()
-              for l in range(depth)] if mod_shift else None
+    parts = mods.split(hidden, dim=1)  # one part a layer and kind
+    scales = [reader(part) for part in parts[:depth]] if mod_scale else None
+    shift_start = depth if mod_scale else 0
+    shifts = [reader(part) for part in parts[shift_start:shift_start + depth]] if mod_shift else None
     rel_scale = torch.tensor(lr_size, dtype=cell.dtype, device=cell.device)
     pixels = []
     for part, part_cell in published.chunks(coord, cell, chunk):
         corners = published.corners(part, lr_size, ensemble)
-        cells = torch.cat([corner.cells for corner in corners], dim=1)
+        place = published.join(corners)
         rel = torch.cat([corner.rel for corner in corners], dim=1)
         rel_cell = (part_cell * rel_scale).repeat(1, len(corners), 1)
-        x = first_input(cells, rel, rel_cell).flatten(0, 1)
-        cells = cells.flatten()
+        x = first_input(place, rel, rel_cell).flatten(0, 1)
         for level in range(depth):
             x = F.linear(x, *layers[level])
             if mod_scale:
-                x = x.mul_(scales[level].index_select(0, cells).add_(1))
+                x = x.mul_(scales[level](place).reshape(x.shape) + 1)
             if mod_shift:
-                x = x.add_(shifts[level].index_select(0, cells))
+                x = x.add_(shifts[level](place).reshape(x.shape))
             x = x.relu_()
         values = F.linear(x, *layers[-1]).view(part.shape[0], len(corners), part.shape[1], layers[-1][0].shape[0])
         total = sum(values[:, k] * corner.weight for k, corner in enumerate(corners))

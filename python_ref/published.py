@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 TIE_SHIFT = 1e-6  # moves every corner off the exact border between two cells, and keeps it inside the map
@@ -16,10 +17,17 @@ AREA_GUARD = 1e-9  # keeps the areas' sum off zero
 CHUNK = 3840 * 2160 // 2  # queries rendered at a time, as the LMF code does
 
 
+class Place(NamedTuple):
+    """Which LR cell each query reads, said twice: the published code samples a map at `coord`, a faster one indexes."""
+
+    coord: Tensor  # (B, N, 2): (y, x) in [-1, 1], inside the cell
+    cells: Tensor  # (B, N) int64: index into the LR map flattened to (B * h * w, ...)
+
+
 class Corner(NamedTuple):
     """One corner of every query."""
 
-    cells: Tensor  # (B, Q) int64: index into the LR map flattened to (B * h * w, ...)
+    place: Place
     rel: Tensor  # (B, Q, 2): (y, x) distance from the cell's centre, in half cells
     weight: Tensor  # (B, Q, 1)
 
@@ -35,12 +43,17 @@ def corners(
     rows = [_nearest(coord[..., 0], h, move) for move in moves]
     cols = [_nearest(coord[..., 1], w, move) for move in moves]
     image = torch.arange(coord.shape[0], device=coord.device)[:, None] * (h * w)
-    places = [(image + row * w + col, torch.stack([rel_y, rel_x], dim=-1))
-              for row, rel_y in rows for col, rel_x in cols]
+    places = [(Place(torch.stack([y, x], dim=-1), image + row * w + col), torch.stack([rel_y, rel_x], dim=-1))
+              for y, row, rel_y in rows for x, col, rel_x in cols]
     areas = [(rel[..., 0] * rel[..., 1]).abs() + AREA_GUARD for _, rel in places]
     total = torch.stack(areas).sum(dim=0)
     opposite = areas[::-1]
-    return [Corner(cells, rel, (area / total)[..., None]) for (cells, rel), area in zip(places, opposite)]
+    return [Corner(place, rel, (area / total)[..., None]) for (place, rel), area in zip(places, opposite)]
+
+
+def join(corners):
+    """All corners' places as one, (B, K * Q), to take them through the MLP together."""
+    return Place(*(torch.cat(parts, dim=1) for parts in zip(*(corner.place for corner in corners))))
 
 
 def chunks(
@@ -55,11 +68,28 @@ def chunks(
     return zip(coord.split(step, dim=1), cell.split(step, dim=1))
 
 
-def rows_of(
+def sampled(
     maps,  # (B, C, h, w)
 ):
-    """The map as a table (B * h * w, C), one row a cell, so that a gather copies whole rows."""
-    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+    """Reads a map as the published code does: a function Place -> (B, N, C) by nearest-neighbour `grid_sample`."""
+
+    def read(place):
+        grid = place.coord.flip(-1).unsqueeze(1)
+        return F.grid_sample(maps, grid, mode="nearest", align_corners=False)[:, :, 0].permute(0, 2, 1)
+
+    return read
+
+
+def indexed(
+    maps,  # (B, C, h, w)
+):
+    """The same read faster: the map becomes a table with one row a cell, and a gather copies whole rows."""
+    table = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1]).contiguous()
+
+    def read(place):
+        return table.index_select(0, place.cells.flatten()).view(*place.cells.shape, table.shape[1])
+
+    return read
 
 
 def _nearest(coord, n_in, move):
@@ -67,4 +97,4 @@ def _nearest(coord, n_in, move):
     moved = moved.detach().clamp(-1 + TIE_SHIFT, 1 - TIE_SHIFT)
     cell = (((moved + 1) * n_in - 1) / 2).round().clamp(0, n_in - 1)
     centre = (2 * cell + 1) / n_in - 1
-    return cell.long(), (coord - centre) * n_in
+    return moved, cell.long(), (coord - centre) * n_in

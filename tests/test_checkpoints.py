@@ -183,7 +183,7 @@ def test_safetensors_without_a_model(tmp_path):
     (lambda m: m["args"].update(feat_unfold=False), "but the model's args make it"),
     (lambda m: m["args"].update(nonsense=1), "no option 'nonsense'"),
     (lambda m: m["args"]["encoder_spec"].update(name="vgg"), "Unknown encoder 'vgg'"),
-    (lambda m: m["args"]["encoder_spec"].update(name="swinir"), "'swinir' is not available yet"),
+    (lambda m: m["args"]["encoder_spec"].update(name="rdn"), "no option 'n_resblocks'"),
     (lambda m: m["args"]["encoder_spec"]["args"].update(no_upsampling=False), "no_upsampling"),
     (lambda m: m["args"]["encoder_spec"]["args"].update(n_resblocks=3), "lacks the weight encoder.body.2"),
     (lambda m: m["args"]["imnet_spec"]["args"].update(hidden_dim=65536), "but the model's args make it"),

@@ -187,6 +187,16 @@ def test_half_types_stay_near(model, dtype, seed):
     assert error < 0.2, f"mean error {error:.3f} of the mean value: {decoder}"
 
 
+@pytest.mark.parametrize("reader", [published.sampled, published.indexed])
+def test_readers_read_the_nearest_cell(reader, seed):
+    maps = torch.randn(2, 5, 7, 4)
+    coord = torch.rand(2, 40, 2) * 1.99 - 0.995
+    for corner in published.corners(coord, (7, 4), ensemble=False):
+        rows, cols = (((coord[..., i] + 1) * n / 2).floor().long() for i, n in enumerate((7, 4)))
+        batch = torch.arange(2)[:, None]
+        assert torch.equal(reader(maps)(corner.place), maps[batch, :, rows, cols])
+
+
 def test_bad_requests_are_told():
     features, sd = torch.zeros(1, 64, 4, 4), golden_cases.load("liif").sd
     with pytest.raises(ValueError, match="neither a size nor coord"):

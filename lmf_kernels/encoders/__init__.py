@@ -1,7 +1,9 @@
 """Encoders: a low-resolution image in, one feature vector per low-resolution pixel out.
 
-An encoder is an `nn.Module` that maps (B, 3, h, w), values in [-1, 1], to (B, out_dim, h, w) and carries two integers:
-`out_dim`, its feature width, and `receptive_field`, how many pixels away an input pixel still reaches a feature.
+An encoder is an `nn.Module` that maps (B, 3, h, w), values in [-1, 1], to (B, out_dim, h, w) and carries three
+integers: `out_dim`, its feature width; `receptive_field`, how many pixels away an input pixel still reaches a feature;
+and `window`, 1 or the grid that features depend on: a crop that starts at a multiple of `window` has the whole image's
+features, `receptive_field` pixels in from where it was cut. All encoders take any size from 1x1 on.
 Its parameter names are the official ones, so that published weights load as they are.
 """
 
@@ -10,11 +12,14 @@ from collections.abc import Mapping
 
 from ..errors import InputError
 from .edsr import edsr_baseline
+from .rdn import rdn
+from .swinir import swinir
 
 _MAKERS = {
     "edsr-baseline": edsr_baseline,
+    "rdn": rdn,
+    "swinir": swinir,
 }
-_NOT_YET = ("rdn", "swinir")
 
 
 def make_encoder(spec):
@@ -24,7 +29,7 @@ def make_encoder(spec):
         spec: mapping `{"name": str, "args": mapping}`, as in the authors' checkpoints; `args` may be absent.
 
     Returns:
-        nn.Module with `out_dim` and `receptive_field`, weights freshly initialised.
+        nn.Module with `out_dim`, `receptive_field` and `window`, weights freshly initialised.
 
     Raises:
         InputError: the spec is malformed, the name or an argument is unknown, or an argument's value is not supported.
@@ -32,8 +37,6 @@ def make_encoder(spec):
     if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
         raise InputError(f"An encoder spec is a mapping with a 'name' and 'args', got {spec!r:.80}.")
     name, args = spec["name"], spec.get("args") or {}
-    if name in _NOT_YET:
-        raise InputError(f"The encoder '{name}' is not available yet; known encoders: {', '.join(_MAKERS)}.")
     if name not in _MAKERS:
         raise InputError(f"Unknown encoder {name!r}; known encoders: {', '.join(_MAKERS)}.")
     if not isinstance(args, Mapping):

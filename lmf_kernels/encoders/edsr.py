@@ -7,9 +7,8 @@ table 1 (baseline: 16 blocks of 64 channels). LIIF (arXiv 2012.09161, section 4.
 import torch
 from torch import nn
 
-from ..errors import InputError
+from .checks import check_no_upsampling, check_number, check_whole
 
-_LARGEST = 4096  # of blocks or channels: a damaged file cannot keep us busy
 _RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K, in [0, 1]
 
 
@@ -55,6 +54,7 @@ class EDSR(nn.Module):
         self.body = nn.Sequential(*blocks, _conv3x3(n_feats, n_feats))
         self.out_dim = n_feats
         self.receptive_field = 1 + 2 * n_resblocks + 1  # one pixel a side for every 3x3 convolution in a row
+        self.window = 1
 
     def forward(
         self,
@@ -78,15 +78,11 @@ def edsr_baseline(n_resblocks=16, n_feats=64, res_scale=1, scale=2, no_upsamplin
     Raises:
         InputError: no_upsampling is False, or a size is not a positive integer.
     """
-    if no_upsampling is not True:
-        raise InputError("EDSR with its own upsampler (no_upsampling: false) is no feature encoder; "
-                         "give a checkpoint trained with no_upsampling: true.")
-    for name, value, least in (("n_resblocks", n_resblocks, 0), ("n_feats", n_feats, 1)):
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _LARGEST:
-            raise InputError(f"EDSR's {name} is a whole number from {least} to {_LARGEST}, got {value!r:.40}.")
-    for name, value in (("res_scale", res_scale), ("rgb_range", rgb_range)):
-        if not isinstance(value, (int, float)):
-            raise InputError(f"EDSR's {name} is a number, got {value!r:.40}.")
+    check_no_upsampling("EDSR", no_upsampling)
+    check_whole("EDSR's n_resblocks", n_resblocks, least=0)
+    check_whole("EDSR's n_feats", n_feats)
+    check_number("EDSR's res_scale", res_scale)
+    check_number("EDSR's rgb_range", rgb_range)
     return EDSR(n_resblocks, n_feats, res_scale, rgb_range)
 
 
