@@ -9,6 +9,7 @@ import click
 
 from .. import errors
 from .info import info
+from .train import train
 from .upscale import upscale
 
 _PROGRAM = "lmf-kernels"
@@ -23,6 +24,7 @@ def program(context):
 
 
 program.add_command(upscale)
+program.add_command(train)
 program.add_command(info)
 
 
