@@ -124,10 +124,9 @@ def _metadata_texts(metadata):
 def _value_of(text):
     """The string itself, or the list or mapping that it is as JSON."""
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except ValueError:
         return text
-    return value
 
 
 def _find(path_or_name):

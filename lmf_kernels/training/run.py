@@ -61,6 +61,7 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
     if folder.started and not resume:
         raise InputError(f"{out} holds a run already; give --resume to go on with it, or another folder.")
     state = folder.read_state() if resume else None
+    folder.make()
     if not team.leads:
         report = _silent
     pictures, held_out = _pictures(data, recipe, validate, report)
@@ -117,8 +118,8 @@ def _initial_model(spec, seed):
 def _check_same(saved, config, out):
     """A resumed run goes on with the same model, recipe and pictures."""
     if saved["pictures"] != config["pictures"]:
-        raise InputError(f"The pictures are not those that the run in {out} was started with; restore them, "
-                         "or start a new run in another folder.")
+        raise InputError(f"The pictures are not those that the run in {out} was started with; give the same folder and "
+                         "the same --validate, or start a new run in another folder.")
     if saved["spec"] != config["spec"]:
         raise InputError(f"The run in {out} trains another model; leave the model's options out to go on with it.")
     for name, value in config["recipe"].items():

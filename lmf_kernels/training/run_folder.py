@@ -24,17 +24,13 @@ _KEYS = {"format", "config", "step", "used", "weights", "average", "optimiser"}
 
 
 class RunFolder:
-    """Reads and writes a run's files.
-
-    Args:
-        path: the folder; made where it is missing, its parent exists.
-
-    Raises:
-        InputError: it cannot be made or written.
-    """
+    """Reads and writes a run's files. Nothing is touched before `make` or `write`."""
 
     def __init__(self, path):
         self.path = os.fspath(path)
+
+    def make(self):
+        """Make the folder where it is missing; InputError where that fails or it cannot be written."""
         try:
             os.makedirs(self.path, exist_ok=True)
         except OSError as error:
