@@ -15,6 +15,7 @@ from lmf_kernels import InputError, load_model, upscale
 from lmf_kernels.checkpoints import read_metadata
 from lmf_kernels.cli import main
 from lmf_kernels.training import Recipe
+from lmf_kernels.training.run import TrainingFailed
 
 
 @pytest.fixture
@@ -124,6 +125,18 @@ def test_a_killed_run_leaves_files_that_load(data, tmp_path):
     assert pieces.state_of(out)["step"] > step
     steps = [line["step"] for line in log_of(out)]
     assert steps == sorted(steps)
+
+
+def test_a_loss_that_is_no_number_is_told_and_not_saved(data, tmp_path):
+    out = tmp_path / "out"
+    pieces.run(data, out, 30, pause_after=5 / 60)
+    state = pieces.state_of(out)
+    state["weights"]["imnet.layers.0.weight"].fill_(float("nan"))
+    torch.save(state, out / "state.pt")
+    before = (out / "weights.safetensors").read_bytes()
+    with pytest.raises(TrainingFailed, match="loss is nan at step 6: give a lower --lr"):
+        pieces.run(data, out, 30, resume=True, save_every=1 / 120)
+    assert (out / "weights.safetensors").read_bytes() == before and pieces.state_of(out)["step"] == 5
 
 
 def test_validation_on_other_pictures(data, tmp_path, seed):

@@ -59,7 +59,11 @@ class Trainer:
 
     def run(self, batches, folder, seconds, wish, metadata, *, report, look=None, pause_after=None, save_every=180.0,
             clock=None):
-        """Steps until `seconds` are used in all; returns whether they are. Saves on the way and at the end."""
+        """Steps until `seconds` are used in all; returns whether they are. Saves on the way and at the end.
+
+        Raises:
+            TrainingFailed: the loss is not a finite number.
+        """
         watch = Stopwatch(self.used, clock or time.monotonic)
         began, reported, saved = self.used, self.used, self.used
         step_reported = self.step
@@ -69,12 +73,13 @@ class Trainer:
             self.used, stop = self.team.agree(watch.lap(), wish.wanted)
             watch.used = self.used
             stop = stop or self.used >= seconds or (pause_after is not None and self.used - began >= pause_after)
-            if self.used - reported >= _REPORT_EVERY or (stop and self._count):
+            due = stop or self.used - saved >= save_every
+            if due or self.used - reported >= _REPORT_EVERY:  # nothing is saved before its loss is seen to be a number
                 self._settle_loss()
                 rate = (self.step - step_reported) / max(self.used - reported, 1e-9)
                 reported, step_reported = self.used, self.step
                 self._tell(folder, seconds, rate, report)
-            if stop or self.used - saved >= save_every:
+            if due:
                 saved = self.used
                 self._save(folder, seconds, metadata, report, look)
         return self.used >= seconds
