@@ -121,7 +121,8 @@ def test_a_killed_run_leaves_files_that_load(data, tmp_path):
         child.communicate()
     assert load_model(out / "weights.safetensors").name == "lmliif"
     step = pieces.state_of(out)["step"]
-    assert step > 0 and main(["train", str(data), str(out), "--minutes", "9", "--resume", "--pause-after", "0.001"]) == 0
+    assert step > 0
+    assert main(["train", str(data), str(out), "--minutes", "9", "--resume", "--pause-after", "0.001"]) == 0
     assert pieces.state_of(out)["step"] > step
     steps = [line["step"] for line in log_of(out)]
     assert steps == sorted(steps)
@@ -206,9 +207,9 @@ def test_bad_input_is_one_sentence(change, says, data, tmp_path, capsys, monkeyp
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(data, tmp_path):
     child = os.path.join(os.path.dirname(__file__), "child_train.py")
-    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", child,
-                           str(data), str(tmp_path / "two"), "20"], capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*torchrun, child, str(data), str(tmp_path / "two"), "20"], capture_output=True, text=True,
+                          timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     pieces.run(data, tmp_path / "one", 20)
     pieces.assert_same(pieces.state_of(tmp_path / "one"), pieces.state_of(tmp_path / "two"), rtol=1e-3, atol=1e-4)

@@ -1,7 +1,7 @@
 """Training patches from a folder of pictures.
 
-Every patch is a pure function of (pictures, recipe, step, place in the batch). So a resumed run goes on with exactly the
-patches that an uninterrupted one would have seen, and several processes that share a step see those of one alone.
+Every patch is a pure function of (pictures, recipe, step, place in the batch). So a resumed run goes on with exactly
+the patches that an uninterrupted one would have seen, and several processes that share a step see those of one alone.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 The operators' own backward recomputes everything through the reference, which is right where nothing per pixel may be
 kept. A training step has few pixels and takes its gradients at once, so here they are kept; and every query's four
 corners go through the network together, after one gather of whole records. The reference's gather of each corner's
-every layer costs four to five times as much, nearly all of it in the backward's many scattered additions.
+every layer costs about four times as much, nearly all of it in the backward's many scattered additions.
 """
 
 import torch
