@@ -62,15 +62,18 @@ def load_model(path_or_name, device=None, dtype=None, backend="auto"):
     return model.eval()
 
 
-def save_model(model, path):
+def save_model(model, path, metadata=None):
     """Write a model to a .safetensors file that `load_model` reads, whole or not at all.
 
     Args:
         model: models.Decoder, from `load_model` or `models.build_model`.
         path: the file; its folder exists. What is there is replaced.
+        metadata: mapping of names to strings, or to anything that JSON holds, kept in the file for `read_metadata`:
+            licence, training data and the like. None: nothing.
 
     Raises:
-        InputError: the model is not one of ours, or the path cannot be written or has another suffix.
+        InputError: the model is not one of ours, the metadata are no such mapping, or the path cannot be written or
+            has another suffix.
     """
     from safetensors.torch import save
 
@@ -81,9 +84,49 @@ def save_model(model, path):
     if not path.lower().endswith(".safetensors"):
         raise InputError(f"Cannot save a model as {path}: give a name that ends in .safetensors.")
     weights = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
-    content = save(weights, {_METADATA_KEY: json.dumps(spec)})
+    content = save(weights, {**_metadata_texts(metadata), _METADATA_KEY: json.dumps(spec)})
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         file.write(content)
+
+
+def read_metadata(path):
+    """What `save_model` was given as metadata: {name: string, or what its JSON holds}.
+
+    Raises:
+        CheckpointError: there is no such .safetensors file, or it is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = _find(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            texts = file.metadata() or {}
+    except OSError as error:
+        raise CheckpointError(f"Cannot read {path}: {error.strerror or error}.") from None
+    except SafetensorError:
+        raise CheckpointError(f"{path} is damaged or no safetensors file.") from None
+    return {name: _value_of(text) for name, text in texts.items() if name != _METADATA_KEY}
+
+
+def _metadata_texts(metadata):
+    """Metadata as safetensors holds them, {name: string}: what is no string becomes JSON."""
+    metadata = {} if metadata is None else metadata
+    if not isinstance(metadata, Mapping) or not all(isinstance(name, str) for name in metadata):
+        raise InputError(f"metadata is a mapping of names to strings or JSON values, got {metadata!r:.60}.")
+    if _METADATA_KEY in metadata:
+        raise InputError(f"The metadata name {_METADATA_KEY!r} is taken: it holds the model's own description.")
+    try:
+        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in metadata.items()}
+    except (TypeError, ValueError):
+        raise InputError("A metadata value is neither a string nor anything that JSON holds.") from None
+
+
+def _value_of(text):
+    """The string itself, or the list or mapping that it is as JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _find(path_or_name):

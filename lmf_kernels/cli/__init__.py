@@ -15,6 +15,7 @@ from .compare import compare
 from .evaluate import evaluate
 from .info import info
 from .models import models
+from .train import train
 from .upscale import upscale
 
 _PROGRAM = "lmf-kernels"
@@ -28,7 +29,7 @@ def program(context):
         click.echo(context.get_help())
 
 
-for command in (upscale, info, models, evaluate, compare):
+for command in (upscale, info, models, evaluate, compare, train):
     program.add_command(command)
 
 

@@ -1,0 +1,54 @@
+"""The loss of a batch: L1 between the model's values and the HR pixels, both in [-1, 1]."""
+
+import torch
+from torch import nn
+
+from .rendering import render_points
+
+
+class Objective(nn.Module):
+    """A model together with its loss, so that one `forward` is one step's whole differentiable work.
+
+    Args:
+        model: models.Decoder.
+        precision: "bf16" runs encoder and latent stage under autocast; the render stage is always float32, because
+            coordinates need its mantissa.
+    """
+
+    def __init__(self, model, precision="fp32"):
+        super().__init__()
+        self.model = model
+        self.half = precision == "bf16"
+
+    def forward(
+        self,
+        inp,  # (B, 3, h, w) in [-1, 1]
+        coord,  # (B, Q, 2)
+        cell,  # (B,)
+        rgb,  # (B, Q, 3) in [-1, 1]
+    ):
+        """The mean absolute difference, a scalar."""
+        model, device = self.model, inp.device.type
+        h, w = inp.shape[-2:]
+        with torch.autocast(device, torch.bfloat16, enabled=self.half):
+            fields = model.fields(model.encode(inp), torch.stack((cell * h, cell * w), dim=-1))
+        with torch.autocast(device, enabled=False):
+            values = render_points(
+                "modulated_mlp" if model.film else "plain_mlp", model.render_spec, fields.float(),
+                model.render_weights(), coord, cell[:, None, None].expand(coord.shape), inp if model.has_skip else None)
+            return (values - rgb).abs().mean()
+
+
+def to_tensors(batch, device):
+    """A data.Batch as the tensors (inp, coord, cell, rgb) that `Objective` takes, on a device."""
+    pinned = device.type == "cuda"
+
+    def move(array):
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory().to(device, non_blocking=True) if pinned else tensor
+
+    def unit(values):
+        return values.float().mul_(2 / 255).sub_(1)
+
+    low, coord, cell, rgb = map(move, batch)
+    return unit(low.permute(0, 3, 1, 2)), coord, cell, unit(rgb)

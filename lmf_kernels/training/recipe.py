@@ -1,0 +1,59 @@
+"""The recipe of a run: every number that shapes it, checked; and the learning rate over its time."""
+
+import math
+import numbers
+from dataclasses import asdict, dataclass, fields
+
+from ..errors import InputError
+
+PRECISIONS = ("fp32", "bf16")
+
+# Smallest and largest value of every number in a recipe.
+_RANGES = {
+    "batch": (1, 65536), "patch": (4, 4096), "queries": (1, 2 ** 24), "max_scale": (1, 30), "lr": (1e-8, 1),
+    "warm_up": (0, 0.5), "clip": (1e-6, 1e6), "ema": (0, 0.999999), "seed": (0, 2 ** 31 - 1),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained.
+
+    Papers: batch 16, patch 48, queries 2304, max_scale 4, Adam at 1e-4 halved every 200 of 1000 epochs, L1. A run that
+    is bounded to an hour on a CPU is better served by smaller batches, a higher rate that warms up and falls to zero as
+    its time runs out, and an average of the weights (EMA) as its result.
+    """
+
+    batch: int = 8  # patches in a step, over all processes
+    patch: int = 48  # side of an LR patch in pixels
+    queries: int = 2304  # HR pixels drawn from each patch
+    max_scale: float = 4.0  # a patch's scale is uniform in [1, max_scale]
+    lr: float = 8e-4  # Adam's learning rate at its peak
+    warm_up: float = 0.02  # share of the time over which the rate rises from 0 to the peak
+    clip: float = 1.0  # largest norm of a step's gradient; what is longer is shortened
+    ema: float = 0.999  # decay of the average of the weights, a step
+    precision: str = "fp32"  # of encoder and latent stage: "fp32", or "bf16" by autocast
+    seed: int = 0
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "precision":
+                if value not in PRECISIONS:
+                    raise InputError(f"precision is one of {', '.join(PRECISIONS)}, got {value!r:.40}.")
+                continue
+            low, high = _RANGES[field.name]
+            kind, what = (numbers.Integral, "a whole number") if field.type is int else (numbers.Real, "a number")
+            if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
+                raise InputError(f"{field.name} is {what} from {low} to {high}, got {value!r:.40}.")
+
+    def as_dict(self):
+        """Every field by name: numbers and strings only."""
+        return asdict(self)
+
+    def learning_rate(self, share):
+        """The rate when this share of the time is used: 0 at 0, the peak at `warm_up`, a cosine down to 0 at 1."""
+        share = min(max(share, 0.0), 1.0)
+        if share < self.warm_up:
+            return self.lr * share / self.warm_up
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (share - self.warm_up) / (1 - self.warm_up)))

@@ -1,0 +1,60 @@
+"""Small pictures, a tiny model and a clock that ticks once a step, for the tests of training."""
+
+import itertools
+
+import numpy as np
+import torch
+from PIL import Image
+
+from lmf_kernels.training import Recipe
+from lmf_kernels.training.distributed import Team
+from lmf_kernels.training.run import train
+
+SPEC = {"name": "lmliif", "args": {
+    "encoder_spec": {"name": "edsr-baseline", "args": {"no_upsampling": True, "n_resblocks": 1, "n_feats": 8}},
+    "imnet_spec": {"name": "lmmlp", "args": {"out_dim": 3, "hidden_dim": 8, "hidden_depth": 2, "mod_scale": True,
+                                             "mod_shift": True}},
+    "hypernet_spec": {"name": "mlp", "args": {"out_dim": 40, "hidden_list": [16]}}}}
+RECIPE = {"batch": 4, "patch": 8, "queries": 48, "lr": 5e-3, "ema": 0.9}
+
+
+def make_pictures(folder, seed, count=5):
+    """A folder of smooth random pictures."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        coarse = Image.fromarray(rng.integers(256, size=(5, 6, 3), dtype=np.uint8))
+        coarse.resize((48 + index, 40), Image.Resampling.BICUBIC).save(folder / f"some_{index}.png")
+    return folder
+
+
+def ticking():
+    """A clock that moves by one second whenever it is read: once a step, and once when a part of a run begins."""
+    return itertools.count().__next__
+
+
+def run(data, out, steps, *, team=None, clock=None, recipe=None, **options):
+    """`training.run.train` of the tiny model for so many ticks."""
+    team = team or Team(0, 1, torch.device("cpu"))
+    return train(str(data), str(out), SPEC, Recipe(**{**RECIPE, **(recipe or {})}), minutes=steps / 60, team=team,
+                 clock=clock or ticking(), **options)
+
+
+def state_of(out):
+    """The saved state of a run."""
+    return torch.load(out / "state.pt", weights_only=True)
+
+
+def assert_same(left, right, **tolerance):
+    """Two saved states hold the same tensors: bit for bit, or within a tolerance."""
+    for part in ("weights", "average"):
+        for name, value in left[part].items():
+            if tolerance:
+                torch.testing.assert_close(value, right[part][name], **tolerance)
+            else:
+                assert torch.equal(value, right[part][name]), (part, name)
+    for index, moments in left["optimiser"]["state"].items():
+        for name, value in moments.items():
+            other = right["optimiser"]["state"][index][name]
+            assert torch.equal(value, other) or tolerance, (index, name)
+    assert (left["step"], left["used"]) == (right["step"], right["used"])
