@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 from every_backend import over_all, over_compiled, poisoned, running
-from lmf_kernels.ops import RenderSpec, modulated_mlp
+from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points
 from random_renders import draw
 
 PAPERS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
@@ -102,6 +102,32 @@ def test_a_part_of_the_lr_map_serves_a_band(backend, seed):
             band = call._replace(fields=call.fields[:, first:last], skip=call.skip[:, :, first:last]).run(
                 name, window=(y0, 0, rows, width), lr_size=(20, 9), lr_origin=(first, 0))
             assert_same(name, band, whole[:, :, y0:y0 + rows])
+
+
+@over_all
+def test_a_part_of_the_lr_map_serves_a_window(backend, seed):
+    """The same of columns, and both at once."""
+    call = draw(seed, points=False, lr_size=(9, 20), scales=(3,), skip=True)
+    with running(backend) as name, poisoned():
+        window = call.run(name)[:, :, 12:18, 24:48]
+        part = call._replace(fields=call.fields[:, 3:7, 7:17], skip=call.skip[:, :, 3:7, 7:17]).run(
+            name, window=(12, 24, 6, 24), lr_size=(9, 20), lr_origin=(3, 7))
+        assert_same(name, part, window)
+
+
+@over_all
+def test_points_of_a_wide_map_keep_their_place(backend, seed):
+    """Only the coordinate's own rounding counts: u worked out in float32 would be off by up to 6e-5 of a half cell here."""
+    spec = RenderSpec("linear", 0, (1,), ensemble=False)
+    fields, weights = torch.zeros(1, 1, 512, 3), torch.tensor([0.0, 1, 0, 0, 1, 1, 1, 0, 0, 0])
+    fields[..., 1] = 1  # relu(rel_x + 1): the pixel's place in its cell, from 0 to 2
+    x = torch.rand(4096) * 2 - 1
+    coord = torch.stack([torch.zeros(4096), x], -1)[None]
+    with running(backend) as name:
+        got = modulated_mlp_points(fields, weights, spec, coord, torch.full_like(coord, 1e-3), backend=name)
+    u = ((x.double() + 1) * 512 - 1) / 2
+    truth = 2 * (u - (u + 0.5).floor()) + 1
+    assert (got[0, :, 0] - truth).abs().max() < 1e-6
 
 
 @over_compiled

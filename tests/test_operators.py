@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lmf_kernels.backends.reference import common
 from lmf_kernels.errors import InputError
 from lmf_kernels.ops import (
     RenderSpec, modulated_mlp, modulated_mlp_points, pack_weights, plain_mlp, plain_mlp_points)
@@ -55,6 +56,27 @@ def test_gradcheck_grid(family, spec):
         return GRID[family](fields, weights, spec, (5, 9), skip=skip, dtype=torch.float64, layout="nhwc")
 
     assert torch.autograd.gradcheck(render, tensors)
+
+
+def test_gradcheck_through_the_finish_and_over_pieces(monkeypatch):
+    """[0, 1] output has the clamp's gradient; a render in several pieces has the sum of theirs."""
+    monkeypatch.setattr(common, "PIXELS_AT_ONCE", 40)
+    family, spec = "modulated_mlp", SPECS["modulated_mlp", "linear"]
+    tensors = inputs(family, spec, torch.float64)
+
+    def grid(fields, weights, skip):
+        return modulated_mlp(fields, weights, spec, (9, 7), skip=skip, dtype=torch.float64, finish="unit")
+
+    values = grid(*tensors[:3])
+    assert (values == 0).any() or (values == 1).any(), "nothing is clamped: the case shows nothing"
+    assert torch.autograd.gradcheck(grid, tensors[:3])
+
+    def points(*tensors):
+        fields, weights, skip, coord, cell = tensors
+        return modulated_mlp_points(fields, weights, spec, coord, cell, skip=skip)
+
+    monkeypatch.setattr(common, "PIXELS_AT_ONCE", 4)
+    assert torch.autograd.gradcheck(points, tensors)
 
 
 @over_specs
@@ -146,7 +168,9 @@ WRONG = {
     "an unknown finish": (lambda f, w: dict(finish="gamma"), "finish='gamma'"),
     "an unknown layout": (lambda f, w: dict(layout="chw"), "layout='chw'"),
     "an unknown backend": (lambda f, w: dict(backend="tpu"), "unknown backend 'tpu'"),
-    "too little of the map": (lambda f, w: dict(lr_size=(9, 4)), "but the fields hold"),
+    "too few rows of the map": (lambda f, w: dict(lr_size=(9, 4)), "reads LR rows 0 to 8 but the fields hold"),
+    "too few columns of the map": (lambda f, w: dict(lr_size=(3, 9)), "reads LR columns 0 to 8 but the fields hold"),
+    "fields off the map": (lambda f, w: dict(lr_origin=(0, -1)), "inside it"),
     "a map smaller than the fields": (lambda f, w: dict(lr_size=(2, 4)), "pass lr_size of the whole map"),
     "an unknown head": (lambda f, w: dict(spec=RenderSpec("cubic", 0, (4, 4, 4))), "unknown head 'cubic'"),
     "unequal widths": (lambda f, w: dict(spec=RenderSpec("linear", 0, (4, 5, 4))), "one hidden width"),
