@@ -117,11 +117,11 @@ def test_a_part_of_the_lr_map_serves_a_window(backend, seed):
 
 @over_all
 def test_points_of_a_wide_map_keep_their_place(backend, seed):
-    """Only the coordinate's own rounding counts: u worked out in float32 would be off by up to 6e-5 of a half cell here."""
+    """Only the coordinate's own rounding counts; u worked out in float32 would be off by up to 3e-5 of a half cell."""
     spec = RenderSpec("linear", 0, (1,), ensemble=False)
     fields, weights = torch.zeros(1, 1, 512, 3), torch.tensor([0.0, 1, 0, 0, 1, 1, 1, 0, 0, 0])
     fields[..., 1] = 1  # relu(rel_x + 1): the pixel's place in its cell, from 0 to 2
-    x = torch.rand(4096) * 2 - 1
+    x = (torch.rand(4096, dtype=torch.float64) * 2 - 1).float()  # with all bits of a float32 in use
     coord = torch.stack([torch.zeros(4096), x], -1)[None]
     with running(backend) as name:
         got = modulated_mlp_points(fields, weights, spec, coord, torch.full_like(coord, 1e-3), backend=name)
