@@ -49,7 +49,7 @@ def test_any_tiles_give_the_picture(models, name, tolerance, seed):
     for _ in range(6 if model.film else 3):
         h, w, scale = choose.randint(1, 34), choose.randint(1, 34), choose.choice(SCALES)
         pair = scale if isinstance(scale, tuple) else (scale, scale)
-        if min(h * pair[0], w * pair[1]) < 1 or (h * w * pair[0] * pair[1] > 5e4 and not model.film):
+        if min(h * pair[0], w * pair[1]) < 1 or (h * w * pair[0] * pair[1] > 2e4 and not model.film):
             continue
         image = torch.rand(choose.choice((1, 2)), 3, h, w)
         want = upscale(model, image, scale)
@@ -152,9 +152,16 @@ def test_a_plan_keeps_to_its_budget(seed):
 
 def test_more_memory_never_means_more_tiles():
     costs, reach = tiling.StageBytes(1048.0, 256.0, 1920.0, 832.0, 0.0), planning.Reach(34, 1, 1, True)
-    job = tiling.Job(1, (3456, 4608), (6912, 9216), 3)
+    job = tiling.Job(1, (3456, 4608), (6912, 9216), 3, on_cpu=False)
     counts = [tiling.make_plan(job, costs, reach, budget * 10**9).tiles for budget in (0.3, 0.6, 1, 2, 4, 100)]
     assert counts == sorted(counts, reverse=True) and counts[-1] == 1 < counts[0]
+
+
+def test_on_a_cpu_no_feature_map_is_fetched_anew():
+    costs, reach = tiling.StageBytes(1048.0, 256.0, 1920.0, 832.0, 0.0), planning.Reach(6, 1, 1, True)
+    plan = tiling.make_plan(tiling.Job(1, (3456, 4608), (6912, 9216), 3), costs, reach, 10**11)
+    sides = [max(end - first for first, end in zip(edges, edges[1:])) + 15 for edges in (plan.rows, plan.cols)]
+    assert 2**24 < 256 * sides[0] * sides[1] < 2**25
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="the system does not tell peaks")
@@ -196,13 +203,14 @@ def test_attention_in_windows(overlap, seed, monkeypatch, models):
 
 
 @pytest.mark.parametrize("text, count", [
-    ("2GB", 2 * 10**9), ("2 gb", 2 * 10**9), ("1.5GiB", 3 * 2**29), ("800M", 800 * 10**6), ("64k", 64000), (".5TB", 5 * 10**11),
-    ("512 MiB", 2**29), ("7", 7), ("12B", 12), (3000, 3000), (np.int64(5), 5)])
+    ("2GB", 2 * 10**9), ("2 gb", 2 * 10**9), ("1.5GiB", 3 * 2**29), ("800M", 800 * 10**6), ("64k", 64000),
+    (".5TB", 5 * 10**11), ("512 MiB", 2**29), ("7", 7), ("12B", 12), (3000, 3000), (np.int64(5), 5)])
 def test_sizes_are_read(text, count):
     assert tiling.parse_size(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "GB", "-2GB", "2XB", "2 G B", "1e9", "٢GB", "0", 0, -5, 2.5, None, True, "nan", [1]])
+@pytest.mark.parametrize("text", ["", "GB", "-2GB", "2XB", "2 G B", "1e9", "\u0662GB", "0", 0, -5, 2.5, None, True,
+                                  "nan", [1]])
 def test_what_is_no_size_is_told_in_one_sentence(text):
     with pytest.raises(InputError, match="^--max-memory is .*got") as caught:
         tiling.parse_size(text, "--max-memory")
