@@ -131,7 +131,7 @@ def test_tiles_own_each_output_position_once_and_hold_what_it_reads(seed):
 def test_a_plan_keeps_to_its_budget(seed):
     choose = random.Random(seed)
     costs = tiling.StageBytes(1048.0, 256.0, 1920.0, 832.0, 0.0)
-    for _ in range(60):
+    for _ in range(30):
         h, w = choose.randint(1, 5000), choose.randint(1, 5000)
         scale = choose.uniform(0.5, 30)
         job = tiling.Job(choose.choice((1, 3)), (h, w), (max(1, int(h * scale)), max(1, int(w * scale))), 3)
@@ -199,7 +199,7 @@ def test_attention_in_windows(overlap, seed, monkeypatch, models):
     got = collect(tiling.bands(model, tiling.Source(image), (90, 300), cut, dtype=torch.float32, layout="nchw"), 90, 2)
     worst = float((got - want).abs().max())
     print(f"SwinIR in tiles with an overlap of {reach.encoder} pixels: off by at most {255 * worst:.4f} of 255")
-    assert worst < (1e-5 if reach.exact else 0.05)
+    assert worst < (1e-5 if reach.exact else 0.15)
 
 
 @pytest.mark.parametrize("text, count", [
@@ -229,6 +229,8 @@ def test_refusals(models):
         upscale(model, image, 100, max_memory="1MB")
     with pytest.raises(InputError, match="max_memory of 10 MB is too little .* allow [0-9]+ MB or more"):
         upscale_rows(model, image, 2, max_memory="10MB")
+    with pytest.raises(InputError, match="max_memory of 50 MB is too little"):
+        upscale(model, image, 90, max_memory="50MB")
     with pytest.raises(InputError, match="max_memory is a number of bytes"):
         upscale(model, image, 2, max_memory="much")
     with pytest.raises(InputError, match="got a Linear"):
