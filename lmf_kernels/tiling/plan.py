@@ -122,8 +122,8 @@ def make_plan(job, costs, reach, budget, besides=0):
                 if peak <= budget and (best is None or (work, peak) < (best[0], best[1].peak)):
                     best = (work, Plan(rows, cols, keep, band, peak, reach))
     if best is None:
-        raise InputError(f"max_memory of {memory.words(budget + besides)} is too little for this picture and model even "
-                         f"in the smallest tiles; allow {memory.words(least + besides)} or more.")
+        raise InputError(f"max_memory of {memory.words(budget + besides)} is too little for this picture and model "
+                         f"even in the smallest tiles; allow {memory.words(least + besides)} or more.")
     return best[1]
 
 
