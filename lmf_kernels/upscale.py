@@ -97,8 +97,9 @@ def upscale_rows(
         _check_image(image, weight)
     size = output_size(source.shape[1:], scale, size)
     _check_result(dtype, layout)
-    plan = tiling.make_plan(_job(source.shape, size, dtype), tiling.stage_bytes(model, dtype), tiling.Reach.of(model),
-                            memory.parse_size(max_memory))
+    budget = memory.parse_size(max_memory)
+    plan = tiling.make_plan(_job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype),
+                            tiling.Reach.of(model), budget)
     return _Rows(plan, tiling.bands(model, source, size, plan, dtype=dtype, layout=layout, finished=finished,
                                     progress=progress))
 
@@ -119,16 +120,16 @@ class _Rows:
 def _upscale_within(model, image, size, budget, dtype, layout):
     """`upscale` in at most `budget` bytes: in one piece where that fits, else in tiles, else image by image."""
     batch = image.shape[0]
-    job = _job((batch, *image.shape[2:]), size, dtype)
+    job = _job(model, (batch, *image.shape[2:]), size, dtype)
     result = batch * size[0] * size[1] * job.pixel_bytes
     if result > budget:
         raise InputError(
-            f"The result alone, {batch} x {size[1]}x{size[0]} pixels of {dtype}, takes {memory.words(result)}, more than "
-            f"max_memory allows ({memory.words(budget)}); allow more, or take it in rows with lmf_kernels.upscale_rows.")
+            f"The result alone, {batch} x {size[1]}x{size[0]} pixels of {dtype}, takes {memory.words(result)}, more "
+            f"than max_memory allows ({memory.words(budget)}); allow more, or take it in rows with upscale_rows.")
     costs, reach = tiling.stage_bytes(model, dtype), tiling.Reach.of(model)
-    if tiling.untiled_peak(job, costs) <= budget:
+    if tiling.untiled_peak(job, costs, reach) <= budget:
         return run_stages(model, image, size, dtype=dtype, layout=layout)
-    plan = tiling.make_plan(job._replace(batch=1), costs, reach, budget - result)
+    plan = tiling.make_plan(job._replace(batch=1), costs, reach, budget - result, result)
     shape = (batch, 3, *size) if layout == "nchw" else (batch, *size, 3)
     out = torch.empty(shape, dtype=dtype, device=image.device)
     down = 2 if layout == "nchw" else 1
@@ -139,9 +140,10 @@ def _upscale_within(model, image, size, budget, dtype, layout):
     return out
 
 
-def _job(shape, size, dtype):
+def _job(model, shape, size, dtype):
     """The tiling.Job of a batch of pictures, (B, h, w)."""
-    return tiling.Job(shape[0], tuple(shape[1:]), tuple(size), 3 * dtype.itemsize)
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    return tiling.Job(shape[0], tuple(shape[1:]), tuple(size), 3 * dtype.itemsize, on_cpu)
 
 
 def run_stages(

@@ -2,7 +2,10 @@
 
 The encoder and the latent stage run tile by tile, a row of tiles after the other; the render stage follows in bands of
 output rows. A tile's neighbourhood, as far as it reaches the tile's features, is computed again for every tile, so
-larger tiles cost less time: the plan is the cheapest one that fits.
+larger tiles cost less time: the plan is the cheapest one that fits. On a CPU there is a limit to that: the C library
+fetches blocks of 32 MB and more from the system and gives them back, so that a larger feature map costs a page fault
+for every 4 kB, each time. Measured in processor seconds per megapixel, EDSR with 3 blocks: 2.2 up to 320 x 320 pixels,
+3.9 from 512 x 512 on.
 
 What a tile row hands on is kept in the smaller of two forms, "fields" (LR rows of parameters, rendered in bands of any
 height) or "pixels" (finished output rows; a tile is rendered as soon as its fields are there). At x2 an LR pixel of
@@ -11,7 +14,7 @@ LM-LIIF's fields takes 832 bytes and its pixels 12; at x30 the pixels take 2700.
 The cost model, in bytes (B images, r the bytes of an output row, per-pixel rates from `probe.stage_bytes`):
 
     stage   1.25 * max(encoder * px_e, features * (px_e + px_l), latent * px_l), px_e and px_l the LR pixels that the
-            encoder and the latent stage see of the largest tile
+            encoder and the latent stage see of the largest tile; 2.2 in place of 1.25 for attention in windows
     render  1.5 * render * px, px the output pixels that the backend takes at once: the reference's pieces
     fields  64 MB + kept + max(stage + band, 2 * band + render), kept = (fields + 24) * B * rows * w
     pixels  64 MB + 2 * r * rows + max(stage, fields * px_l + 2 * tile's band + render)
@@ -20,7 +23,9 @@ Two bands (or strips): whoever asks for rows still holds the last one while the 
 normalised picture, for the LR skip, and one copy in conversion. The constants are for what the rates cannot see
 (copies within an operator, freed memory that the C library keeps, thread pools, compiled convolutions): growth of the
 resident size, measured on LM-LIIF, LM-LTE, LIIF and LTE with EDSR, 2 and 16 blocks, budgets from 150 MB to 1 GB, was
-0.4 to 0.8 of the peak predicted with the fused kernels and up to 0.9 with the reference.
+0.4 to 0.8 of the peak predicted with the fused kernels and up to 0.9 with the reference. RDN grows by 0.93 of the bytes
+counted; SwinIR by 2.0 times as many, because its many blocks of different sizes leave holes in the C library's heap
+(0.97 with every block mapped on its own).
 """
 
 from typing import NamedTuple
@@ -30,26 +35,30 @@ from ..errors import InputError
 from . import memory, windows
 
 FIXED = 64 * 10**6
-HEADROOM = 1.25
+HEADROOM, HEADROOM_OF_ATTENTION = 1.25, 2.2
 OVERLAP_WINDOWS = 4  # kept around a tile by an encoder that attends in windows
 _SMALLEST_SIDE = 8
 _LARGEST_BAND = 32 * 10**6
 _TILE_COST = 4096  # of starting a tile, in LR pixels of encoding
+_PAGED, _PAGED_COST = 2**25, 1.75  # bytes of a feature map from which on a CPU takes so many times as long
 
 
 class Job(NamedTuple):
-    """What is to be made: batch, (h, w) in, (H, W) out, bytes of an output pixel's three values."""
+    """What is to be made: batch, (h, w) in, (H, W) out, bytes of an output pixel's three values, on a CPU or not."""
 
     batch: int
     lr_size: tuple
     size: tuple
     pixel_bytes: int
+    on_cpu: bool = True
 
 
 class Reach(NamedTuple):
-    """How far a cell's fields look: LR pixels a side of the encoder and of the latent stage; align: tile origins are
-    multiples of it. exact: tiles change nothing; else (shifted windows, whose view grows from layer to layer to hundreds
-    of pixels while its rim counts ever less) only little."""
+    """How far a cell's fields look: LR pixels a side, of the encoder and of the latent stage.
+
+    align: tile origins are multiples of it. exact: tiles change nothing; else only little (shifted attention windows:
+    from layer to layer their view grows to hundreds of pixels, and its rim counts ever less).
+    """
 
     encoder: int
     latent: int
@@ -89,11 +98,12 @@ class Plan(NamedTuple):
         return f"{tiles}{inexact}, bands of {self.band} rows, about {memory.words(self.peak)}"
 
 
-def make_plan(job, costs, reach, budget):
+def make_plan(job, costs, reach, budget, besides=0):
     """The cheapest Plan whose peak is at most `budget` bytes.
 
     Args:
         job: a Job. costs: the model's StageBytes. reach: the model's Reach.
+        besides: bytes that max_memory pays for already, such as the result's: only the message counts them.
 
     Raises:
         InputError: even the smallest tiles need more; the message says how much.
@@ -103,7 +113,7 @@ def make_plan(job, costs, reach, budget):
     columns = [windows.edges(w, count, reach.align) for count in _counts(w, reach.align)]
     for rows in (windows.edges(h, count, reach.align) for count in _counts(h, reach.align)):
         for cols in columns:
-            work = _seen(rows, h, reach) * _seen(cols, w, reach) + _TILE_COST * (len(rows) - 1) * (len(cols) - 1)
+            work = _work(job, costs, reach, rows, cols)
             if best is not None and work >= best[0]:
                 continue
             for keep in ("fields", "pixels"):
@@ -112,17 +122,26 @@ def make_plan(job, costs, reach, budget):
                 if peak <= budget and (best is None or (work, peak) < (best[0], best[1].peak)):
                     best = (work, Plan(rows, cols, keep, band, peak, reach))
     if best is None:
-        raise InputError(f"max_memory of {memory.words(budget)} is too little for this picture and model even in the "
-                         f"smallest tiles; allow {memory.words(least)} or more.")
+        raise InputError(f"max_memory of {memory.words(budget + besides)} is too little for this picture and model "
+                         f"even in the smallest tiles; allow {memory.words(least + besides)} or more.")
     return best[1]
 
 
-def untiled_peak(job, costs):
+def _work(job, costs, reach, rows, cols):
+    """What a way to cut costs in time, in LR pixels of encoding."""
+    h, w = job.lr_size
+    tall, wide = _grown_side(max(_sizes(rows)) + 1, h, reach), _grown_side(max(_sizes(cols)) + 1, w, reach)
+    paged = job.on_cpu and costs.features * job.batch * tall * wide >= _PAGED
+    seen = _seen(rows, h, reach) * _seen(cols, w, reach)
+    return seen * (_PAGED_COST if paged else 1) + _TILE_COST * (len(rows) - 1) * (len(cols) - 1)
+
+
+def untiled_peak(job, costs, reach):
     """Bytes, by the same model, of running each stage once over everything, the result included."""
     pixels = job.batch * job.lr_size[0] * job.lr_size[1]
     out = job.batch * job.size[0] * job.size[1]
     fields = (costs.fields + 24) * pixels + out * job.pixel_bytes + _scratch(costs, job.batch * job.size[1], out)
-    return int(FIXED + max(24 * pixels + _stage(costs, pixels, pixels), fields))
+    return int(FIXED + max(24 * pixels + _stage(costs, reach, pixels, pixels), fields))
 
 
 def _peak(job, costs, reach, rows, cols, keep, budget):
@@ -131,7 +150,7 @@ def _peak(job, costs, reach, rows, cols, keep, budget):
     tall, wide = max(_sizes(rows)) + 1, max(_sizes(cols)) + 1  # one cell more: the neighbours' share
     latent = job.batch * min(h, tall + 2 * reach.latent) * min(w, wide + 2 * reach.latent)
     encoder = job.batch * _grown_side(tall, h, reach) * _grown_side(wide, w, reach)
-    stage = _stage(costs, encoder, latent)
+    stage = _stage(costs, reach, encoder, latent)
     out_rows = min(height, -(-tall * height // h) + 1)
     out_cols = min(width, -(-wide * width // w) + 1)
     row_bytes = job.batch * width * job.pixel_bytes
@@ -150,9 +169,10 @@ def _peak(job, costs, reach, rows, cols, keep, budget):
         band = band // 2
 
 
-def _stage(costs, encoder, latent):
+def _stage(costs, reach, encoder, latent):
     """Bytes of encoding `encoder` LR pixels and running the latent stage on `latent` of them."""
-    return HEADROOM * max(costs.encoder * encoder, costs.features * (encoder + latent), costs.latent * latent)
+    most = max(costs.encoder * encoder, costs.features * (encoder + latent), costs.latent * latent)
+    return (HEADROOM if reach.align == 1 else HEADROOM_OF_ATTENTION) * most
 
 
 def _scratch(costs, across, pixels):

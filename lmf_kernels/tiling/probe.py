@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..backends import RenderCall, choose
 
-_SIDE = 32  # of the small picture: a multiple of every attention window in use
+_SIDE = 16  # of the small picture: a multiple of the attention windows in use
 
 
 class StageBytes(NamedTuple):
@@ -30,7 +30,7 @@ class StageBytes(NamedTuple):
 
 @torch.no_grad()
 def stage_bytes(model, dtype=torch.float32):
-    """Measure a model's StageBytes; dtype is that of the output. Takes about as long as a 32 x 32 picture.
+    """Measure a model's StageBytes; dtype is that of the output. Takes about as long as a 16 x 16 picture.
 
     Sizes grow with the number of pixels, so one picture tells the rate; it is drawn on the model's device.
     """
@@ -54,10 +54,10 @@ def stage_bytes(model, dtype=torch.float32):
     return StageBytes(*(count / _SIDE ** 2 for count in counts))
 
 
-class _LiveBytes(TorchFunctionMode):
-    """While it is on, follows every storage that torch functions make; `peak` is the most that was alive at once.
+class _LiveBytes(TorchDispatchMode):
+    """While it is on, follows every storage that operators make; `peak` is the most that was alive at once.
 
-    What a function takes and gives back within itself, such as a convolution's reordered copy, is not seen.
+    What an operator takes and gives back within itself, such as a convolution's reordered copy, is not seen.
     """
 
     def __init__(self):
@@ -65,7 +65,7 @@ class _LiveBytes(TorchFunctionMode):
         self.peak = 0
         self._alive = {}  # address of the storage: (weak reference, bytes)
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def _dispatch(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         self._follow((args, tuple(kwargs.values())), given=True)
         result = func(*args, **kwargs)
@@ -83,6 +83,10 @@ class _LiveBytes(TorchFunctionMode):
             storage = value.untyped_storage()
             reference = StorageWeakRef(storage)
             self._alive.setdefault(reference.cdata, (reference, 0 if given else storage.nbytes()))
+
+
+# Set from outside: in the class statement, torch would wrap it and import its compiler for that, which takes a second.
+_LiveBytes.__torch_dispatch__ = _LiveBytes._dispatch
 
 
 def _nbytes(tensor):
