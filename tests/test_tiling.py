@@ -43,7 +43,8 @@ def collect(bands, height, axis=1):
     return torch.cat(parts, dim=axis)
 
 
-@pytest.mark.parametrize("name, tolerance", [("lmliif", 1e-5), ("lmlte", 1e-5), ("liif", 1e-5), ("lte", 1e-5)])
+# A convolution over a tile sums in another order; the Fourier product multiplies what that changes by its frequencies.
+@pytest.mark.parametrize("name, tolerance", [("lmliif", 1e-5), ("lmlte", 1e-4), ("liif", 1e-5), ("lte", 1e-4)])
 def test_any_tiles_give_the_picture(models, name, tolerance, seed):
     model, choose = models[name], random.Random(seed)
     for _ in range(6 if model.film else 3):
