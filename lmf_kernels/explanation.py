@@ -1,6 +1,7 @@
 """What would run a model's render stage here, and why nothing better does."""
 
 from dataclasses import dataclass
+from typing import Optional
 
 import torch
 
@@ -15,7 +16,7 @@ class Explanation:
 
     family: str
     requested: str
-    runs: str
+    runs: Optional[str]
     refusals: dict
 
     def __str__(self):

@@ -25,6 +25,7 @@ from .errors import InputError
 
 HEADS = ("linear", "fourier")
 FAMILIES = ("modulated_mlp", "plain_mlp")
+WIDEST, DEEPEST = 4096, 256  # far above any model; a kernel's scratch stays in megabytes
 
 
 class RenderSpec(NamedTuple):
@@ -56,10 +57,13 @@ def validate_spec(family, spec):
         raise InputError(f"unknown render family {family!r}; use one of {', '.join(FAMILIES)}.")
     if spec.head not in HEADS:
         raise InputError(f"unknown head {spec.head!r}; use one of {', '.join(HEADS)}.")
-    if spec.head == "fourier" and (spec.in_dim < 2 or spec.in_dim % 2):
-        raise InputError(f"a Fourier head needs an even in_dim of 2 or more, got {spec.in_dim}.")
-    if any(w < 1 for w in spec.widths):
-        raise InputError(f"hidden widths must be 1 or more, got {list(spec.widths)}.")
+    if spec.head == "fourier" and (not 2 <= spec.in_dim <= WIDEST or spec.in_dim % 2):
+        raise InputError(f"a Fourier head needs an even in_dim from 2 to {WIDEST}, got {spec.in_dim}.")
+    if spec.head == "linear" and spec.in_dim != 0:
+        raise InputError(f"a linear head has in_dim 0, got {spec.in_dim}.")
+    if not 1 <= spec.out_dim <= WIDEST or not all(1 <= w <= WIDEST for w in spec.widths) or len(spec.widths) > DEEPEST:
+        raise InputError(f"hidden widths {list(spec.widths)} and out_dim {spec.out_dim} must be from 1 to {WIDEST}, "
+                         f"in at most {DEEPEST} layers.")
     if family == "modulated_mlp" and (not spec.widths or len(set(spec.widths)) != 1):
         raise InputError(f"the modulated family needs one hidden width throughout, got widths {list(spec.widths)}.")
 

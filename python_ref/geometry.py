@@ -161,8 +161,8 @@ def _point_axis(coord, cell, n_in, ensemble, origin):
     low = u.detach().floor()
     fraction = u - low
 
-    def clamp(index):
-        return index.clamp(0, n_in - 1)
+    def clamp(index):  # a NaN coordinate has some cell, its rel stays NaN
+        return index.nan_to_num(0).clamp(0, n_in - 1)
 
     neighbours, neighbour_weights = (low, low + 1), ((1 - fraction).to(coord.dtype), fraction.to(coord.dtype))
     if ensemble:

@@ -93,6 +93,8 @@ def test_instruction_set_override(monkeypatch):
     monkeypatch.setenv("LMF_CPU_ISA", "avx1024")
     with pytest.raises(lmf.BackendError, match="LMF_CPU_ISA=avx1024 cannot run here; allowed on .*: .*baseline"):
         modulated_mlp(*arguments(), backend="cpu")
+    with pytest.raises(lmf.BackendError, match="LMF_CPU_ISA=avx1024"):  # "auto" must not hide it behind the reference
+        modulated_mlp(*arguments())
     row = next(row for row in lmf.backends() if row["name"] == "cpu")
     assert not row["available"] and "LMF_CPU_ISA" in row["detail"]
 

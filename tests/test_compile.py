@@ -30,6 +30,22 @@ def test_operator_compiles_whole_with_dynamic_sizes():
     assert counter.frame_count == 1, "a new size compiled anew"
 
 
+def test_gradient_of_strided_fields_compiles():
+    """Fields straight from a convolution are dense but not channels last; their gradient's strides are promised so."""
+    spec = RenderSpec("linear", 0, (4,) * 2)
+    conv = torch.nn.Conv2d(3, field_channels("modulated_mlp", spec), 3, padding=1)
+    weights = torch.randn(weight_count("modulated_mlp", spec))
+
+    def loss(image):
+        return modulated_mlp(conv(image).permute(0, 2, 3, 1), weights, spec, (9, 7)).square().mean()
+
+    image = torch.randn(2, 3, 4, 5)
+    torch._dynamo.reset()
+    expected, got = (torch.autograd.grad(f(image), list(conv.parameters()))
+                     for f in (loss, torch.compile(loss, fullgraph=True, backend="aot_eager")))
+    torch.testing.assert_close(got, expected)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", golden_cases.MODELS)
 def test_model_compiles_whole(name):

@@ -195,6 +195,33 @@ def test_nan_stays_in_its_pixels(backend):
 
 
 @over_all
+def test_points_that_are_nowhere(backend):
+    """A NaN coordinate gives NaN to its own point alone; a point far outside sees the border cell from far away."""
+    call = draw(11, points=True, spec=RenderSpec("linear", 0, (4,), True), lr_size=(3, 4), skip=True)
+    coord = torch.tensor([[0.1, 0.2], [float("nan"), 0.0], [1e10, -1e10], [0.3, -0.9]]).expand(len(call.fields), 4, 2)
+    call = call._replace(coord=coord, cell=torch.full_like(coord, 0.1))
+    with running(backend) as name:
+        got = call.run(name)
+    truth = call.run("reference", torch.float64)
+    assert got[:, 1].isnan().all() and truth[:, 1].isnan().all()
+    keep = [0, 2, 3]
+    torch.testing.assert_close(got[:, keep].double(), truth[:, keep], rtol=1e-5, atol=1e-5)
+
+
+@over_all
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_every_width_of_a_row(backend, ensemble):
+    """Down to a single pixel and up past the map's own width: lanes then reach over more cells than one vector tells."""
+    spec = RenderSpec("linear", 0, (7,), ensemble)
+    call = draw(12, points=False, spec=spec, lr_size=(1, 200), skip=False)
+    with running(backend) as name:
+        for width in range(1, 260, 3 if name == "reference" else 1):
+            wide = call._replace(size=(1, width))
+            torch.testing.assert_close(wide.run(name).double(), wide.run("reference", torch.float64),
+                                       rtol=1e-4, atol=1e-5)
+
+
+@over_all
 def test_empty_windows_and_batches(backend):
     spec = PAPERS["lm-liif"]
     call = draw(6, points=False, spec=spec, lr_size=(4, 4), scales=(2,), skip=False)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.utils.flop_counter
 from lmf_kernels.backends.reference import common
 from lmf_kernels.errors import InputError
 from lmf_kernels.ops import (
@@ -46,6 +47,9 @@ def test_opcheck(family, spec, kind):
         operator = getattr(torch.ops.lmf_kernels, f"{family}_points").default
         arguments = (*tensors, spec.head, spec.in_dim, list(spec.widths), 3, True, "auto")
     torch.library.opcheck(operator, arguments)
+    backward = getattr(torch.ops.lmf_kernels, operator._schema.name.split("::")[1] + "_backward").default
+    detached = [t.detach() if isinstance(t, torch.Tensor) else t for t in arguments]
+    torch.library.opcheck(backward, (torch.randn_like(operator(*arguments)).detach(), *detached))
 
 
 @over_specs
@@ -105,6 +109,32 @@ def test_gradient_is_the_reference_s(family, spec):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+def small_case():
+    family, spec = "modulated_mlp", SPECS["modulated_mlp", "linear"]
+    return (*inputs(family, spec)[:2], spec, (6, 6))
+
+
+def test_second_derivatives_are_refused():
+    """torch would take them for zero."""
+    call = small_case()
+    (grad,) = torch.autograd.grad(modulated_mlp(*call).square().sum(), call[1], create_graph=True)
+    with pytest.raises(InputError, match="no second derivatives"):
+        grad.square().sum().backward()
+
+
+def test_gradients_under_a_dispatch_mode_and_autocast():
+    """A FLOP counter around backward, or a backward inside an autocast block, changes nothing."""
+    call = small_case()
+    plain = torch.autograd.grad(modulated_mlp(*call).square().sum(), call[:2])
+    loss = modulated_mlp(*call).square().sum()
+    with torch.utils.flop_counter.FlopCounterMode(display=False):
+        counted = torch.autograd.grad(loss, call[:2])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = torch.autograd.grad(modulated_mlp(*call).square().sum(), call[:2])
+    for found in (counted, mixed):
+        assert all(torch.equal(a, b) for a, b in zip(found, plain))
+
+
 def test_gradient_only_where_asked():
     family, spec = "modulated_mlp", SPECS["modulated_mlp", "linear"]
     fields, weights, skip, *_ = inputs(family, spec, grad=False)
@@ -153,7 +183,7 @@ def test_packing_round_trip(family, spec):
 
 WRONG = {
     "fields of the wrong width": (lambda f, w: dict(fields=f[..., 1:]), "do not fit modulated_mlp"),
-    "fields without a batch": (lambda f, w: dict(fields=f[0]), "do not fit modulated_mlp"),
+    "fields without a batch": (lambda f, w: dict(fields=f[0]), "has 3 dimensions: pass 4"),
     "weights of the wrong length": (lambda f, w: dict(weights=w[1:]), "as pack_weights makes them"),
     "integer fields": (lambda f, w: dict(fields=f.int()), "fields is torch.int32"),
     "no LR cells": (lambda f, w: dict(fields=f[:, :0]), "no LR cells"),
@@ -172,6 +202,26 @@ WRONG = {
     "too few columns of the map": (lambda f, w: dict(lr_size=(3, 9)), "reads LR columns 0 to 8 but the fields hold"),
     "fields off the map": (lambda f, w: dict(lr_origin=(0, -1)), "inside it"),
     "a map smaller than the fields": (lambda f, w: dict(lr_size=(2, 4)), "pass lr_size of the whole map"),
+    "flat fields": (lambda f, w: dict(fields=f.flatten()), "pass 4"),
+    "no fields": (lambda f, w: dict(fields=None), "fields is a NoneType"),
+    "numpy fields": (lambda f, w: dict(fields=f.numpy()), "fields is a ndarray"),
+    "weights on another device": (lambda f, w: dict(weights=w.to("meta")), "weights is on meta but fields are on cpu"),
+    "a fractional size": (lambda f, w: dict(size=(6.0, 8.0)), "size = (6.0, 8.0): pass 2 whole numbers"),
+    "a size of three": (lambda f, w: dict(size=(6, 8, 1)), "pass 2 whole numbers"),
+    "a size that is one number": (lambda f, w: dict(size=6), "size = 6: pass 2 whole numbers"),
+    "a size beyond all pictures": (lambda f, w: dict(size=(2**61, 8), window=(0, 0, 1, 1)), "no side of a picture"),
+    "a window of three": (lambda f, w: dict(window=(0, 0, 1)), "window = (0, 0, 1): pass 4 whole numbers"),
+    "an LR size of one": (lambda f, w: dict(lr_size=(3,)), "lr_size = (3,): pass 2 whole numbers"),
+    "a cell of one": (lambda f, w: dict(cell=(0.1,)), "two positive finite numbers"),
+    "a cell that is a tensor": (lambda f, w: dict(cell=torch.ones(2)), "two positive finite numbers"),
+    "a dtype by name": (lambda f, w: dict(dtype="float32"), "pass a torch.dtype"),
+    "no finish": (lambda f, w: dict(finish=None), "finish=None: use one of"),
+    "a backend that is no name": (lambda f, w: dict(backend=[]), "unknown backend []"),
+    "float8 fields": (lambda f, w: dict(fields=f.to(torch.float8_e5m2)), "pass float32, float64"),
+    "a spec that is none": (lambda f, w: dict(spec=None), "pass a RenderSpec"),
+    "a linear head with in_dim": (lambda f, w: dict(spec=RenderSpec("linear", 2**31 - 1, (4,) * 3)), "has in_dim 0"),
+    "fractional widths": (lambda f, w: dict(spec=RenderSpec("linear", 0, (4.5,))), "must be whole numbers"),
+    "immense widths": (lambda f, w: dict(spec=RenderSpec("linear", 0, (10**9,))), "must be from 1 to 4096"),
     "an unknown head": (lambda f, w: dict(spec=RenderSpec("cubic", 0, (4, 4, 4))), "unknown head 'cubic'"),
     "unequal widths": (lambda f, w: dict(spec=RenderSpec("linear", 0, (4, 5, 4))), "one hidden width"),
     "an odd Fourier width": (lambda f, w: dict(spec=RenderSpec("fourier", 5, (4, 4))), "even in_dim"),

@@ -46,13 +46,15 @@ LMF_HOST_DEVICE inline AxisCorners grid_corners(int64_t pos, int64_t n_in, int64
 // u = ((x + 1) * n - 1) / 2 for a float32 coordinate x, in double: in float32 a wide map would move the pixel.
 LMF_HOST_DEVICE inline AxisCorners point_corners(float x, int64_t n) {
   const double u = ((double(x) + 1.0) * double(n) - 1.0) * 0.5;
-  // Far outside (or NaN) only the cell must stay meaningful; rel keeps the true value and so a NaN reaches the output.
+  // Far outside (or NaN) the cell is one at the border, or any; rel and f keep the true value, so a NaN reaches the
+  // output. The integer part comes from a bounded copy: converting a huge or NaN double is undefined.
   double safe = u;
-  if (!(safe > -1e9)) safe = -1e9;
-  if (!(safe < 1e9)) safe = 1e9;
+  if (!(safe > -4e15)) safe = -4e15;
+  if (!(safe < 4e15)) safe = 4e15;
   int64_t k0 = int64_t(safe);
   if (double(k0) > safe) --k0;
-  const double f = u - double(k0);
+  double f = u - double(k0);
+  if (f >= 1.0 || f < 0.0) f = 0.0;  // beyond 4e15 half cells a float32 coordinate has no fraction
   AxisCorners c;
   for (int a = 0; a < 2; ++a) {
     c.cell[a] = clamp_cell(k0 + a, n);

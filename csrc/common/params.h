@@ -67,10 +67,4 @@ inline int64_t record_channels(const ModulatedMlp& m) {
   return film + (m.head == Head::linear ? m.hidden : 2LL * m.in_dim);
 }
 
-inline int64_t weight_count(const ModulatedMlp& m) {
-  const int64_t hid = m.hidden;
-  const int64_t first = m.head == Head::linear ? 4 * hid : m.in_dim + m.in_dim * hid;
-  return first + (m.depth - 1) * hid * hid + 3 * hid + 3;
-}
-
 }  // namespace lmf

@@ -10,7 +10,7 @@ namespace {
 
 bool machine_has(const char* isa) {
 #if defined(__x86_64__)
-  // The features that -march=x86-64-v4 and -v3 let the compiler use.
+  // Every machine with these has the rest of what -march=x86-64-v4 and -v3 let the compiler use.
   const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   if (!strcmp(isa, "avx512"))
     return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -18,7 +18,11 @@ double fma_chain(int64_t rounds) {
     for (int i = 0; i < kChains; ++i) chain[i] = vec_fma(chain[i], factor, term);
     // The compiler may neither fold rounds together nor drop them.
 #pragma GCC unroll 32
+#if defined(__aarch64__)
+    for (int i = 0; i < kChains; ++i) asm volatile("" : "+w"(chain[i]));
+#else
     for (int i = 0; i < kChains; ++i) asm volatile("" : "+v"(chain[i]));
+#endif
   }
 #pragma GCC unroll 32
   for (int i = 1; i < kChains; ++i) chain[0] += chain[i];

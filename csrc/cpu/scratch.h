@@ -12,7 +12,7 @@ template <class T>
 class Scratch {
  public:
   explicit Scratch(int64_t bytes) : data_(static_cast<T*>(aligned_alloc(64, size_t((bytes + 127) / 64 * 64)))) {
-    if (!data_) abort();  // kilobytes only: nothing sensible is left to do
+    if (!data_) abort();  // kilobytes (megabytes for the widest nets allowed): nothing sensible is left to do
   }
   ~Scratch() { free(data_); }
   Scratch(const Scratch&) = delete;

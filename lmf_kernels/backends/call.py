@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..spec import RenderSpec, field_channels, validate_spec, weight_count
 
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 FINISHES = ("none", "unit")
 LAYOUTS = ("nchw", "nhwc")
 
@@ -78,11 +79,18 @@ def validate(call):
     if h < 1 or w < 1:
         raise InputError(f"fields of shape {tuple(fields.shape)} have no LR cells: pass at least a 1 x 1 map.")
     for name, tensor in call.tensors().items():
-        if not tensor.dtype.is_floating_point:
-            raise InputError(f"{name} is {tensor.dtype}: pass a floating-point tensor.")
-        if tensor.device != fields.device:
-            raise InputError(f"{name} is on {tensor.device} but fields are on {fields.device}: move them together.")
+        if tensor.dtype not in FLOATS:
+            raise InputError(f"{name} is {tensor.dtype}: pass float32, float64, float16 or bfloat16.")
+    validate_devices(call)
     _validate_grid(call) if call.on_grid else _validate_points(call)
+
+
+def validate_devices(call):
+    """Raise InputError unless all tensors are on one device."""
+    for name, tensor in call.tensors().items():
+        if tensor.device != call.fields.device:
+            raise InputError(f"{name} is on {tensor.device} but fields are on {call.fields.device}: "
+                             "move them together.")
 
 
 def _validate_points(call):
@@ -112,7 +120,7 @@ def _validate_grid(call):
     if call.dtype == torch.uint8:
         if call.finish != "unit":
             raise InputError('dtype=torch.uint8 needs finish="unit", which brings values to [0, 1].')
-    elif not call.dtype.is_floating_point:
+    elif call.dtype not in FLOATS:
         raise InputError(f"dtype={call.dtype}: use a floating-point dtype or torch.uint8.")
     _validate_lr_window(call)
 

@@ -17,7 +17,7 @@ _warned = set()
 
 def check_name(name):
     """Return `name` if it is "auto" or a backend, else raise InputError."""
-    if name != "auto" and name not in BACKENDS:
+    if name != "auto" and (not isinstance(name, str) or name not in BACKENDS):
         raise InputError(f"unknown backend {name!r}: use one of auto, {', '.join(BACKENDS)}.")
     return name
 
@@ -66,8 +66,11 @@ def choose(call, name="auto"):
         if reason is not None:
             able = [n for n in BACKENDS if refusal(n, call) is None]
             raise BackendError(f"backend {wanted!r} cannot run this call: {reason}; "
-                               f"use auto or one of {', '.join(able)}.")
+                               f"use auto or {' or '.join(able)}.")
         return BACKENDS[wanted].families[call.family]
+    complaint = cpu.wrong_override()
+    if complaint and call.fields.device.type == "cpu":  # somebody asked for a kernel: the slow reference is no answer
+        raise BackendError(complaint)
     reasons = []
     for candidate in BACKENDS:
         reason = refusal(candidate, call)

@@ -8,11 +8,11 @@ from ..spec import HEADS
 _STORES = {torch.float32: 0, torch.uint8: 1}
 
 
-def refuse_common(call, dtypes=(torch.float32,)):
+def refuse_common(call):
     """Why no compiled modulated kernel takes the call, or None."""
     for name, tensor in call.tensors().items():
-        if tensor.dtype not in dtypes:
-            return f"{name} is {tensor.dtype}, the kernel takes {', '.join(map(str, dtypes))}"
+        if tensor.dtype != torch.float32:
+            return f"{name} is {tensor.dtype}, the kernel takes torch.float32"
     if call.dtype not in _STORES:
         return f"it stores {', '.join(map(str, _STORES))}, not {call.dtype}"
     if call.spec.out_dim != 3:
@@ -25,7 +25,7 @@ def modulated_arguments(
     out,  # call.output_shape()
 ):
     """(arguments, tensors to keep alive) of the compiled `modulated_mlp`."""
-    fields = call.fields if call.fields.stride(3) == 1 or call.fields.shape[3] == 1 else call.fields.contiguous()
+    fields = call.fields if call.fields.stride(3) == 1 else call.fields.contiguous()
     weights = call.weights.contiguous()
     batch, h, w, _ = fields.shape
     skip = call.skip

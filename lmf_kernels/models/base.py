@@ -9,6 +9,7 @@ from .. import ops
 from ..backends.choice import check_name
 from ..encoders import make_encoder
 from ..errors import InputError
+from ..ops.arguments import cell_pair, whole_numbers
 from .pack_cache import PackCache, autocast_is_on
 
 
@@ -114,6 +115,10 @@ class Decoder(nn.Module):
             BackendError: the backend asked for cannot run this.
         """
         self._check_input(inp)
+        size = whole_numbers("size", size, 2)
+        if not torch.compiler.is_compiling() and min(size) < 1:
+            raise InputError(f"output size {size[0]} x {size[1]}: both sides must be 1 or more.")
+        cell = cell_pair(cell)
         dtype = torch.promote_types(inp.dtype, torch.float32) if dtype is None else dtype
         if fields is None:
             if lr_size is not None:

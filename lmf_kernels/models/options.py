@@ -26,6 +26,9 @@ def render_mlp(spec):
     """`imnet_spec` of an LMF model, `{"name": "lmmlp", "args": {...}}`, checked."""
     args = _args(spec, "imnet_spec", "lmmlp", ("in_dim", "out_dim", "hidden_dim", "hidden_depth", "mod_scale",
                                                "mod_shift", "mod_up_merge", "use_conv"))
+    if args.get("mod_up_merge"):
+        raise InputError("imnet_spec's mod_up_merge is on, a published branch that forgets to add 1 to the scale "
+                         "modulation and that no published model takes; leave it out.")
     return RenderMLP(
         whole(args.get("hidden_dim"), "imnet_spec's hidden_dim"),
         whole(args.get("hidden_depth"), "imnet_spec's hidden_depth"),

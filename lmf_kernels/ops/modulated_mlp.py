@@ -38,8 +38,11 @@ def modulated_mlp(
     even of 255 v. layout: "nchw" -> (B, 3, rows, cols), "nhwc" -> (B, rows, cols, 3).
     backend: "auto" or a name of `lmf_kernels.backends()`.
 
-    Differentiable in fields, weights and skip. Raises InputError for arguments that do not fit together, BackendError
-    when a backend asked for by name cannot run the call.
+    Differentiable once in fields, weights and skip, in reverse mode and not through torch.func. A corner whose weight
+    is 0 may or may not be read: it matters only where a cell holds NaN or infinity.
+
+    Raises InputError for arguments that do not fit together, BackendError when a backend asked for by name cannot run
+    the call.
     """
     return call_grid(_grid, fields, weights, spec, size, skip, cell, window, lr_size, lr_origin, finish, dtype, layout,
                      backend)

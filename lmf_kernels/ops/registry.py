@@ -9,7 +9,11 @@ compiled graph.
 import torch
 
 from ..backends import RenderCall, choose, reference, validate
+from ..backends.call import validate_devices
+from ..backends.choice import check_name
+from ..errors import InputError
 from ..spec import RenderSpec
+from . import arguments
 
 _SPEC = "str head, int in_dim, int[] widths, int out_dim, bool ensemble"
 _GRID = ("Tensor fields, Tensor weights, Tensor? skip, SymInt[] size, SymInt[] window, SymInt[] lr, float[]? cell, "
@@ -55,10 +59,15 @@ def _define(name, schema, kind, family, make_call):
 
     def fake(*args):
         call = make_call(family, *args)
+        validate_devices(call)
         return call.fields.new_empty(call.output_shape(), dtype=call.dtype)
 
     def fake_backward(grad, *args):
         return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in args[:tensors] if t is not None]
+
+    def refuse(ctx, *grads):
+        raise InputError(f"{family} has no second derivatives: render with backend=\"reference\" through python_ref "
+                         "where a gradient penalty or a Hessian is needed.")
 
     def save(ctx, inputs, output):
         ctx.save_for_backward(*inputs[:tensors])
@@ -76,6 +85,7 @@ def _define(name, schema, kind, family, make_call):
     torch.library.register_fake(qualified, fake, lib=library)
     torch.library.register_fake(f"{qualified}_backward", fake_backward, lib=library)
     torch.library.register_autograd(qualified, differentiate, setup_context=save, lib=library)
+    torch.library.register_autograd(f"{qualified}_backward", refuse, lib=library)  # else they would be zero, silently
     for device in ("cpu", "cuda"):  # coordinates and FiLM are float32: half the mantissa would move pixels
         torch.library.register_autocast(qualified, device, torch.float32, lib=library)
 
@@ -89,16 +99,27 @@ def define_family(family):
 
 def call_grid(operator, fields, weights, spec, size, skip, cell, window, lr_size, lr_origin, finish, dtype, layout,
               backend):
-    """Fill in what a grid call leaves out, and run the operator."""
-    height, width = size
-    window = (0, 0, height, width) if window is None else window
-    lr_size = (fields.shape[1], fields.shape[2]) if lr_size is None else lr_size
+    """Check the arguments, fill in what a grid call leaves out, and run the operator."""
+    arguments.tensor("fields", fields, 4)
+    arguments.tensor("weights", weights, 1)
+    if skip is not None:
+        arguments.tensor("skip", skip, 4)
+    arguments.words(spec, finish, dtype, layout)
+    height, width = arguments.whole_numbers("size", size, 2)
+    window = (0, 0, height, width) if window is None else arguments.whole_numbers("window", window, 4)
+    lr_size = (fields.shape[1], fields.shape[2]) if lr_size is None else arguments.whole_numbers("lr_size", lr_size, 2)
+    lr_origin = arguments.whole_numbers("lr_origin", lr_origin, 2)
     head, in_dim, widths, ensemble, out_dim = spec
-    return operator(fields, weights, skip, (height, width), window, (*lr_origin, *lr_size), cell, head, in_dim, widths,
-                    out_dim, ensemble, finish, dtype, layout, backend)
+    return operator(fields, weights, skip, (height, width), window, (*lr_origin, *lr_size), arguments.cell_pair(cell),
+                    head, in_dim, widths, out_dim, ensemble, finish, dtype, layout, check_name(backend))
 
 
 def call_points(operator, fields, weights, spec, coord, cell, skip, backend):
-    """Run a points operator."""
+    """Check the arguments and run a points operator."""
+    for name, value, dims in (("fields", fields, 4), ("weights", weights, 1), ("coord", coord, 3), ("cell", cell, 3)):
+        arguments.tensor(name, value, dims)
+    if skip is not None:
+        arguments.tensor("skip", skip, 4)
+    arguments.words(spec, "none", torch.float32, "nchw")
     head, in_dim, widths, ensemble, out_dim = spec
-    return operator(fields, weights, skip, coord, cell, head, in_dim, widths, out_dim, ensemble, backend)
+    return operator(fields, weights, skip, coord, cell, head, in_dim, widths, out_dim, ensemble, check_name(backend))

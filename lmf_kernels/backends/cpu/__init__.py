@@ -10,7 +10,16 @@ def status():
     """(available, detail)."""
     if native.module is None:
         return False, native.why_missing
+    complaint = wrong_override()
+    return (False, complaint) if complaint else (True, f"instruction set {native.module.isa()}")
+
+
+def wrong_override():
+    """What is wrong with LMF_CPU_ISA, or None."""
+    if native.module is None:
+        return None
     try:
-        return True, f"instruction set {native.module.isa()}"
-    except RuntimeError as error:  # LMF_CPU_ISA names one that cannot run here
-        return False, str(error)
+        native.module.isa()
+    except RuntimeError as error:
+        return f"{error}."
+    return None

@@ -8,15 +8,13 @@ from ..native_call import modulated_arguments, refuse_common
 
 def can_run(call):
     """None, or in words why this kernel cannot take the call."""
-    if native.module is None:
-        return native.why_missing
     if call.fields.device.type != "cpu":
         return f"tensors are on {call.fields.device}, the kernel runs on the CPU"
     return refuse_common(call)
 
 
 def run(call):
-    """Render into a fresh tensor; nothing else of any size is allocated."""
+    """Render into a fresh tensor. Beside it only kilobytes of scratch, and a copy of fields with strided channels."""
     out = torch.empty(call.output_shape(), dtype=call.dtype)
     arguments, alive = modulated_arguments(call, out)
     native.module.modulated_mlp(*arguments, torch.get_num_threads())

@@ -1,4 +1,4 @@
-"""The pure-PyTorch reference as a backend: any device, any floating dtype, always there."""
+"""The pure-PyTorch reference as a backend: CPU and CUDA, float32, float64 and half types, always there."""
 
 import torch
 
@@ -10,4 +10,4 @@ families = {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp}
 
 def status():
     """(available, detail)."""
-    return True, f"torch {torch.__version__}, any device"
+    return True, f"torch {torch.__version__}, CPU and CUDA"

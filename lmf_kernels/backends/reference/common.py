@@ -75,11 +75,16 @@ def gradients(
     render,
     grad,  # like the call's output
 ):
-    """Gradients for (fields, weights, skip, coord, cell), None where the call has no such tensor. By recomputation."""
-    with torch.enable_grad():
+    """Gradients for (fields, weights, skip, coord, cell), None where the call has no such tensor. By recomputation.
+
+    In the tensors' own precision, whatever autocast says; and recorded also where torch has switched its autograd keys
+    off, as it does below a dispatch mode (a FLOP counter, say).
+    """
+    recording = torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, False)
+    with recording, torch.autocast(call.fields.device.type, enabled=False), torch.enable_grad():
         leaves = {name: t.detach().requires_grad_() for name, t in call.tensors().items()}
         live = type(call)(**{**call.__dict__, **leaves})
-        totals = {name: torch.zeros_like(t) for name, t in leaves.items()}
+        totals = {name: torch.zeros_like(t, memory_format=torch.contiguous_format) for name, t in leaves.items()}
         for piece, queries in _pieces(live):
             head, layers, last = parts(live.family, live.spec, live.weights)
             values = _finish(live, render(live.fields, head, layers, last, queries, skip=live.skip))

@@ -1,0 +1,64 @@
+"""The operators' plain arguments, checked before torch's schema sees them: what is wrong gets one sentence.
+
+Under torch.compile sizes are symbols, which pass for whole numbers.
+"""
+
+import numbers
+import operator
+
+import torch
+
+from ..backends.call import FINISHES, LAYOUTS
+from ..errors import InputError
+from ..spec import RenderSpec
+
+LARGEST_SIDE = 2 ** 31 - 1
+
+
+def tensor(name, value, dims=None):
+    """`value` if it is a dense tensor (with `dims` dimensions)."""
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+        got = f"a {value.layout} tensor" if isinstance(value, torch.Tensor) else f"a {type(value).__name__}"
+        raise InputError(f"{name} is {got}: pass a dense torch tensor.")
+    if dims is not None and value.dim() != dims:
+        raise InputError(f"{name} of shape {tuple(value.shape)} has {value.dim()} dimensions: pass {dims}.")
+    return value
+
+
+def whole_numbers(name, value, count):
+    """`value` as `count` whole numbers up to the largest side of a picture."""
+    items = tuple(value) if isinstance(value, (list, tuple)) else None
+    if items is None or len(items) != count or not all(_is_whole(item) for item in items):
+        raise InputError(f"{name} = {value!r:.60}: pass {count} whole numbers.")
+    items = tuple(item if isinstance(item, (int, torch.SymInt)) else operator.index(item) for item in items)
+    if any(isinstance(item, int) and abs(item) > LARGEST_SIDE for item in items):
+        raise InputError(f"{name} = {items}: no side of a picture is above {LARGEST_SIDE}.")
+    return items
+
+
+def cell_pair(value):
+    """None, or (cell_y, cell_x) as floats."""
+    if value is None:
+        return None
+    items = tuple(value) if isinstance(value, (list, tuple)) else ()
+    if len(items) != 2 or not all(isinstance(item, numbers.Real) or isinstance(item, torch.SymFloat) for item in items):
+        raise InputError(f"cell = {value!r:.60}: pass (cell_y, cell_x), two positive finite numbers, or None.")
+    return tuple(item if isinstance(item, torch.SymFloat) else float(item) for item in items)
+
+
+def words(spec, finish, dtype, layout):
+    """Check a spec's type and the options that are words."""
+    if not isinstance(spec, RenderSpec):
+        raise InputError(f"spec is a {type(spec).__name__}: pass a RenderSpec.")
+    counts = (spec.in_dim, spec.out_dim, *spec.widths)
+    if not all(isinstance(n, int) and not isinstance(n, bool) for n in counts):
+        raise InputError(f"{spec}: in_dim, out_dim and widths must be whole numbers.")
+    if not isinstance(dtype, torch.dtype):
+        raise InputError(f"dtype={dtype!r:.40}: pass a torch.dtype such as torch.float32.")
+    for option, value, allowed in (("finish", finish, FINISHES), ("layout", layout, LAYOUTS)):
+        if value not in allowed:
+            raise InputError(f"{option}={value!r:.40}: use one of {', '.join(map(repr, allowed))}.")
+
+
+def _is_whole(item):
+    return isinstance(item, (numbers.Integral, torch.SymInt)) and not isinstance(item, bool)
