@@ -13,7 +13,6 @@ import re
 import sys
 
 from formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
-from quality import quality
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 SCALES = ("x2", "x3.7", "x4", "x12")
@@ -196,7 +195,7 @@ def overheads(run):
     return table(["what", "cost"], rows) + caption(run)
 
 
-TABLES = {"headline": headline, "quality": quality, "render": render, "peers": peers, "isa": isa,
+TABLES = {"headline": headline, "render": render, "peers": peers, "isa": isa,
           "pipeline": pipeline, "overheads": overheads}
 
 
