@@ -61,4 +61,6 @@ def words(spec, finish, dtype, layout):
 
 
 def _is_whole(item):
+    if type(item) is int:  # nearly always: the abstract classes below are slow to ask
+        return True
     return isinstance(item, (numbers.Integral, torch.SymInt)) and not isinstance(item, bool)
