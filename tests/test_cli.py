@@ -96,7 +96,7 @@ GOOD = {"in": PICTURE, "out": "out.png", "--scale": "2", "--model": MODEL}
     ({"--scale": "1e300"}, "smaller one"),
     ({"--scale": None, "--size": "30"}, "not a size such as"),
     ({"--scale": None, "--size": "30x"}, "not a size such as"),
-    ({"--scale": None, "--size": "0x20"}, "size is"),
+    ({"--scale": None, "--size": "0x20"}, "is not a size such as 3840x2160 (width x height)"),
     ({"--scale": None, "--size": "-3x20"}, "not a size such as"),
     ({"--scale": None, "--size": "99999999x99999999"}, "GB free"),
     ({"--model": None}, "No model ships with this version"),

@@ -11,7 +11,7 @@ class Size(click.ParamType):
     name = "WxH"
 
     def convert(self, value, param, ctx):
-        match = re.fullmatch(r"([0-9]{1,9})[xX]([0-9]{1,9})", value)
+        match = re.fullmatch(r"([1-9][0-9]{0,8})[xX]([1-9][0-9]{0,8})", value)
         if not match:
             self.fail(f"{value!r} is not a size such as 3840x2160 (width x height).", param, ctx)
         return int(match[2]), int(match[1])
