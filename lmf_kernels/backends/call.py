@@ -85,6 +85,13 @@ def validate(call):
     _validate_grid(call) if call.on_grid else _validate_points(call)
 
 
+def validate_words(finish, layout):
+    """Raise InputError unless both options are known."""
+    for option, value, allowed in (("finish", finish, FINISHES), ("layout", layout, LAYOUTS)):
+        if value not in allowed:
+            raise InputError(f"{option}={value!r:.40}: use one of {', '.join(map(repr, allowed))}.")
+
+
 def validate_devices(call):
     """Raise InputError unless all tensors are on one device."""
     for name, tensor in call.tensors().items():
@@ -114,9 +121,7 @@ def _validate_grid(call):
                          f"{height} x {width} output.")
     if call.grid_cell is not None and not all(0.0 < c < float("inf") for c in call.grid_cell):
         raise InputError(f"cell must be two positive finite numbers, got {tuple(call.grid_cell)}.")
-    for option, allowed in (("finish", FINISHES), ("layout", LAYOUTS)):
-        if getattr(call, option) not in allowed:
-            raise InputError(f"{option}={getattr(call, option)!r}: use one of {', '.join(map(repr, allowed))}.")
+    validate_words(call.finish, call.layout)
     if call.dtype == torch.uint8:
         if call.finish != "unit":
             raise InputError('dtype=torch.uint8 needs finish="unit", which brings values to [0, 1].')

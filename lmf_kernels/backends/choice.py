@@ -68,24 +68,27 @@ def choose(call, name="auto"):
             raise BackendError(f"backend {wanted!r} cannot run this call: {reason}; "
                                f"use auto or {' or '.join(able)}.")
         return BACKENDS[wanted].families[call.family]
-    complaint = cpu.wrong_override()
-    if complaint and call.fields.device.type == "cpu":  # somebody asked for a kernel: the slow reference is no answer
-        raise BackendError(complaint)
     reasons = []
     for candidate in BACKENDS:
         reason = refusal(candidate, call)
         if reason is None:
-            if candidate == "reference" and call.fields.device.type == "cuda":
-                _warn_slow(call.family, "; ".join(reasons))
+            if candidate == "reference":
+                _check_fallback(call, reasons)
             return BACKENDS[candidate].families[call.family]
         reasons.append(f"{candidate}: {reason}")
     raise BackendError(f"no backend can run this call ({'; '.join(reasons)}).")
 
 
-def _warn_slow(family, reasons):
-    if family not in _warned:
-        _warned.add(family)
-        warnings.warn(f"{family} on a CUDA tensor runs on the slow PyTorch reference ({reasons}).", stacklevel=2)
+def _check_fallback(call, reasons):
+    """The slow reference is no answer to who named an instruction set, and on a GPU it is worth one warning."""
+    device = call.fields.device.type
+    complaint = cpu.wrong_override()
+    if complaint and device == "cpu" and call.family in cpu.families:
+        raise BackendError(complaint)
+    if device == "cuda" and call.family not in _warned:
+        _warned.add(call.family)
+        warnings.warn(f"{call.family} on a CUDA tensor runs on the slow PyTorch reference ({'; '.join(reasons)}).",
+                      stacklevel=2)
 
 
 def describe():

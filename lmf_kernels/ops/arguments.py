@@ -8,7 +8,7 @@ import operator
 
 import torch
 
-from ..backends.call import FINISHES, LAYOUTS
+from ..backends.call import validate_words
 from ..errors import InputError
 from ..spec import RenderSpec
 
@@ -55,9 +55,7 @@ def words(spec, finish, dtype, layout):
         raise InputError(f"{spec}: in_dim, out_dim and widths must be whole numbers.")
     if not isinstance(dtype, torch.dtype):
         raise InputError(f"dtype={dtype!r:.40}: pass a torch.dtype such as torch.float32.")
-    for option, value, allowed in (("finish", finish, FINISHES), ("layout", layout, LAYOUTS)):
-        if value not in allowed:
-            raise InputError(f"{option}={value!r:.40}: use one of {', '.join(map(repr, allowed))}.")
+    validate_words(finish, layout)
 
 
 def _is_whole(item):

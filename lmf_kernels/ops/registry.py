@@ -66,8 +66,8 @@ def _define(name, schema, kind, family, make_call):
         return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in args[:tensors] if t is not None]
 
     def refuse(ctx, *grads):
-        raise InputError(f"{family} has no second derivatives: render with backend=\"reference\" through python_ref "
-                         "where a gradient penalty or a Hessian is needed.")
+        raise InputError(f"{family} has no second derivatives: call python_ref.{family}.render itself where a gradient "
+                         "penalty or a Hessian is needed.")
 
     def save(ctx, inputs, output):
         ctx.save_for_backward(*inputs[:tensors])
