@@ -45,6 +45,20 @@ def test_at_scale_one_the_low_patch_is_the_high_one(seed):
     assert np.array_equal(coord[::12, 0], coord[:12, 1])
 
 
+def test_high_patches_are_reduced_from_larger_cuts(seed):
+    """Of a ramp, a patch cut from k times the side has k times the steps between its pixels."""
+    steps = {1.0: [], 3.0: []}
+    for shrink, found in steps.items():
+        recipe = Recipe(patch=12, queries=144, max_scale=1.0, shrink=shrink, seed=seed)
+        for step in range(30):
+            low, _, _, rgb = data.draw_patch([ramp(100, 100)], recipe, step, 0)
+            assert np.array_equal(low.reshape(-1, 3), rgb)
+            span = max(abs(int(low[-3, 6, c]) - int(low[2, 6, c])) for c in (0, 1))  # clear of the edges' bent steps
+            found.append(span / 7 / (255 / 99))
+    assert np.allclose(steps[1.0], 1, atol=0.1)
+    assert 1 - 0.1 <= min(steps[3.0]) < 1.4 and 2.4 < max(steps[3.0]) <= 3 + 0.1
+
+
 def test_patches_depend_on_step_and_place_only(seed):
     pictures, recipe = [ramp(90, 80), ramp(50, 70)], Recipe(patch=8, queries=20, seed=seed)
     batch = data.draw_batch(pictures, recipe, 5, range(4))

@@ -2,7 +2,7 @@
 
 import click
 
-_RECIPE = ("batch", "patch", "queries", "max_scale", "lr", "warm_up", "clip", "ema", "precision", "seed")
+_RECIPE = ("batch", "patch", "queries", "max_scale", "shrink", "lr", "warm_up", "clip", "ema", "precision", "seed")
 
 
 @click.command()
@@ -19,10 +19,12 @@ _RECIPE = ("batch", "patch", "queries", "max_scale", "lr", "warm_up", "clip", "e
 @click.option("--blocks", type=click.IntRange(0, 4096), metavar="N", help="Its residual blocks.  [default: 10]")
 @click.option("--features", type=click.IntRange(1, 4096), metavar="N", help="Its channels.  [default: 64]")
 @click.option("--batch", type=int, metavar="N", help="Patches a step, over all processes.  [default: 8]")
-@click.option("--patch", type=int, metavar="N", help="Side of an LR patch in pixels.  [default: 48]")
-@click.option("--queries", type=int, metavar="N", help="HR pixels drawn from a patch.  [default: 2304]")
+@click.option("--patch", type=int, metavar="N", help="Side of an LR patch in pixels.  [default: 32]")
+@click.option("--queries", type=int, metavar="N", help="HR pixels drawn from a patch.  [default: 1024]")
 @click.option("--max-scale", type=float, metavar="S", help="Scales are uniform in [1, S].  [default: 4]")
-@click.option("--lr", type=float, metavar="R", help="Adam's learning rate at its peak.  [default: 8e-4]")
+@click.option("--shrink", type=float, metavar="S", help="HR patches are reduced by a factor uniform in [1, S].  "
+              "[default: 3]")
+@click.option("--lr", type=float, metavar="R", help="Adam's learning rate at its peak.  [default: 1e-3]")
 @click.option("--warm-up", type=float, metavar="SHARE", help="Share of the time to reach the peak.  [default: 0.02]")
 @click.option("--clip", type=float, metavar="NORM", help="Largest norm of a gradient.  [default: 1]")
 @click.option("--ema", type=float, metavar="DECAY", help="Decay of the weights' average, a step.  [default: 0.999]")

@@ -76,21 +76,24 @@ def fingerprint(pictures):
 def draw_patch(pictures, recipe, step, place):
     """(low, coord, cell, rgb) of one patch, as in `Batch` without the first axis.
 
-    A square of round(patch * r) HR pixels, r uniform in [1, max_scale], is cut from a random picture, flipped and
-    transposed at random, and brought down to the LR patch by antialiased bicubic resizing in 8 bits; the queries are
-    HR pixels drawn without repetition (LIIF, section 4.1).
+    The HR patch, round(patch * r) pixels square with r uniform in [1, max_scale], comes from a random picture: cut out
+    larger by a factor uniform in [1, shrink], flipped and transposed at random, and reduced by that factor. It is
+    brought down to the LR patch by antialiased bicubic resizing in 8 bits; the queries are HR pixels drawn without
+    repetition (LIIF, section 4.1; the reduction of HR patches is ours, see `Recipe`).
     """
     rng = np.random.default_rng((recipe.seed, step, place))
     pixels = pictures[rng.integers(len(pictures))].pixels
     side = round(recipe.patch * rng.uniform(1, recipe.max_scale))
-    side = min(side, *pixels.shape[:2])
-    y, x = (rng.integers(extent - side + 1) for extent in pixels.shape[:2])
-    high = pixels[y:y + side, x:x + side]
+    cut = min(round(side * rng.uniform(1, recipe.shrink)), *pixels.shape[:2])
+    side = min(side, cut)
+    y, x = (rng.integers(extent - cut + 1) for extent in pixels.shape[:2])
+    high = pixels[y:y + cut, x:x + cut]
     flip_y, flip_x, transpose = rng.integers(2, size=3)
     high = high[::-1] if flip_y else high
     high = high[:, ::-1] if flip_x else high
     high = np.ascontiguousarray(high.transpose(1, 0, 2) if transpose else high)
-    low = np.asarray(Image.fromarray(high).resize((recipe.patch, recipe.patch), Image.Resampling.BICUBIC))
+    high = _reduced(high, side)
+    low = _reduced(high, recipe.patch)
     count = side * side
     if recipe.queries <= count:
         # Sorted: neighbours in the list read neighbouring cells, which is kinder to the caches.
@@ -141,6 +144,16 @@ class Loader:
 
     def __exit__(self, *_):
         self._pool.shutdown(cancel_futures=True)
+
+
+def _reduced(
+    square,  # (n, n, 3) uint8
+    side,
+):
+    """(side, side, 3) uint8 by antialiased bicubic resizing."""
+    if square.shape[0] == side:
+        return square
+    return np.asarray(Image.fromarray(square).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def _pixels(path):

@@ -7,8 +7,8 @@ from typing import NamedTuple, Optional
 import torch
 
 from ..errors import InputError
-from ..models import build_model
 from .data import Loader, fingerprint, read_pictures
+from .initial import initial_model
 from .loop import Trainer, TrainingFailed
 from .memory import keep_freed_memory
 from .objective import Objective
@@ -70,7 +70,7 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
         _check_same(state["config"], config, out)
     if team.device.type == "cpu":
         keep_freed_memory()
-    model = _initial_model(spec, recipe.seed).to(team.device, memory_format=torch.channels_last)
+    model = initial_model(spec, recipe.seed).to(team.device, memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval().requires_grad_(False)
     trainer = Trainer(model, average, team.wrap(Objective(model, recipe.precision)), recipe, team, config)
     if state is not None:
@@ -106,13 +106,6 @@ def _pictures(data, recipe, validate, report):
         del pictures[middle::_HELD_OUT_EVERY]
     report(f"{len(pictures)} pictures to train on, {len(held_out)} to validate on")
     return pictures, held_out
-
-
-def _initial_model(spec, seed):
-    """The model with the weights that a seed gives, whatever the process has drawn before."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build_model(spec).train()
 
 
 def _check_same(saved, config, out):

@@ -1,0 +1,89 @@
+"""First weights of a model in training: a seed's, and from there a network that already passes its input on.
+
+LIIF and LM-LIIF add no interpolated input to their output, so with torch's first weights they spend thousands of steps
+on learning to repeat the picture before they learn to sharpen it. Here they begin as an interpolation: three channels
+take the colours, raised by 1 so that every ReLU on their way lets them through, and the output layer lowers them again.
+All shapes and names stay the authors' own.
+"""
+
+import torch
+from torch import nn
+
+from ..encoders.edsr import EDSR
+from ..models import build_model
+
+_COLOURS = 3
+_QUIET = 0.03  # factor on the output layer's other weights: what the network adds to the picture at first
+
+
+def initial_model(spec, seed):
+    """The model of a spec in training mode, with the weights that a seed gives, whatever the process has drawn before.
+
+    Args:
+        spec: {"name", "args"}. seed: a whole number.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build_model(spec).train()
+        if _can_pass(model):
+            _pass_picture_on(model)
+    return model
+
+
+def _can_pass(model):
+    """Whether the model lacks the skip, and has everywhere the room for three colours."""
+    if model.has_skip or not isinstance(model.encoder, EDSR):
+        return False
+    if model.film and not model.render_mlp.mod_shift:
+        return False
+    inner = [*model.hypernet.linears[:-1], *model.imnet.linears[:-1]] if model.film else model.imnet.linears[:-1]
+    return all(linear.out_features >= _COLOURS for linear in inner) and model.encoder.out_dim >= _COLOURS
+
+
+@torch.no_grad()
+def _pass_picture_on(model):
+    """Let the first three features, and one channel each of what reads them, carry the colours."""
+    head = model.encoder.head[0]
+    _carry(head, [0, 1, 2], range(_COLOURS), 0.0)
+    closing = model.encoder.body[-1]
+    closing.weight[:_COLOURS] = 0  # the blocks are random yet
+    closing.bias[:_COLOURS] = 0
+    features = [c * model.kernel ** 2 + model.kernel ** 2 // 2 for c in range(_COLOURS)]  # the middle of the unfold
+    *hidden, out = model.imnet.linears
+    for linear in hidden:
+        nn.init.kaiming_uniform_(linear.weight, nonlinearity="relu")
+        nn.init.zeros_(linear.bias)
+    if model.film:
+        *latent, modulations = model.hypernet.linears
+        features, bias = _carry_through(latent, features)
+        # The shift of the last modulated layer adds the colours there.
+        first_shift = (model.render_mlp.depth * (1 + model.render_mlp.mod_scale) - 1) * model.render_mlp.hidden
+        _carry(modulations, features, range(first_shift, first_shift + _COLOURS), bias)
+        hidden[-1].weight[:_COLOURS].mul_(_QUIET)
+        features, bias = range(_COLOURS), 0.0
+    else:
+        features, bias = _carry_through(hidden, features)
+    out.weight.mul_(_QUIET)
+    _carry(out, features, range(_COLOURS), bias - 1, clear=False)
+
+
+def _carry_through(linears, features):
+    """Let the first three channels of every layer hold the colours plus 1, from the features they begin in.
+
+    Returns where the colours are now, and what is still to be added to them.
+    """
+    bias = 1.0
+    for linear in linears:
+        _carry(linear, features, range(_COLOURS), bias)
+        features, bias = range(_COLOURS), 0.0
+    return features, bias
+
+
+def _carry(linear, inputs, outputs, bias, clear=True):
+    """Make outputs[i] of a linear layer, or of a 3x3 convolution, inputs[i] plus a constant."""
+    middle = tuple(extent // 2 for extent in linear.weight.shape[2:])
+    for source, target in zip(inputs, outputs):
+        if clear:
+            linear.weight[target] = 0
+        linear.weight[(target, source, *middle)] = 1
+        linear.bias[target] = bias
