@@ -54,14 +54,14 @@ py::dict isas() {
 }  // namespace
 
 PYBIND11_MODULE(_cpu, m) {
-  using I4 = const std::array<int64_t, 4>&;
   using I5 = const std::array<int64_t, 5>&;
-  using I10 = const std::array<int64_t, 10>&;
+  using I6 = const std::array<int64_t, 6>&;
+  using I11 = const std::array<int64_t, 11>&;
   using I12 = const std::array<int64_t, 12>&;
   using F2 = const std::array<float, 2>&;
   using lmf::Address;
   m.def("modulated_mlp",
-        &modulated_mlp<Address, I10, Address, I4, Address, I12, Address, Address, Address, I5, F2, int>);
+        &modulated_mlp<Address, I11, Address, I5, Address, I12, Address, Address, Address, I6, F2, int>);
   m.def("fma_rate", &fma_rate, py::arg("seconds"), py::arg("threads"),
         "Multiply-adds in registers, in operations (two each) a second: the peak a kernel is held against.");
   m.def("isas", &isas, "Instruction sets that were built, best first, and whether this machine can run each.");

@@ -7,11 +7,13 @@ namespace lmf {
 
 enum class Head : int32_t { linear = 0, fourier = 1 };
 enum class Finish : int32_t { none = 0, unit = 1 };  // unit: v * 0.5 + 0.5, clamped to [0, 1]
-enum class Store : int32_t { f32 = 0, u8 = 1 };      // u8: round half to even of 255 * v
+enum class Store : int32_t { f32 = 0, u8 = 1, f16 = 2, bf16 = 3 };  // u8: round half to even of 255 * v
+enum class Element : int32_t { f32 = 0, f16 = 1, bf16 = 2 };        // of an input; the CPU kernel takes f32 only
 
 // One parameter record per LR cell, channels last. The records may be a window of the whole LR map.
 struct Fields {
-  const float* data;
+  const void* data;
+  Element element;
   int64_t stride[3];        // b, y, x in elements; the channel stride is 1
   int64_t batch, rows, cols;
   int64_t lr_h, lr_w;       // the whole LR map
@@ -20,7 +22,8 @@ struct Fields {
 
 // The normalised LR image, over the same window as the fields; data == nullptr: no skip.
 struct Skip {
-  const float* data;
+  const void* data;
+  Element element;
   int64_t stride[4];        // b, c, y, x
 };
 
@@ -46,7 +49,8 @@ struct Points {
 // Record of a cell: s (depth * hidden) | t (depth * hidden) | base (hidden)  or  coef (in_dim) | freq (in_dim).
 // t holds the layer's bias already: a layer is relu((W x) * (1 + s) + t).
 struct ModulatedMlp {
-  const float* weights;
+  const void* weights;
+  Element element;
   Head head;
   int32_t in_dim, hidden, depth;
   bool ensemble;
@@ -59,7 +63,7 @@ struct ModulatedCall {
   Points points;
   ModulatedMlp mlp;
   float rel_cell[2];        // grid mode: cell * (h, w), one pair for the whole picture
-  int32_t threads;
+  int32_t threads;          // of the CPU kernel
 };
 
 inline int64_t record_channels(const ModulatedMlp& m) {

@@ -88,12 +88,13 @@ struct Worker {
 
   const float* record(int64_t b, int64_t row, int64_t col) const {
     const Fields& f = call.fields;
-    return f.data + b * f.stride[0] + (row - f.lr_y0) * f.stride[1] + (col - f.lr_x0) * f.stride[2];
+    return static_cast<const float*>(f.data) + b * f.stride[0] + (row - f.lr_y0) * f.stride[1] + (col - f.lr_x0) * f.stride[2];
   }
   const float* skip_pixel(int64_t b, int64_t row, int64_t col) const {
     const Skip& s = call.skip;
     if (!s.data) return nullptr;
-    return s.data + b * s.stride[0] + (row - call.fields.lr_y0) * s.stride[2] + (col - call.fields.lr_x0) * s.stride[3];
+    return static_cast<const float*>(s.data) + b * s.stride[0] + (row - call.fields.lr_y0) * s.stride[2] +
+           (col - call.fields.lr_x0) * s.stride[3];
   }
 
   // Planes of LR row `row` for the current block, reused from the pixel row above where they are still there.

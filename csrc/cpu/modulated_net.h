@@ -21,7 +21,7 @@ struct Net {
 
   explicit Net(const ModulatedMlp& m)
       : head(m.head), in_dim(m.in_dim), hidden(m.hidden), depth(m.depth), channels(record_channels(m)) {
-    const float* p = m.weights;
+    const float* p = static_cast<const float*>(m.weights);
     rel = cell = phase = w0 = nullptr;
     if (head == Head::linear) {
       rel = p;

@@ -5,16 +5,21 @@ import torch
 from .call import FINISHES
 from ..spec import HEADS
 
-_STORES = {torch.float32: 0, torch.uint8: 1}
+_STORES = {torch.float32: 0, torch.uint8: 1, torch.float16: 2, torch.bfloat16: 3}
+_ELEMENTS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
+HALVES = (torch.float16, torch.bfloat16)
 
 
-def refuse_common(call):
-    """Why no compiled modulated kernel takes the call, or None."""
+def refuse_common(call, halves):
+    """Why a compiled modulated kernel cannot take the call, or None. halves: it also reads and writes HALVES."""
+    takes = (torch.float32, *HALVES) if halves else (torch.float32,)
     for name, tensor in call.tensors().items():
-        if tensor.dtype != torch.float32:
-            return f"{name} is {tensor.dtype}, the kernel takes torch.float32"
-    if call.dtype not in _STORES:
-        return f"it stores {', '.join(map(str, _STORES))}, not {call.dtype}"
+        allowed = (torch.float32,) if name in ("coord", "cell") else takes
+        if tensor.dtype not in allowed:
+            return f"{name} is {tensor.dtype}, the kernel takes {', '.join(map(str, allowed))}"
+    stores = (*takes, torch.uint8)
+    if call.dtype not in stores:
+        return f"it stores {', '.join(map(str, stores))}, not {call.dtype}"
     if call.spec.out_dim != 3:
         return f"it writes 3 channels, not {call.spec.out_dim}"
     return None
@@ -43,11 +48,14 @@ def modulated_arguments(
         lr = (h, w, 0, 0)
     spec = call.spec
     arguments = (
-        fields.data_ptr(), (*fields.stride()[:3], batch, h, w, *lr),
-        0 if skip is None else skip.data_ptr(), (0, 0, 0, 0) if skip is None else skip.stride(),
+        fields.data_ptr(), (_ELEMENTS[fields.dtype], *fields.stride()[:3], batch, h, w, *lr),
+        0 if skip is None else skip.data_ptr(),
+        (0, 0, 0, 0, 0) if skip is None else (_ELEMENTS[skip.dtype], *skip.stride()),
         out.data_ptr(), (*out_info, FINISHES.index(call.finish), _STORES[call.dtype]),
         0 if coord is None else coord.data_ptr(), 0 if cell is None else cell.data_ptr(),
-        weights.data_ptr(), (HEADS.index(spec.head), spec.in_dim, spec.widths[0], len(spec.widths), spec.ensemble),
+        weights.data_ptr(),
+        (_ELEMENTS[weights.dtype], HEADS.index(spec.head), spec.in_dim, spec.widths[0], len(spec.widths),
+         spec.ensemble),
         call.rel_cell if call.on_grid else (0.0, 0.0),
     )
     return arguments, (fields, weights, coord, cell)

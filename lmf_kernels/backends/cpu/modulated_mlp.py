@@ -10,7 +10,7 @@ def can_run(call):
     """None, or in words why this kernel cannot take the call."""
     if call.fields.device.type != "cpu":
         return f"tensors are on {call.fields.device}, the kernel runs on the CPU"
-    return refuse_common(call)
+    return refuse_common(call, halves=False)
 
 
 def run(call):
