@@ -1,8 +1,8 @@
 """Builds the compiled modules `lmf_kernels._cpu` and `lmf_kernels._cuda` by driving CMakeLists.txt.
 
 Read from the environment: CMAKE_ARGS (passed on to CMake), LMF_BUILD_CUDA (AUTO, ON or OFF), LMF_CUDA_ARCHS and
-TORCH_CUDA_ARCH_LIST (GPU architectures), CMAKE_BUILD_PARALLEL_LEVEL (compile jobs). Everything else stands in
-pyproject.toml.
+TORCH_CUDA_ARCH_LIST (GPU architectures), CMAKE_BUILD_PARALLEL_LEVEL (compile jobs). The version stands in
+CMakeLists.txt, which also knows what a wheel with CUDA adds to it; everything else stands in pyproject.toml.
 """
 
 import os
@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -19,6 +20,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 CMAKE_AT_LEAST = (3, 20)
+NAMING_COMMANDS = {"dist_info", "bdist_wheel", "editable_wheel", "install", "develop"}  # those that name what is built
 
 
 def fail(message):
@@ -45,6 +47,56 @@ def missing_tools():
     return tools if shutil.which("ninja") or shutil.which("make") else tools + ["ninja"]
 
 
+def needed_cmake():
+    """Path of a usable cmake; ends the build where there is none."""
+    return usable_cmake() or fail(
+        f"CMake {CMAKE_AT_LEAST[0]}.{CMAKE_AT_LEAST[1]} or newer is needed and not on PATH; install it, "
+        "for example with `pip install cmake ninja`.")
+
+
+def generator():
+    """The build program's path and the name of CMake's generator for it."""
+    ninja = shutil.which("ninja")
+    return (ninja, "Ninja") if ninja else (shutil.which("make") or "make", "Unix Makefiles")
+
+
+def cmake_options(*more):
+    """What every CMake run is told. Each is named in every run, so that a kept folder never remembers an earlier
+    answer; CMAKE_ARGS comes last and wins."""
+    program, name = generator()
+    given = os.environ.get
+    return [
+        "-G", name,
+        f"-DCMAKE_MAKE_PROGRAM={program}",
+        "-DCMAKE_BUILD_TYPE=Release",
+        f"-DLMF_BUILD_CUDA={given('LMF_BUILD_CUDA', '') or 'AUTO'}",
+        f"-DLMF_CUDA_ARCHS={given('LMF_CUDA_ARCHS', '') or given('TORCH_CUDA_ARCH_LIST', '')}",
+        *more,
+        *shlex.split(given("CMAKE_ARGS", "")),
+    ]
+
+
+def run_step(name, *command):
+    """Runs one CMake command, its output shown; ends the build where it fails."""
+    print("+", shlex.join(map(str, command)), flush=True)
+    status = subprocess.run([str(word) for word in command]).returncode
+    if status:
+        fail(f"the CMake {name} step failed with status {status}; its own message stands above.")
+
+
+def version():
+    """"0.1.0", or "0.1.0+cu130.sm90" where a build with CUDA is named. What is made from an sdist has the sdist's own
+    version: pip compares the two and refuses any other."""
+    text = (ROOT / "CMakeLists.txt").read_text()
+    public = re.search(r"^project\(lmf_kernels VERSION ([\d.]+)", text, re.MULTILINE).group(1)
+    if (ROOT / "PKG-INFO").exists() or not NAMING_COMMANDS & set(sys.argv):
+        return public
+    with tempfile.TemporaryDirectory() as folder:
+        run_step("decide", needed_cmake(), "-S", ROOT, "-B", folder, *cmake_options("-DLMF_DECIDE_ONLY=ON"))
+        local = (Path(folder) / "local_version.txt").read_text()
+    return f"{public}+{local}" if local else public
+
+
 class FreshBuild(build):
     """Empties build/lib first: setuptools would pack what an earlier build with other options left there."""
 
@@ -58,16 +110,13 @@ class CMakeBuild(build_ext):
     """One CMake run makes every extension; a module that CMake was told to leave out is simply not there."""
 
     def build_extensions(self):
-        cmake = usable_cmake()
-        if cmake is None:
-            fail(f"CMake {CMAKE_AT_LEAST[0]}.{CMAKE_AT_LEAST[1]} or newer is needed and not on PATH; install it, "
-                 "for example with `pip install cmake ninja`.")
+        cmake = needed_cmake()
         build_dir = self._build_dir()
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or os.cpu_count() or 1
-        self._step("configure", cmake, "-S", ROOT, "-B", build_dir, *self._options())
-        self._step("build", cmake, "--build", build_dir, "--config", "Release", "--parallel", jobs)
-        self._step("install", cmake, "--install", build_dir, "--config", "Release", "--prefix",
-                   Path(self.build_lib).resolve())
+        run_step("configure", cmake, "-S", ROOT, "-B", build_dir, *self._options())
+        run_step("build", cmake, "--build", build_dir, "--config", "Release", "--parallel", jobs)
+        run_step("install", cmake, "--install", build_dir, "--config", "Release", "--prefix",
+                 Path(self.build_lib).resolve())
         self._drop_stale_modules()
 
     def _build_dir(self):
@@ -77,43 +126,18 @@ class CMakeBuild(build_ext):
         build_dir = parent.resolve() / f"cmake-{sys.implementation.cache_tag}"
         cache = build_dir / "CMakeCache.txt"
         text = cache.read_text(errors="replace") if cache.is_file() else ""
-        same = (f"CMAKE_HOME_DIRECTORY:INTERNAL={ROOT}\n", f"CMAKE_GENERATOR:INTERNAL={self._generator()[1]}\n")
+        same = (f"CMAKE_HOME_DIRECTORY:INTERNAL={ROOT}\n", f"CMAKE_GENERATOR:INTERNAL={generator()[1]}\n")
         if not kept or not all(line in text for line in same):
             shutil.rmtree(build_dir, ignore_errors=True)
         return build_dir
 
     @staticmethod
-    def _generator():
-        """The build program's path and the name of CMake's generator for it."""
-        ninja = shutil.which("ninja")
-        return (ninja, "Ninja") if ninja else (shutil.which("make") or "make", "Unix Makefiles")
-
-    def _options(self):
+    def _options():
         try:
             import pybind11
         except ImportError:
             fail("pybind11 is needed to build without build isolation; install it with `pip install pybind11`.")
-        program, generator = self._generator()
-        given = os.environ.get
-        # Each is named in every run, so that a kept folder never remembers an earlier answer. CMAKE_ARGS comes last
-        # and wins.
-        return [
-            "-G", generator,
-            f"-DCMAKE_MAKE_PROGRAM={program}",
-            "-DCMAKE_BUILD_TYPE=Release",
-            f"-DPython_EXECUTABLE={sys.executable}",
-            f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-            f"-DLMF_BUILD_CUDA={given('LMF_BUILD_CUDA', '') or 'AUTO'}",
-            f"-DLMF_CUDA_ARCHS={given('LMF_CUDA_ARCHS', '') or given('TORCH_CUDA_ARCH_LIST', '')}",
-            *shlex.split(given("CMAKE_ARGS", "")),
-        ]
-
-    @staticmethod
-    def _step(name, *command):
-        print("+", shlex.join(map(str, command)), flush=True)
-        status = subprocess.run([str(word) for word in command]).returncode
-        if status:
-            fail(f"the CMake {name} step failed with status {status}; its own message stands above.")
+        return cmake_options(f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}")
 
     def _drop_stale_modules(self):
         """An editable install copies modules into the source folder: one left out now must not be found there."""
@@ -127,6 +151,7 @@ class CMakeBuild(build_ext):
 
 
 setup(
+    version=version(),
     setup_requires=missing_tools(),
     ext_modules=[
         Extension("lmf_kernels._cpu", sources=[]),

@@ -22,8 +22,8 @@ class ModuleBuild:
     """One compiled module: `reason` is empty exactly when it was imported, `facts` what its build_info() says.
 
     facts of both: version, compiler, compiler_path, build_type, processor. Of `_cpu` also isa_flags (instruction
-    set -> compiler flags), isa_sources and openmp ("" for one thread); of `_cuda` nvcc and architectures
-    (["sm_90", "compute_120"]: machine code and PTX).
+    set -> compiler flags), isa_sources and openmp ("" for one thread); of `_cuda` nvcc (its version), nvcc_path,
+    cuda_flags, cuda_sources and architectures (["sm_90", "compute_120"]: machine code and PTX).
     """
 
     name: str
@@ -32,7 +32,11 @@ class ModuleBuild:
 
 
 def version() -> str:
-    """The installed version of lmf_kernels, "unknown" when it runs from a source folder that was never installed."""
+    """The installed version of lmf_kernels, "unknown" when it runs from a source folder that was never installed.
+
+    "0.1.0+cu130.sm90" is version 0.1.0 with GPU code from CUDA 13.0 for sm_90 alone, "0.1.0+cu130" for the default
+    set, "0.1.0" without GPU code (or made from an sdist).
+    """
     try:
         return metadata.version("lmf-kernels")
     except metadata.PackageNotFoundError:
@@ -108,7 +112,7 @@ def _module_lines(module: dict, installed: str) -> list[str]:
     if not module["built"]:
         return [module["reason"]]
     rows = [f"{module['compiler']}, {module['build_type']}"]
-    if installed not in ("unknown", module["version"]):
+    if installed.partition("+")[0] not in ("unknown", module["version"]):
         rows.append(f"was built for version {module['version']}, but {installed} is installed: build it again")
     if "isa_flags" in module:
         rows[0] += f", OpenMP {module['openmp']}" if module["openmp"] else ", no OpenMP (one thread)"

@@ -40,10 +40,18 @@ inline pybind11::dict cpu_build_info() {
   return facts;
 }
 
-// nvcc: its version; architectures: "sm_90" for machine code, "compute_120" for PTX.
+// nvcc: its version, nvcc_path where it lay; cuda_flags: its flags but for architectures, given to every file of
+// cuda_sources; architectures: "sm_90" for machine code, "compute_120" for PTX.
 inline pybind11::dict cuda_build_info() {
   pybind11::dict facts = common_build_info();
   facts["nvcc"] = LMF_FACT_CUDA_COMPILER;
+  facts["nvcc_path"] = LMF_FACT_CUDA_COMPILER_PATH;
+  facts["cuda_flags"] = LMF_FACT_CUDA_FLAGS;
+  pybind11::list sources;
+  for (const char* source : std::initializer_list<const char*>{LMF_FACT_CUDA_SOURCES}) {
+    sources.append(source);
+  }
+  facts["cuda_sources"] = sources;
   facts["architectures"] = pybind11::str(LMF_FACT_CUDA_TARGETS).attr("split")(";");
   return facts;
 }

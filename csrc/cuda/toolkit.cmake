@@ -1,7 +1,10 @@
-# Decides whether _cuda is built (LMF_WITH_CUDA), for which architectures, and enables the CUDA language.
+# Decides whether _cuda is built (LMF_WITH_CUDA), for which architectures (LMF_CMAKE_CUDA_ARCHS), and what a wheel of it
+# adds to the version (LMF_LOCAL_VERSION, empty without CUDA). Enables no language.
 include(CheckLanguage)
 include(${CMAKE_CURRENT_LIST_DIR}/architectures.cmake)
 
+set(LMF_WITH_CUDA OFF)
+set(LMF_LOCAL_VERSION "")
 string(TOUPPER "${LMF_BUILD_CUDA}" LMF_CUDA_WISH)
 if(NOT LMF_CUDA_WISH MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "LMF_BUILD_CUDA is \"${LMF_BUILD_CUDA}\"; give AUTO, ON or OFF.")
@@ -43,9 +46,13 @@ endif()
 execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-code OUTPUT_VARIABLE codes OUTPUT_STRIP_TRAILING_WHITESPACE
   COMMAND_ERROR_IS_FATAL ANY)
 string(REGEX MATCHALL "[0-9]+[af]?" codes "${codes}")
-lmf_cuda_architectures("${LMF_CUDA_ARCHS}" "${codes}" LMF_CMAKE_CUDA_ARCHS LMF_CUDA_TARGETS)
-set(CMAKE_CUDA_ARCHITECTURES "${LMF_CMAKE_CUDA_ARCHS}")
-enable_language(CUDA)
+lmf_cuda_architectures("${LMF_CUDA_ARCHS}" "${codes}" LMF_CMAKE_CUDA_ARCHS names)
+lmf_cuda_architectures("" "${codes}" unused default_names)
+execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE said COMMAND_ERROR_IS_FATAL ANY)
+if(NOT said MATCHES "release ([0-9]+\\.[0-9]+)")
+  message(FATAL_ERROR "${CMAKE_CUDA_COMPILER} --version names no release: is it nvcc?")
+endif()
+lmf_cuda_local_version("${CMAKE_MATCH_1}" "${names}" "${default_names}" LMF_LOCAL_VERSION)
 set(LMF_WITH_CUDA ON)
-list(JOIN LMF_CUDA_TARGETS " " targets)
-message(STATUS "Building lmf_kernels._cuda for ${targets}")
+list(JOIN names " " names)
+message(STATUS "Building lmf_kernels._cuda for ${names}")
