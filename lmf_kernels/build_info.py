@@ -102,10 +102,19 @@ def lines() -> list[str]:
         for index, device in enumerate(cuda["devices"]):
             major, minor = device["capability"]
             rows.append(f"GPU {index}: {device['name']}, compute capability {major}.{minor}, "
-                        f"{device['total_memory'] / 2**30:.1f} GiB")
+                        f"{device['total_memory'] / 2**30:.1f} GiB, "
+                        f"{_served(facts['modules']['_cuda']['architectures'], device)}")
         if cuda["reason"]:
             rows.append(f"GPU: {cuda['reason']}")
     return rows
+
+
+def _served(architectures: list[str], device: dict) -> str:
+    """Which code of this build runs on a device, or how to get some."""
+    from .backends.cuda import images  # here, for it brings torch along
+
+    image = images.best(architectures, device["capability"])
+    return f"runs this build's {image}" if image else f"not served: {images.refusal(architectures, device)}"
 
 
 def _module_lines(module: dict, installed: str) -> list[str]:

@@ -7,10 +7,13 @@ families = {"modulated_mlp": modulated_mlp}
 
 
 def status():
-    """(available, detail)."""
+    """(available, detail). Available where the module serves one GPU at least; the others are refused by call."""
     if native.module is None:
         return False, native.why_missing
     report = native.devices()
     if report["count"] == 0:
         return False, f"CUDA shows no device here ({report['reason']})"
-    return True, f"machine code for {' '.join(native.module.build_info()['architectures'])}"
+    refusals = [native.refuse_device(index) for index in range(report["count"])]
+    if None not in refusals:
+        return False, "; ".join(dict.fromkeys(refusals))
+    return True, f"built for {' '.join(native.architectures())}"

@@ -12,7 +12,8 @@ def can_run(call):
     """None, or in words why this kernel cannot take the call."""
     if call.fields.device.type != "cuda":
         return f"tensors are on {call.fields.device}, the kernel runs on a CUDA device"
-    return refuse_common(call, halves=True) or refuse_shape(call.spec)
+    return (native.refuse_device(call.fields.device.index) or refuse_common(call, halves=True)
+            or refuse_shape(call.spec))
 
 
 def refuse_shape(spec):

@@ -2,6 +2,8 @@
 
 from functools import lru_cache
 
+from . import images
+
 try:
     from ... import _cuda as module
     why_missing = ""
@@ -14,3 +16,17 @@ except ImportError as error:
 def devices():
     """`_cuda.device_info()`, asked once: the first question starts the driver."""
     return module.device_info()
+
+
+def architectures():
+    """What the module holds: "sm_90" is machine code, "compute_120" PTX."""
+    return module.build_info()["architectures"]
+
+
+@lru_cache(maxsize=None)
+def refuse_device(index):
+    """Why the module cannot run on the GPU of this CUDA index, or None."""
+    report = devices()
+    if index >= report["count"]:
+        return f"CUDA shows {report['count']} devices here, none with index {index}"
+    return images.refusal(architectures(), report["devices"][index])
