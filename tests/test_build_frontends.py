@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -29,7 +30,8 @@ def facts(name):
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.build_info()
-print(json.dumps({name: facts(name) for name in ("_cpu", "_cuda")}))
+version = __import__("importlib.metadata").metadata.version("lmf_kernels")
+print(json.dumps({"version": version} | {name: facts(name) for name in ("_cpu", "_cuda")}))
 """
 
 
@@ -97,6 +99,7 @@ def test_install(options, sources, python, tmp_path):
 
 
 def test_sdist_is_complete_and_makes_the_same_wheel(sources, python, tmp_path):
+    add_build_tools(python, tmp_path)
     run(python, "-m", "pip", "install", "build", cwd=tmp_path)
     run(python, "-m", "build", "--outdir", tmp_path / "dist", cwd=sources, env=environment())
     (sdist,), (wheel,) = (tmp_path / "dist").glob("*.tar.gz"), (tmp_path / "dist").glob("*.whl")
@@ -109,7 +112,11 @@ def test_sdist_is_complete_and_makes_the_same_wheel(sources, python, tmp_path):
     assert not [name for name in inside if name.endswith((".so", ".pyc"))]
     packed = zipfile.ZipFile(wheel).namelist()
     assert not [name for name in packed if name.startswith(("tests/", "bench/", "csrc/", "build/"))]
-    pip_install(python, tmp_path, wheel)
+    # pip takes an sdist from an index only if what it makes has the version that its name says
+    assert sdist.name == f"lmf_kernels-{wheel.name.split('-')[1]}.tar.gz"
+    pip_install(python, tmp_path, "--no-index", "--no-build-isolation", "--find-links", tmp_path / "dist",
+                "--no-binary", ":all:", "lmf-kernels")
+    pip_install(python, tmp_path, "--force-reinstall", wheel)
     assert installed_facts(python, tmp_path)["_cpu"]
 
 
@@ -135,16 +142,60 @@ def test_wish_that_cannot_be_met_is_an_error(changes, said, sources, python):
 
 
 @needs_nvcc
-@pytest.mark.parametrize("changes, names", [
-    ({"LMF_CUDA_ARCHS": "90"}, ["sm_90"]),
-    ({"TORCH_CUDA_ARCH_LIST": "8.0 9.0+PTX"}, ["sm_80", "sm_90", "compute_90"]),
-    ({"CMAKE_ARGS": "-DLMF_CUDA_ARCHS=80;90 -DLMF_BUILD_CUDA=ON"}, ["sm_80", "sm_90"]),
-    ({"LMF_BUILD_CUDA": "OFF"}, None),
+@pytest.mark.parametrize("changes, names, local", [
+    ({"LMF_CUDA_ARCHS": "90"}, ["sm_90"], ".sm90"),
+    ({"TORCH_CUDA_ARCH_LIST": "8.0 9.0+PTX"}, ["sm_80", "sm_90", "compute_90"], ".sm80.sm90.ptx90"),
+    ({"LMF_CUDA_ARCHS": "90", "TORCH_CUDA_ARCH_LIST": "8.0"}, ["sm_90"], ".sm90"),
+    ({"CMAKE_ARGS": "-DLMF_CUDA_ARCHS=80;90 -DLMF_BUILD_CUDA=ON"}, ["sm_80", "sm_90"], ".sm80.sm90"),
+    ({"LMF_BUILD_CUDA": "OFF"}, None, None),
 ])
-def test_cuda_settings(changes, names, sources, python, tmp_path):
+def test_cuda_settings(changes, names, local, sources, python, tmp_path):
     pip_install(python, sources, ".", env=environment(**changes))
-    facts = installed_facts(python, tmp_path)["_cuda"]
-    assert (facts and facts["architectures"]) == names
+    facts = installed_facts(python, tmp_path)
+    assert (facts["_cuda"] and facts["_cuda"]["architectures"]) == names
+    public, _, tag = facts["version"].partition("+")
+    assert public == facts["_cpu"]["version"]
+    assert tag == (local and cuda_tag(facts["_cuda"]) + local or "")
+
+
+def cuda_tag(facts):
+    """"cu130" of a module that nvcc 13.0 made."""
+    return "cu" + "".join(facts["nvcc"].split(".")[:2])
+
+
+@needs_nvcc
+@pytest.mark.parametrize("changes, local, names, limit", [
+    ({"LMF_CUDA_ARCHS": "90"}, ".sm90", ["sm_90"], 5e6), ({}, "", None, 30e6)], ids=["slim", "fat"])
+def test_wheel_by_architecture(changes, local, names, limit, sources, python, tmp_path):
+    """Named by CUDA and architectures, small, nothing bundled, and both modules import in a fresh environment."""
+    run(sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "-w", tmp_path, cwd=sources,
+        env=environment(**changes))
+    (wheel,) = tmp_path.glob("*.whl")
+    pip_install(python, tmp_path, wheel)
+    facts = installed_facts(python, tmp_path)
+    tag = cuda_tag(facts["_cuda"]) + local
+    assert wheel.name.split("-")[1] == facts["version"] and facts["version"].endswith(f"+{tag}")
+    held = facts["_cuda"]["architectures"]
+    assert held == names if names else len(held) > 2 and held[-1].startswith("compute_")
+    (module,) = [entry for entry in zipfile.ZipFile(wheel).infolist() if "_cuda." in entry.filename]
+    assert module.file_size < limit
+    libraries = [name for name in zipfile.ZipFile(wheel).namelist() if ".so" in name]
+    assert len(libraries) == 2, libraries
+    run(python, "-m", "pip", "install", "auditwheel", cwd=tmp_path)
+    said = run(python, "-m", "auditwheel", "show", wheel, cwd=tmp_path).stdout
+    assert "manylinux" in said and "libcuda" not in said and "libtorch" not in said, said
+    # The libraries that it does need stand in this process's environment; only lmf_kernels is the wheel's.
+    site = next((tmp_path / "venv").glob("lib/python*/site-packages"))
+    (site / "rest.pth").write_text(sysconfig.get_path("purelib"))
+    run(python, "-I", "-c", f"import lmf_kernels._cpu as m, lmf_kernels._cuda; assert {str(site)!r} in m.__file__",
+        cwd=tmp_path)
+
+
+@needs_nvcc
+def test_older_architecture_is_refused_in_a_sentence(sources, python):
+    done = pip_install(python, sources, ".", env=environment(TORCH_CUDA_ARCH_LIST="7.5;8.0"), check=False)
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert 'the kernels need GPU architecture 80 or newer, "7.5" is older' in " ".join(done.stdout.split())
 
 
 def test_without_openmp_it_builds_for_one_thread(sources, python, tmp_path):

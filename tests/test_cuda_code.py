@@ -1,0 +1,125 @@
+"""The CUDA kernels as machine code, without a GPU: every promised architecture compiles without spilling registers,
+tensor-core kernels use tensor cores and no local memory, and the installed module holds what it says.
+
+nvcc compiles with the flags of the installed module. The machine code is read by bench/sass.py, which needs cuobjdump:
+the CUDA toolkit's or that in Triton's wheel.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import lru_cache
+from importlib import util
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from lmf_kernels import build_info
+
+ROOT = Path(__file__).resolve().parents[1]
+SASS = ROOT / "bench" / "sass.py"
+PROMISED = ("80", "86", "89", "90", "100", "120")
+STRICT = ("--Werror=all-warnings", "-Xptxas=-warn-spills,-Werror")
+TENSOR_CORES = re.compile(r"\bB?F16\b")  # in the name of each kernel whose operands are halves
+
+
+def facts():
+    """build_info() of the installed _cuda, or a skip."""
+    build = build_info.inspect_module("_cuda")
+    if build.reason:
+        pytest.skip(build.reason)
+    return build.facts
+
+
+@lru_cache(maxsize=None)
+def known_to(nvcc):
+    """What nvcc compiles for, as numbers."""
+    said = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"sm_(\w+)", said)
+
+
+@pytest.fixture(scope="module", params=PROMISED)
+def compiled(request, tmp_path_factory):
+    """What nvcc makes of every family for one architecture, warnings being errors: (architecture, {family: file},
+    what nvcc said of those that it refused)."""
+    told, arch = facts(), request.param
+    nvcc = which(told["nvcc_path"]) or which("nvcc")
+    if nvcc is None:
+        pytest.skip("needs nvcc")
+    if arch not in known_to(nvcc):
+        pytest.skip(f"this nvcc does not know {arch}; it knows {' '.join(known_to(nvcc))}")
+    folder, made, refused = tmp_path_factory.mktemp(f"sm_{arch}"), {}, ""
+    for source in told["cuda_sources"]:
+        out = folder / f"{Path(source).stem}.cubin"
+        done = subprocess.run([nvcc, *told["cuda_flags"].split(), *STRICT, f"-arch=sm_{arch}", "-cubin", "-o", out,
+                               ROOT / source], capture_output=True, text=True)
+        if done.returncode:
+            refused += done.stderr
+        else:
+            made[Path(source).stem] = out
+    return f"sm_{arch}", made, refused
+
+
+def read(*files):
+    """What bench/sass.py says of the files, or a skip."""
+    if util.find_spec("triton") is None and which("cuobjdump") is None and "CUDA_HOME" not in os.environ:
+        pytest.skip("needs cuobjdump: from the CUDA toolkit or Triton's wheel")
+    done = subprocess.run([sys.executable, SASS, "--json", *files], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_source_is_built():
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / "csrc" / "cuda").glob("*.cu")}
+    assert set(facts()["cuda_sources"]) == there
+
+
+def test_every_promised_architecture_compiles_without_spills(compiled):
+    architecture, made, refused = compiled
+    assert made and not refused, f"{architecture}: {refused}"
+
+
+def test_tensor_core_kernels_use_tensor_cores_and_no_local_memory(compiled):
+    architecture, made, refused = compiled
+    assert "modulated_mlp" in made, refused
+    kernels = read(made["modulated_mlp"])["kernels"]
+    assert {kernel["architecture"] for kernel in kernels} == {architecture}
+    tensor = [kernel for kernel in kernels if TENSOR_CORES.search(kernel["kernel"])]
+    ieee = [kernel for kernel in kernels if kernel not in tensor]
+    assert tensor and ieee
+    for kernel in tensor:
+        opcodes = kernel["opcodes"]
+        assert opcodes.get("HMMA", 0) > 0, kernel
+        assert kernel["stack"] == opcodes.get("LDL", 0) == opcodes.get("STL", 0) == 0, kernel
+    for kernel in ieee:
+        assert "HMMA" not in kernel["opcodes"] and kernel["opcodes"]["FFMA"] > 0, kernel
+
+
+def test_module_holds_the_architectures_that_it_names():
+    told = facts()
+    module = Path(util.find_spec("lmf_kernels._cuda").origin)
+    answer = read(module)
+    assert answer["architectures"] == {str(module): sorted(told["architectures"])}
+    machine_code = {name for name in told["architectures"] if name.startswith("sm_")}
+    by_kernel = {}
+    for kernel in answer["kernels"]:
+        by_kernel.setdefault(kernel["kernel"], set()).add(kernel["architecture"])
+    assert by_kernel and all(held == machine_code for held in by_kernel.values()), by_kernel
+
+
+def test_modules_import_where_no_gpu_is_seen_and_say_so():
+    facts()
+    script = ("import lmf_kernels._cpu, lmf_kernels._cuda\n"
+              "from lmf_kernels import build_info\n"
+              "from lmf_kernels.backends import cuda\n"
+              "report = build_info.cuda_devices()\n"
+              "assert report['count'] == 0 and report['reason'], report\n"
+              "available, detail = cuda.status()\n"
+              "assert not available and report['reason'] in detail, detail\n"
+              "assert any(line.startswith('GPU: ') for line in build_info.lines())\n")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                          env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
+    assert done.returncode == 0, done.stderr
