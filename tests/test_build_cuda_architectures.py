@@ -18,8 +18,9 @@ def cmake(call, answers, tmp_path):
     if program is None:
         pytest.skip("needs cmake")
     script = tmp_path / "ask.cmake"
-    said = "=".join(f"${{{name}}}" for name in answers)
-    script.write_text(f'cmake_minimum_required(VERSION 3.20)\ninclude("{SOURCE}")\n{call}\nmessage(STATUS "={said}=")\n')
+    values = "=".join(f"${{{name}}}" for name in answers)
+    script.write_text(f'cmake_minimum_required(VERSION 3.20)\ninclude("{SOURCE}")\n{call}\n'
+                      f'message(STATUS "={values}=")\n')
     return subprocess.run([program, "-P", script], capture_output=True, text=True)
 
 

@@ -33,7 +33,7 @@ def built(name):
 def test_module_tells_its_build(name):
     facts = built(name).build_info()
     assert set(facts) == KEYS[name]
-    assert facts["version"] == build_info.version().partition("+")[0], "built from another version than is installed: install again"
+    assert facts["version"] == build_info.version().partition("+")[0], "not of the version installed: install again"
     assert facts["compiler"] and facts["build_type"] and facts["processor"]
 
 
