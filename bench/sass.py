@@ -30,13 +30,12 @@ _USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+)")
 
 
 def tools():
-    """Folders where cuobjdump may lie, the first that has it. None: nowhere."""
-    triton = util.find_spec("triton")
-    folders = [pathlib.Path(home) / "bin" for home in (os.environ.get("CUDA_HOME"),) if home]
-    if triton is not None:
+    """The first folder that has cuobjdump, None where there is none."""
+    folders = [pathlib.Path(name) for name in os.environ.get("PATH", "").split(os.pathsep)]
+    folders += [pathlib.Path(home) / "bin" for home in (os.environ.get("CUDA_HOME"),) if home]
+    if triton := util.find_spec("triton"):
         folders.append(pathlib.Path(triton.origin).parent / "backends" / "nvidia" / "bin")
-    on_path = shutil.which("cuobjdump")
-    return on_path and pathlib.Path(on_path).parent or next((f for f in folders if (f / "cuobjdump").exists()), None)
+    return next((folder for folder in folders if (folder / "cuobjdump").exists()), None)
 
 
 def cuobjdump(*arguments):
