@@ -1,4 +1,5 @@
-"""The operators under torch.func, forward mode and autocast: what is served gives the same numbers, the rest says so."""
+"""The operators under torch.func, forward mode and autocast: what is served gives the same numbers, the rest says so.
+"""
 
 import pytest
 import torch

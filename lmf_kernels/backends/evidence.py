@@ -28,9 +28,9 @@ class Entry(NamedTuple):
 
     def __str__(self):
         major, minor = self.capability
-        return (f"{self.backend}: {self.family}, {self.head} head, {self.dtype}, {self.gpixel_per_s:.3g} Gpixel/s "
-                f"from {self.cells} cells to {self.pixels} pixels on {self.device} (compute capability {major}.{minor}), "
-                f"commit {self.commit}")
+        what = f"{self.family}, {self.head} head, {self.dtype}"
+        return (f"{self.backend}: {what}, {self.gpixel_per_s:.3g} Gpixel/s from {self.cells} cells to {self.pixels} "
+                f"pixels on {self.device} (compute capability {major}.{minor}), commit {self.commit}")
 
 
 @lru_cache(maxsize=None)
