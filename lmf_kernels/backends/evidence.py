@@ -51,9 +51,7 @@ def capability(device):
 
 def fitting(call):
     """The entries that speak of a call: same compute capability, family, head and dtype of the fields."""
-    if not entries():  # the driver need not be asked
-        return ()
-    return _fitting(capability(call.fields.device), call.family, call.spec.head, _dtype_of(call))
+    return _fitting(*_kind(call)) if entries() else ()  # without any, the driver need not be asked
 
 
 def fastest(
@@ -64,12 +62,11 @@ def fastest(
 
     Near is by ratio: of LR cells, and of pixels to a cell.
     """
-    known = fitting(call)
-    if not known:
+    if not entries():
         return None
     batch, h, w, _ = call.fields.shape
     pixels = batch * (call.window[2] * call.window[3] if call.on_grid else call.coord.shape[1])
-    return _fastest(names, known, batch * h * w, pixels)
+    return _fastest(names, _kind(call), batch * h * w, pixels)
 
 
 def absence(name, call):
@@ -84,17 +81,21 @@ def _dtype_of(call):
     return str(call.fields.dtype).removeprefix("torch.")
 
 
+def _kind(call):
+    return capability(call.fields.device), call.family, call.spec.head, _dtype_of(call)
+
+
 @lru_cache(maxsize=None)
-def _fitting(*wanted):
-    return tuple(e for e in entries() if (e.capability, e.family, e.head, e.dtype) == wanted)
+def _fitting(*kind):
+    return tuple(e for e in entries() if (e.capability, e.family, e.head, e.dtype) == kind)
 
 
 @lru_cache(maxsize=1024)
-def _fastest(names, known, cells, pixels):
+def _fastest(names, kind, cells, pixels):
     def distance(entry):
         per_cell = math.log(entry.pixels / entry.cells) - math.log(pixels / cells)
         return abs(math.log(entry.cells / cells)) + abs(per_cell)
 
-    known = [e for e in known if e.backend in names]
+    known = [e for e in _fitting(*kind) if e.backend in names]
     nearest = min(map(distance, known), default=None)
     return max((e for e in known if distance(e) == nearest), key=lambda e: e.gpixel_per_s, default=None)
