@@ -12,16 +12,21 @@ from .spec import field_channels, weight_count
 @dataclass(frozen=True)
 class Explanation:
     """family: the render family. requested: the backend asked for. runs: the one that would run, None if none can.
-    refusals: why each of the others would not, by name."""
+    refusals: why others cannot, by name. passed_over: why "auto" leaves alone what could, by name. evidence: on a GPU,
+    what was measured on its kind, in words."""
 
     family: str
     requested: str
     runs: Optional[str]
     refusals: dict
+    passed_over: dict
+    evidence: list
 
     def __str__(self):
         lines = [f"{self.family}: runs on {self.runs or 'nothing'} (asked for: {self.requested})"]
-        return "\n".join(lines + [f"  {name} cannot: {reason}" for name, reason in self.refusals.items()])
+        lines += [f"  {name} cannot: {reason}" for name, reason in self.refusals.items()]
+        lines += [f"  {name} is passed over: {reason}" for name, reason in self.passed_over.items()]
+        return "\n".join(lines + [f"  measured: {entry}" for entry in self.evidence])
 
 
 def explain(model, *, points=False, finish="none", dtype=torch.float32):
@@ -39,5 +44,4 @@ def explain(model, *, points=False, finish="none", dtype=torch.float32):
             family, spec, like.new_zeros(1, 1, 1, field_channels(family, spec)),
             like.new_zeros(weight_count(family, spec)), size=(1, 1), window=(0, 0, 1, 1), lr=(0, 0, 1, 1),
             finish=finish, dtype=like.dtype if points else dtype, **queries)
-    found = explain_call(call, model.backend)
-    return Explanation(family, found["requested"], found["runs"], found["refusals"])
+    return Explanation(family, **explain_call(call, model.backend))

@@ -16,7 +16,6 @@ plain      fourier  coef (in), freq (in)                      phase (2,in/2), W_
 layer is relu((W x) * (1 + s) + t). `csrc/common/params.h` is this page for the kernels.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -50,7 +49,6 @@ class RenderSpec(NamedTuple):
         return self.widths[0] if self.widths else self.out_dim
 
 
-@lru_cache(maxsize=None)  # asked for on every call
 def validate_spec(family, spec):
     """Raise InputError unless `spec` describes a member of `family`."""
     if family not in FAMILIES:
@@ -68,7 +66,6 @@ def validate_spec(family, spec):
         raise InputError(f"the modulated family needs one hidden width throughout, got widths {list(spec.widths)}.")
 
 
-@lru_cache(maxsize=None)  # asked for on every call
 def field_channels(family, spec):
     """Channels C of a cell's record."""
     film = 2 * sum(spec.widths) if family == "modulated_mlp" else 0
@@ -98,7 +95,6 @@ def weight_shapes(family, spec):
     return shapes
 
 
-@lru_cache(maxsize=None)  # asked for on every call
 def weight_count(family, spec):
     """Length of the flat weight vector."""
     total = 0

@@ -51,7 +51,7 @@ def upscale_cell(n_in, n_out):
 
     `2 / n_out * max(n_out / n_in / 4, 1)`: the size of an output pixel, never below what training has seen (x4).
     """
-    return 2 / n_out * max(n_out / n_in / TRAINED_SCALE, 1)
+    return 2 / n_out * torch.sym_max(n_out / n_in / TRAINED_SCALE, 1.0)  # max, also where torch traces sizes
 
 
 def grid_queries(lr_size, size, *, ensemble=True, rel_cell=None, window=None, lr_origin=(0, 0),

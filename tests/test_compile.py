@@ -55,3 +55,17 @@ def test_model_compiles_whole(name):
     render = torch.compile(model.render_grid, fullgraph=True, dynamic=True)
     with torch.no_grad():
         golden_cases.check(render(case.image, case.size), case)
+
+
+@pytest.mark.parametrize("name", golden_cases.MODELS)
+def test_model_is_traced_once_for_all_sizes(name):
+    """Below and above x4, where the cell's rule has its corner."""
+    model = lmf.load_model(golden_cases.path(name))
+    torch._dynamo.reset()
+    counter = torch._dynamo.testing.CompileCounterWithBackend("eager")
+    render = torch.compile(model.render_grid, fullgraph=True, dynamic=True, backend=counter)
+    with torch.no_grad():
+        for lr_size, size in (((5, 6), (11, 14)), ((7, 4), (40, 36)), ((6, 9), (31, 8))):
+            inp = torch.rand(1, 3, *lr_size) * 2 - 1
+            torch.testing.assert_close(render(inp, size), model.render_grid(inp, size), rtol=0, atol=1e-6)
+    assert counter.frame_count == 1, "a new size compiled anew"

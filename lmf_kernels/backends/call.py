@@ -1,7 +1,7 @@
 """One render call, as every backend receives it."""
 
-from dataclasses import dataclass
-from typing import Optional, Tuple
+from functools import lru_cache
+from typing import NamedTuple, Optional, Tuple
 
 import torch
 from python_ref.geometry import upscale_cell
@@ -15,8 +15,7 @@ FINISHES = ("none", "unit")
 LAYOUTS = ("nchw", "nhwc")
 
 
-@dataclass(frozen=True)
-class RenderCall:
+class RenderCall(NamedTuple):
     """Fields to pixels. Grid mode where `coord` is None, else points mode."""
 
     family: str
@@ -42,10 +41,7 @@ class RenderCall:
     def rel_cell(self):
         """Grid mode: cell * (h, w) of the LR map, what the network sees. Worked out when asked for: while torch traces,
         sizes are symbols and their ratios would tie a graph to them."""
-        cell = self.grid_cell
-        if cell is None:
-            cell = [upscale_cell(n, out) for n, out in zip(self.lr[2:], self.size)]
-        return tuple(float(c) * n for c, n in zip(cell, self.lr[2:]))
+        return _rel_cell(self.grid_cell, self.lr[2:], self.size)
 
     def output_shape(self):
         """Shape of the result: (B, 3, rows, cols), (B, rows, cols, 3) or (B, Q, 3)."""
@@ -57,36 +53,59 @@ class RenderCall:
 
     def tensors(self):
         """Every tensor by name, absent ones left out."""
-        named = ((name, getattr(self, name)) for name in ("fields", "weights", "skip", "coord", "cell"))
-        return {name: tensor for name, tensor in named if tensor is not None}
+        named = {"fields": self.fields, "weights": self.weights}
+        if self.skip is not None:
+            named["skip"] = self.skip
+        if self.coord is not None:
+            named["coord"], named["cell"] = self.coord, self.cell
+        return named
+
+
+@lru_cache(maxsize=1024)
+def _rel_cell(cell, lr_size, size):
+    if cell is None:
+        cell = [upscale_cell(n, out) for n, out in zip(lr_size, size)]
+    return tuple(float(c) * n for c, n in zip(cell, lr_size))
 
 
 def validate(call):
     """Raise InputError with one sentence where shapes, devices or options do not fit together."""
-    spec, fields = call.spec, call.fields
-    validate_spec(call.family, spec)
-    channels = field_channels(call.family, spec)
-    if fields.dim() != 4 or fields.shape[3] != channels:
-        raise InputError(f"fields of shape {tuple(fields.shape)} do not fit {call.family} with {spec}: "
+    spec, fields, shape = call.spec, call.fields, call.fields.shape
+    channels, count = _lengths(call.family, spec)
+    if len(shape) != 4 or shape[3] != channels:
+        raise InputError(f"fields of shape {tuple(shape)} do not fit {call.family} with {spec}: "
                          f"pass (B, h, w, {channels}).")
-    if call.weights.dim() != 1 or call.weights.shape[0] != weight_count(call.family, spec):
+    if call.weights.shape != (count,):
         raise InputError(f"weights of shape {tuple(call.weights.shape)} do not fit {call.family} with {spec}: "
-                         f"pass ({weight_count(call.family, spec)},) as pack_weights makes them.")
-    batch, h, w = fields.shape[:3]
-    if call.skip is not None and tuple(call.skip.shape) != (batch, spec.out_dim, h, w):
-        raise InputError(f"skip of shape {tuple(call.skip.shape)} does not fit fields of shape {tuple(fields.shape)}: "
+                         f"pass ({count},) as pack_weights makes them.")
+    batch, h, w, _ = shape
+    if call.skip is not None and call.skip.shape != (batch, spec.out_dim, h, w):
+        raise InputError(f"skip of shape {tuple(call.skip.shape)} does not fit fields of shape {tuple(shape)}: "
                          f"pass ({batch}, {spec.out_dim}, {h}, {w}), the normalised LR image.")
     if h < 1 or w < 1:
-        raise InputError(f"fields of shape {tuple(fields.shape)} have no LR cells: pass at least a 1 x 1 map.")
+        raise InputError(f"fields of shape {tuple(shape)} have no LR cells: pass at least a 1 x 1 map.")
     for name, tensor in call.tensors().items():
         if tensor.dtype not in FLOATS:
             raise InputError(f"{name} is {tensor.dtype}: pass float32, float64, float16 or bfloat16.")
     validate_devices(call)
-    _validate_grid(call) if call.on_grid else _validate_points(call)
+    if call.coord is None:
+        _validate_grid(call.lr, (h, w), call.size, call.window, call.grid_cell)
+        _validate_store(call.finish, call.dtype, call.layout)
+    else:
+        _validate_points(call)
+
+
+@lru_cache(maxsize=None)
+def _lengths(family, spec):
+    """(channels of the fields, length of the weights) of a spec, which is checked."""
+    validate_spec(family, spec)
+    return field_channels(family, spec), weight_count(family, spec)
 
 
 def validate_words(finish, layout):
     """Raise InputError unless both options are known."""
+    if finish in FINISHES and layout in LAYOUTS:  # nearly always
+        return
     for option, value, allowed in (("finish", finish, FINISHES), ("layout", layout, LAYOUTS)):
         if value not in allowed:
             raise InputError(f"{option}={value!r:.40}: use one of {', '.join(map(repr, allowed))}.")
@@ -94,9 +113,10 @@ def validate_words(finish, layout):
 
 def validate_devices(call):
     """Raise InputError unless all tensors are on one device."""
+    device = call.fields.device
     for name, tensor in call.tensors().items():
-        if tensor.device != call.fields.device:
-            raise InputError(f"{name} is on {tensor.device} but fields are on {call.fields.device}: "
+        if tensor.device != device:
+            raise InputError(f"{name} is on {tensor.device} but fields are on {device}: "
                              "move them together.")
 
 
@@ -111,34 +131,28 @@ def _validate_points(call):
                          "pass one cell a query.")
 
 
-def _validate_grid(call):
-    height, width = call.size
+@lru_cache(maxsize=1024)  # a video asks the same of every frame, tiles of every picture
+def _validate_grid(
+    lr,  # (y0, x0, h, w) as in RenderCall
+    held,  # (h, w) of the fields
+    size,  # (H, W)
+    window,  # (y0, x0, rows, cols)
+    cell,  # (cell_y, cell_x) or None
+):
+    height, width = size
     if height < 1 or width < 1:
         raise InputError(f"output size {height} x {width}: both sides must be 1 or more.")
-    y0, x0, rows, cols = call.window
+    y0, x0, rows, cols = window
     if min(y0, x0, rows, cols) < 0 or y0 + rows > height or x0 + cols > width:
-        raise InputError(f"window (y0, x0, rows, cols) = {tuple(call.window)} must lie inside the "
-                         f"{height} x {width} output.")
-    if call.grid_cell is not None and not all(0.0 < c < float("inf") for c in call.grid_cell):
-        raise InputError(f"cell must be two positive finite numbers, got {tuple(call.grid_cell)}.")
-    validate_words(call.finish, call.layout)
-    if call.dtype == torch.uint8:
-        if call.finish != "unit":
-            raise InputError('dtype=torch.uint8 needs finish="unit", which brings values to [0, 1].')
-    elif call.dtype not in FLOATS:
-        raise InputError(f"dtype={call.dtype}: use a floating-point dtype or torch.uint8.")
-    _validate_lr_window(call)
-
-
-def _validate_lr_window(call):
-    """The fields must hold every cell that the window's pixels read."""
-    for axis, name in enumerate(("rows", "columns")):
-        n_in, n_out = call.lr[2 + axis], call.size[axis]
-        first, have = call.lr[axis], call.fields.shape[1 + axis]
+        raise InputError(f"window (y0, x0, rows, cols) = {window} must lie inside the {height} x {width} output.")
+    if cell is not None and not all(0.0 < c < float("inf") for c in cell):
+        raise InputError(f"cell must be two positive finite numbers, got {cell}.")
+    for axis, name in enumerate(("rows", "columns")):  # the fields must hold every cell that the window's pixels read
+        n_in, n_out, first, have = lr[2 + axis], size[axis], lr[axis], held[axis]
         if first < 0 or first + have > n_in:
             raise InputError(f"fields hold LR {name} {first} to {first + have - 1} of a map with {n_in}: "
                              "pass lr_size of the whole map and lr_origin inside it.")
-        start, count = call.window[axis], call.window[2 + axis]
+        start, count = window[axis], window[2 + axis]
         if count == 0:
             continue
         need_first, need_last = (min(max(((2 * pos + 1) * n_in - n_out) // (2 * n_out) + corner, 0), n_in - 1)
@@ -146,3 +160,13 @@ def _validate_lr_window(call):
         if need_first < first or need_last >= first + have:
             raise InputError(f"the window reads LR {name} {need_first} to {need_last} but the fields hold {first} to "
                              f"{first + have - 1}: render fewer pixels or pass more of the map.")
+
+
+@lru_cache(maxsize=None)
+def _validate_store(finish, dtype, layout):
+    validate_words(finish, layout)
+    if dtype == torch.uint8:
+        if finish != "unit":
+            raise InputError('dtype=torch.uint8 needs finish="unit", which brings values to [0, 1].')
+    elif dtype not in FLOATS:
+        raise InputError(f"dtype={dtype}: use a floating-point dtype or torch.uint8.")

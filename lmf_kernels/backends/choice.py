@@ -1,4 +1,4 @@
-"""Which backend runs a call: the one asked for, else the first that can."""
+"""Which backend runs a call: the one asked for, else the first that can; of GPU kernels, the fastest one measured."""
 
 import os
 import warnings
@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ..errors import BackendError, InputError
-from . import cpu, reference
+from . import cpu, cuda, evidence, reference
 
-BACKENDS = {b.name: b for b in (cpu, reference)}  # in the order in which "auto" tries them
+BACKENDS = {b.name: b for b in (cpu, cuda, reference)}  # in the order in which "auto" tries them
+MEASURED = ("cuda", "triton")  # "auto" takes these by evidence alone
 ENVIRONMENT = "LMF_KERNELS_BACKEND"
 
 _in_use = ContextVar("lmf_kernels_backend", default=None)
@@ -68,42 +69,69 @@ def choose(call, name="auto"):
             raise BackendError(f"backend {wanted!r} cannot run this call: {reason}; "
                                f"use auto or {' or '.join(able)}.")
         return BACKENDS[wanted].families[call.family]
-    reasons = []
-    for candidate in BACKENDS:
-        reason = refusal(candidate, call)
-        if reason is None:
-            if candidate == "reference":
-                _check_fallback(call, reasons)
-            return BACKENDS[candidate].families[call.family]
-        reasons.append(f"{candidate}: {reason}")
-    raise BackendError(f"no backend can run this call ({'; '.join(reasons)}).")
+    found, refusals, passed_over = _automatic(call)
+    if found == "reference":
+        _check_fallback(call, refusals, passed_over)
+    return BACKENDS[found].families[call.family]
 
 
-def _check_fallback(call, reasons):
+def _automatic(call):
+    """What "auto" runs, {name: why it cannot} of those before it, {name: why it is left alone} of those that could."""
+    refusals, kernels = {}, []
+    for name in BACKENDS:  # the last, the reference, runs everything
+        reason = refusal(name, call)
+        if reason is not None:
+            refusals[name] = reason
+        elif name not in MEASURED:
+            break
+        else:
+            kernels.append(name)
+    best = evidence.fastest(tuple(kernels), call) if kernels else None
+    if best is not None:
+        return best.backend, refusals, {}
+    return name, refusals, {kernel: evidence.absence(kernel, call) for kernel in kernels}
+
+
+def _check_fallback(call, refusals, passed_over):
     """The slow reference is no answer to who named an instruction set, and on a GPU it is worth one warning."""
     device = call.fields.device.type
-    complaint = cpu.wrong_override()
-    if complaint and device == "cpu" and call.family in cpu.families:
+    complaint = cpu.wrong_override() if device == "cpu" else None
+    if complaint and call.family in cpu.families:
         raise BackendError(complaint)
     if device == "cuda" and call.family not in _warned:
         _warned.add(call.family)
-        warnings.warn(f"{call.family} on a CUDA tensor runs on the slow PyTorch reference ({'; '.join(reasons)}).",
+        told = "; ".join([f"{name}: {reason}" for name, reason in {**refusals, **passed_over}.items()])
+        advice = "".join(f', backend="{name}" runs it all the same' for name in passed_over)
+        warnings.warn(f"{call.family} on a CUDA tensor runs on the slow PyTorch reference ({told}){advice}.",
                       stacklevel=2)
 
 
 def describe():
-    """One row a backend: {"name", "available", "detail", "families"}."""
+    """One row a backend: {"name", "available", "detail", "families", "measured"}.
+
+    measured: for the GPU kernels, how many cases on GPUs speak for them in "auto"; None for the others.
+    """
     rows = []
     for name, backend in BACKENDS.items():
         available, detail = backend.status()
-        rows.append({"name": name, "available": available, "detail": detail, "families": sorted(backend.families)})
+        measured = sum(e.backend == name for e in evidence.entries()) if name in MEASURED else None
+        rows.append({"name": name, "available": available, "detail": detail, "families": sorted(backend.families),
+                     "measured": measured})
     return rows
 
 
 def explain(call, name="auto"):
-    """What would run the call and why: {"requested", "runs", "refusals": {backend: reason}}. Runs nothing."""
+    """What would run the call and why. Runs nothing.
+
+    {"requested", "runs", "refusals": {backend: why it cannot}, "passed_over": {backend: why "auto" leaves it alone},
+    "evidence": what was measured on this kind of GPU with such fields, in words, fastest first}.
+    """
     wanted = requested(name)
-    refusals = {n: refusal(n, call) for n in BACKENDS}
-    candidates = [wanted] if wanted != "auto" else list(BACKENDS)
-    runs = next((n for n in candidates if refusals[n] is None), None)
-    return {"requested": wanted, "runs": runs, "refusals": {n: r for n, r in refusals.items() if r is not None}}
+    refusals = {n: reason for n in BACKENDS if (reason := refusal(n, call)) is not None}
+    if wanted == "auto":
+        runs, _, passed_over = _automatic(call)
+    else:
+        runs, passed_over = None if wanted in refusals else wanted, {}
+    known = sorted(evidence.fitting(call), key=lambda e: -e.gpixel_per_s)
+    return {"requested": wanted, "runs": runs, "refusals": refusals, "passed_over": passed_over,
+            "evidence": [str(e) for e in known]}

@@ -8,18 +8,19 @@ from ..spec import HEADS
 _STORES = {torch.float32: 0, torch.uint8: 1, torch.float16: 2, torch.bfloat16: 3}
 _ELEMENTS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 HALVES = (torch.float16, torch.bfloat16)
+_NO_SKIP = (0, 0, 0, 0, 0)
+_FLOAT32, _WITH_HALVES = (torch.float32,), (torch.float32, *HALVES)
 
 
 def refuse_common(call, halves):
     """Why a compiled modulated kernel cannot take the call, or None. halves: it also reads and writes HALVES."""
-    takes = (torch.float32, *HALVES) if halves else (torch.float32,)
+    takes = _WITH_HALVES if halves else _FLOAT32
     for name, tensor in call.tensors().items():
-        allowed = (torch.float32,) if name in ("coord", "cell") else takes
-        if tensor.dtype not in allowed:
+        if tensor.dtype not in takes or (tensor.dtype != torch.float32 and name in ("coord", "cell")):
+            allowed = _FLOAT32 if name in ("coord", "cell") else takes
             return f"{name} is {tensor.dtype}, the kernel takes {', '.join(map(str, allowed))}"
-    stores = (*takes, torch.uint8)
-    if call.dtype not in stores:
-        return f"it stores {', '.join(map(str, stores))}, not {call.dtype}"
+    if call.dtype not in takes and call.dtype != torch.uint8:
+        return f"it stores {', '.join(map(str, (*takes, torch.uint8)))}, not {call.dtype}"
     if call.spec.out_dim != 3:
         return f"it writes 3 channels, not {call.spec.out_dim}"
     return None
@@ -30,32 +31,32 @@ def modulated_arguments(
     out,  # call.output_shape()
 ):
     """(arguments, tensors to keep alive) of the compiled `modulated_mlp`."""
-    fields = call.fields if call.fields.stride(3) == 1 else call.fields.contiguous()
-    weights = call.weights.contiguous()
+    fields, weights, spec = call.fields, call.weights.contiguous(), call.spec
+    strides = fields.stride()
+    if strides[3] != 1:
+        fields = fields.contiguous()
+        strides = fields.stride()
     batch, h, w, _ = fields.shape
-    skip = call.skip
-    if call.on_grid:
-        coord = cell = None
-        y, x, rows, cols = call.window
-        b, c, dy, dx = (0, 1, 2, 3) if call.layout == "nchw" else (0, 3, 1, 2)
-        strides = out.stride()
-        out_info = (strides[b], strides[c], strides[dy], strides[dx], *call.size, y, x, rows, cols)
-        lr = (call.lr[2], call.lr[3], call.lr[0], call.lr[1])
+    skip, coord, cell = call.skip, call.coord, call.cell
+    to = out.stride()
+    if coord is None:
+        y0, x0, lr_h, lr_w = call.lr
+        to = (to[0], to[1], to[2], to[3]) if call.layout == "nchw" else (to[0], to[3], to[1], to[2])
+        extent = (*to, *call.size, *call.window)
+        lr, rel_cell = (lr_h, lr_w, y0, x0), call.rel_cell
     else:
-        coord, cell = call.coord.contiguous(), call.cell.contiguous()
-        q = coord.shape[1]
-        out_info = (out.stride(0), out.stride(2), 0, out.stride(1), 0, 0, 0, 0, 1, q)
-        lr = (h, w, 0, 0)
-    spec = call.spec
+        coord, cell = coord.contiguous(), cell.contiguous()
+        extent = (to[0], to[2], 0, to[1], 0, 0, 0, 0, 1, coord.shape[1])
+        lr, rel_cell = (h, w, 0, 0), (0.0, 0.0)
     arguments = (
-        fields.data_ptr(), (_ELEMENTS[fields.dtype], *fields.stride()[:3], batch, h, w, *lr),
+        fields.data_ptr(), (_ELEMENTS[fields.dtype], strides[0], strides[1], strides[2], batch, h, w, *lr),
         0 if skip is None else skip.data_ptr(),
-        (0, 0, 0, 0, 0) if skip is None else (_ELEMENTS[skip.dtype], *skip.stride()),
-        out.data_ptr(), (*out_info, FINISHES.index(call.finish), _STORES[call.dtype]),
+        _NO_SKIP if skip is None else (_ELEMENTS[skip.dtype], *skip.stride()),
+        out.data_ptr(), (*extent, FINISHES.index(call.finish), _STORES[call.dtype]),
         0 if coord is None else coord.data_ptr(), 0 if cell is None else cell.data_ptr(),
         weights.data_ptr(),
         (_ELEMENTS[weights.dtype], HEADS.index(spec.head), spec.in_dim, spec.widths[0], len(spec.widths),
          spec.ensemble),
-        call.rel_cell if call.on_grid else (0.0, 0.0),
+        rel_cell,
     )
     return arguments, (fields, weights, coord, cell)

@@ -10,7 +10,7 @@ from ..backends.choice import check_name
 from ..encoders import make_encoder
 from ..errors import InputError
 from ..ops.arguments import cell_pair, whole_numbers
-from .pack_cache import PackCache, autocast_is_on
+from .pack_cache import PackCache, autocast_is_on, parameters_of
 
 
 class Decoder(nn.Module):
@@ -148,7 +148,7 @@ class Decoder(nn.Module):
 
     def _render_parameters(self):
         """The parameters that `_pack_render` reads."""
-        return self.imnet.parameters()
+        return parameters_of(self.imnet)
 
     # Packed weights follow the parameters, never the module
 
@@ -158,6 +158,11 @@ class Decoder(nn.Module):
 
     def __getstate__(self):
         return {**self.__dict__, "_packed": PackCache()}
+
+    def _replicate_for_data_parallel(self):
+        replica = super()._replicate_for_data_parallel()
+        replica._packed = PackCache()
+        return replica
 
     def _apply(self, fn, recurse=True):
         self._packed.clear()
@@ -172,7 +177,7 @@ class Decoder(nn.Module):
             raise InputError(f"The input is a tensor (B, 3, h, w), got {got}.")
         if 0 in inp.shape:
             raise InputError(f"The input is empty: its shape is {tuple(inp.shape)}.")
-        weight = next(self.parameters())
+        weight = next(parameters_of(self))
         if inp.device != weight.device:
             raise InputError(f"The input is on {inp.device}, the model on {weight.device}; move one of them.")
         mixed = inp.is_floating_point() and autocast_is_on(inp.device.type)

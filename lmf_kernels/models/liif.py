@@ -9,6 +9,7 @@ from .base import Decoder
 from .latent import cell_columns, conv_rows, conv_weight
 from .mlp import MLP
 from .options import extent, guess_unfold_and_cell, hidden_list, switches
+from .pack_cache import parameters_of
 
 
 class LIIF(Decoder):
@@ -48,7 +49,7 @@ class LIIF(Decoder):
     ):
         """[base]: the first layer on the unfolded features, (B, h, w, widths[0]), contiguous."""
         first = self.imnet.linears[0]
-        weight, bias = self._packed.get("latent", tuple(first.parameters()), self._pack_latent)
+        weight, bias = self._packed.get("latent", tuple(parameters_of(first)), self._pack_latent)
         return conv_rows(features, weight, bias)
 
     def _pack_latent(self):

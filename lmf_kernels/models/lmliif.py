@@ -13,6 +13,7 @@ from .base import Decoder
 from .latent import cell_bias, cell_columns, conv_rows, conv_weight, fold_film, mlp_rows
 from .mlp import MLP
 from .options import extent, guess_unfold_and_cell, hidden_list, render_mlp, switches
+from .pack_cache import parameters_of
 
 
 class _Latent(NamedTuple):
@@ -67,8 +68,7 @@ class LMLIIF(Decoder):
         rel_cell,  # pair of floats, or (2,), or (B, 2)
     ):
         """[s (depth * hidden) | t (depth * hidden) | base (hidden)], (B, h, w, C), contiguous."""
-        parameters = (*self.hypernet.parameters(), *self.imnet.parameters())
-        latent = self._packed.get("latent", parameters, self._pack_latent)
+        latent = self._packed.get("latent", tuple(parameters_of(self.hypernet, self.imnet)), self._pack_latent)
         rows = conv_rows(features, latent.first, cell_bias(latent.bias, latent.cell, rel_cell))
         rows = mlp_rows(rows, latent.rest)
         if latent.base is not None:

@@ -14,6 +14,7 @@ from .base import Decoder
 from .latent import cell_bias, conv_rows, fold_film, fourier_product, mlp_rows
 from .mlp import MLP
 from .options import even, extent, hidden_list, render_mlp, switches
+from .pack_cache import parameters_of
 
 
 class _Latent(NamedTuple):
@@ -88,8 +89,7 @@ class LMLTE(Decoder):
         return mods if self.mod_input else torch.cat((mods, rows), dim=-1)
 
     def _latent_parameters(self):
-        for module in (self.coef, self.freq, self.phase, self.hypernet, self.imnet):
-            yield from module.parameters()
+        return parameters_of(self.coef, self.freq, self.phase, self.hypernet, self.imnet)
 
     def _pack_latent(self):
         layers = [(linear.weight, linear.bias) for linear in self.hypernet.linears]
@@ -104,7 +104,7 @@ class LMLTE(Decoder):
         return _Latent(weight, torch.cat((self.coef.bias, bias)), cell, layers)
 
     def _render_parameters(self):
-        return (*(self.imphase if self.mod_input else self.phase).parameters(), *self.imnet.parameters())
+        return parameters_of(self.imphase if self.mod_input else self.phase, self.imnet)
 
     def _pack_render(self):
         phase = (self.imphase if self.mod_input else self.phase).weight if self.uses_cell else None

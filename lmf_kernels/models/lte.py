@@ -11,6 +11,7 @@ from .base import Decoder
 from .latent import conv_rows
 from .mlp import MLP
 from .options import even, extent, hidden_list
+from .pack_cache import parameters_of
 
 
 class LTE(Decoder):
@@ -54,7 +55,7 @@ class LTE(Decoder):
         return weight, torch.cat((self.coef.bias, self.freq.bias))
 
     def _render_parameters(self):
-        return (self.phase.weight, *self.imnet.parameters())
+        return parameters_of(self.phase, self.imnet)
 
     def _pack_render(self):
         *layers, out = [(linear.weight, linear.bias) for linear in self.imnet.linears]

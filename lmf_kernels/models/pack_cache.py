@@ -46,6 +46,14 @@ class PackCache:
         return value
 
 
+def parameters_of(*modules):
+    """The modules' parameters; in DataParallel's replicas too, from which torch's own `parameters()` hides them."""
+    for module in modules:
+        for part in module.modules():
+            own = part._parameters or getattr(part, "_former_parameters", {})
+            yield from (parameter for parameter in own.values() if parameter is not None)
+
+
 def autocast_is_on(device):
     """Whether autocast is on for a device type; some, such as "meta", have none, and torch raises when asked."""
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)

@@ -27,8 +27,10 @@ def tensor(name, value, dims=None):
 
 def whole_numbers(name, value, count):
     """`value` as `count` whole numbers up to the largest side of a picture."""
-    items = tuple(value) if isinstance(value, (list, tuple)) else None
-    if items is None or len(items) != count or not all(_is_whole(item) for item in items):
+    items = tuple(value) if isinstance(value, (list, tuple)) else ()
+    if len(items) == count and all(map(_is_side, items)):  # nearly always
+        return items
+    if len(items) != count or not all(map(_is_whole, items)):
         raise InputError(f"{name} = {value!r:.60}: pass {count} whole numbers.")
     items = tuple(item if isinstance(item, (int, torch.SymInt)) else operator.index(item) for item in items)
     if any(isinstance(item, int) and abs(item) > LARGEST_SIDE for item in items):
@@ -50,15 +52,16 @@ def words(spec, finish, dtype, layout):
     """Check a spec's type and the options that are words."""
     if not isinstance(spec, RenderSpec):
         raise InputError(f"spec is a {type(spec).__name__}: pass a RenderSpec.")
-    counts = (spec.in_dim, spec.out_dim, *spec.widths)
-    if not all(isinstance(n, int) and not isinstance(n, bool) for n in counts):
+    if {type(spec.in_dim), type(spec.out_dim), *map(type, spec.widths)} != {int}:
         raise InputError(f"{spec}: in_dim, out_dim and widths must be whole numbers.")
     if not isinstance(dtype, torch.dtype):
         raise InputError(f"dtype={dtype!r:.40}: pass a torch.dtype such as torch.float32.")
     validate_words(finish, layout)
 
 
+def _is_side(item):
+    return type(item) is int and -LARGEST_SIDE <= item <= LARGEST_SIDE
+
+
 def _is_whole(item):
-    if type(item) is int:  # nearly always: the abstract classes below are slow to ask
-        return True
     return isinstance(item, (numbers.Integral, torch.SymInt)) and not isinstance(item, bool)

@@ -38,11 +38,12 @@ def modulated_mlp(
     even of 255 v. layout: "nchw" -> (B, 3, rows, cols), "nhwc" -> (B, rows, cols, 3).
     backend: "auto" or a name of `lmf_kernels.backends()`.
 
-    Differentiable once in fields, weights and skip, in reverse mode and not through torch.func. A corner whose weight
-    is 0 may or may not be read: it matters only where a cell holds NaN or infinity.
+    Differentiable once in fields, weights and skip, in reverse mode; torch.func.vmap runs it once an element, and
+    derivatives through torch.func are refused. Under autocast everything is float32, coordinates and modulations above
+    all. A corner whose weight is 0 may or may not be read: it matters only where a cell holds NaN or infinity.
 
-    Raises InputError for arguments that do not fit together, BackendError when a backend asked for by name cannot run
-    the call.
+    Raises InputError for arguments that do not fit together or derivatives through torch.func and forward mode,
+    BackendError when a backend asked for by name cannot run the call.
     """
     return call_grid(_grid, fields, weights, spec, size, skip, cell, window, lr_size, lr_origin, finish, dtype, layout,
                      backend)

@@ -28,11 +28,7 @@ def plain_mlp(
     The four neighbouring cells' results are blended by the local ensemble (LIIF, eq. 4), then the bilinear LR skip is
     added (LTE). Arguments and result are those of `modulated_mlp`; `lmf_kernels.spec` has the layout of the fields.
 
-    Differentiable once in fields, weights and skip, in reverse mode and not through torch.func. A corner whose weight
-    is 0 may or may not be read: it matters only where a cell holds NaN or infinity.
-
-    Raises InputError for arguments that do not fit together, BackendError when a backend asked for by name cannot run
-    the call.
+    Derivatives, torch.func, autocast and the exceptions are those of `modulated_mlp` too.
     """
     return call_grid(_grid, fields, weights, spec, size, skip, cell, window, lr_size, lr_origin, finish, dtype, layout,
                      backend)

@@ -13,7 +13,7 @@ from ..backends.call import validate_devices
 from ..backends.choice import check_name
 from ..errors import InputError
 from ..spec import RenderSpec
-from . import arguments
+from . import arguments, transforms
 
 _SPEC = "str head, int in_dim, int[] widths, int out_dim, bool ensemble"
 _GRID = ("Tensor fields, Tensor weights, Tensor? skip, SymInt[] size, SymInt[] window, SymInt[] lr, float[]? cell, "
@@ -97,6 +97,15 @@ def define_family(family):
     return getattr(torch.ops.lmf_kernels, family).default, getattr(torch.ops.lmf_kernels, f"{family}_points").default
 
 
+def _call(operator, tensors, *rest):
+    """Run an operator; past torch's autograd, which costs a third of a call, where no gradient is recorded."""
+    if (torch.compiler.is_compiling() or transforms.under_way(operator, tensors)
+            or torch.is_grad_enabled() and torch._C._any_requires_grad(*tensors)):
+        return operator(*tensors, *rest)
+    with torch._C._AutoDispatchBelowAutograd():  # as torch.library's own autograd does
+        return operator(*tensors, *rest)
+
+
 def call_grid(operator, fields, weights, spec, size, skip, cell, window, lr_size, lr_origin, finish, dtype, layout,
               backend):
     """Check the arguments, fill in what a grid call leaves out, and run the operator."""
@@ -110,8 +119,9 @@ def call_grid(operator, fields, weights, spec, size, skip, cell, window, lr_size
     lr_size = (fields.shape[1], fields.shape[2]) if lr_size is None else arguments.whole_numbers("lr_size", lr_size, 2)
     lr_origin = arguments.whole_numbers("lr_origin", lr_origin, 2)
     head, in_dim, widths, ensemble, out_dim = spec
-    return operator(fields, weights, skip, (height, width), window, (*lr_origin, *lr_size), arguments.cell_pair(cell),
-                    head, in_dim, widths, out_dim, ensemble, finish, dtype, layout, check_name(backend))
+    return _call(operator, (fields, weights, skip), (height, width), window, (*lr_origin, *lr_size),
+                 arguments.cell_pair(cell), head, in_dim, widths, out_dim, ensemble, finish, dtype, layout,
+                 check_name(backend))
 
 
 def call_points(operator, fields, weights, spec, coord, cell, skip, backend):
@@ -122,4 +132,5 @@ def call_points(operator, fields, weights, spec, coord, cell, skip, backend):
         arguments.tensor("skip", skip, 4)
     arguments.words(spec, "none", torch.float32, "nchw")
     head, in_dim, widths, ensemble, out_dim = spec
-    return operator(fields, weights, skip, coord, cell, head, in_dim, widths, out_dim, ensemble, check_name(backend))
+    return _call(operator, (fields, weights, skip, coord, cell), head, in_dim, widths, out_dim, ensemble,
+                 check_name(backend))

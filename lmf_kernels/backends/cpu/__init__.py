@@ -10,16 +10,13 @@ def status():
     """(available, detail)."""
     if native.module is None:
         return False, native.why_missing
-    complaint = wrong_override()
-    return (False, complaint) if complaint else (True, f"instruction set {native.module.isa()}")
+    try:
+        return True, f"instruction set {native.module.isa()}"
+    except RuntimeError as error:  # LMF_CPU_ISA names one that cannot run here
+        return False, f"{error}."
 
 
 def wrong_override():
     """What is wrong with LMF_CPU_ISA, or None."""
-    if native.module is None:
-        return None
-    try:
-        native.module.isa()
-    except RuntimeError as error:
-        return f"{error}."
-    return None
+    available, detail = status()
+    return None if available or native.module is None else detail

@@ -8,7 +8,7 @@ from ..native_call import modulated_arguments, refuse_common
 
 def can_run(call):
     """None, or in words why this kernel cannot take the call."""
-    if call.fields.device.type != "cpu":
+    if not call.fields.is_cpu:
         return f"tensors are on {call.fields.device}, the kernel runs on the CPU"
     return refuse_common(call, halves=False)
 

@@ -1,7 +1,5 @@
 """`csrc/cuda/modulated_mlp.cu` behind the backend interface."""
 
-from dataclasses import replace
-
 import torch
 
 from . import native
@@ -37,7 +35,7 @@ def aligned(call):
     step = 16 // fields.element_size()
     if fields.data_ptr() % 16 == 0 and all(stride % step == 0 for stride in fields.stride()[:3]):
         return call
-    return replace(call, fields=fields.clone(memory_format=torch.contiguous_format))
+    return call._replace(fields=fields.clone(memory_format=torch.contiguous_format))
 
 
 def run(call):

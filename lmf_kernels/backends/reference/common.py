@@ -83,7 +83,7 @@ def gradients(
     recording = torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, False)
     with recording, torch.autocast(call.fields.device.type, enabled=False), torch.enable_grad():
         leaves = {name: t.detach().requires_grad_() for name, t in call.tensors().items()}
-        live = type(call)(**{**call.__dict__, **leaves})
+        live = call._replace(**leaves)
         totals = {name: torch.zeros_like(t, memory_format=torch.contiguous_format) for name, t in leaves.items()}
         for piece, queries in _pieces(live):
             head, layers, last = parts(live.family, live.spec, live.weights)

@@ -1,0 +1,29 @@
+"""torch.func and forward mode: vmap is served (torch runs the operator once an element), derivatives are refused.
+
+The operators have ordinary reverse mode alone; through the rest torch would lose their derivatives or fail obscurely.
+"""
+
+import torch
+from torch.autograd import forward_ad
+
+from ..errors import InputError
+
+_functorch = torch._C._functorch
+_DERIVATIVES = (_functorch.TransformType.Grad, _functorch.TransformType.Jvp)
+
+
+def under_way(operator, tensors):
+    """Whether a torch.func transform is active. Raises InputError where it, or forward mode, asks for derivatives."""
+    inside = _functorch.peek_interpreter_stack() is not None
+    if inside and any(level.key() in _DERIVATIVES for level in _functorch.get_interpreter_stack()):
+        _refuse(operator, "torch.func (grad, vjp, jacrev, jvp, hessian)")
+    if forward_ad._current_level >= 0 and any(
+            t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors):
+        _refuse(operator, "forward mode")
+    return inside
+
+
+def _refuse(operator, way):
+    family = operator._schema.name.split("::")[1].removesuffix("_points")
+    raise InputError(f"{family} has no derivatives through {way}: use torch.autograd.grad or backward(), or call "
+                     f"python_ref.{family}.render itself.")

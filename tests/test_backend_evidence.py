@@ -1,0 +1,130 @@
+"""`auto` among GPU kernels: by what was measured, shown in words. Devices and kernels are faked: nothing asks a GPU."""
+
+import importlib.util
+import json
+import types
+import warnings
+from pathlib import Path
+
+import lmf_kernels as lmf
+import pytest
+import torch
+from lmf_kernels.backends import RenderCall, choice, evidence
+from lmf_kernels.spec import RenderSpec, field_channels, weight_count
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+SPEC = RenderSpec("linear", 0, (16,) * 2)
+RUN = {"started": "2030", "on": "gpu", "quick": False, "commit": {"describe": "abc", "dirty": False}}
+CASE = {"kind": "render", "device": "Some GPU", "capability": [9, 0], "backend": "cuda", "family": "modulated_mlp",
+        "model": "lmliif", "dtype": "float16", "cells": 57600, "pixels": 57600 * 144, "gpixel_per_s": 30.0,
+        "numerics_passed": True}
+SLOW_AT_X2 = [{**CASE, "pixels": 57600 * 4, "gpixel_per_s": 5.0},
+              {**CASE, "pixels": 57600 * 4, "gpixel_per_s": 6.0, "backend": "triton"},
+              {**CASE, "gpixel_per_s": 20.0, "backend": "triton"}]
+
+
+def bench_evidence():
+    path = Path(__file__).parents[1] / "bench" / "evidence.py"
+    spec = importlib.util.spec_from_file_location("bench_evidence", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def kernel(name, refuses=None):
+    """A backend that would run anything, or says why not."""
+    family = types.SimpleNamespace(can_run=lambda call: refuses, run=None)
+    return types.SimpleNamespace(name=name, families={"modulated_mlp": family}, status=lambda: (True, "faked"))
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """machine(cases, **backends): a GPU of capability 9.0, faked kernels, and these cases as all that was measured."""
+    caches = (evidence.entries, evidence.capability, evidence._fitting, evidence._fastest)
+
+    def build(cases, **backends):
+        path = tmp_path / "measured.json"
+        tool = bench_evidence()
+        path.write_text(tool.as_json(tool.collect([{**RUN, "cases": cases}])))
+        monkeypatch.setattr(evidence, "FILE", path)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+        monkeypatch.setattr(choice, "BACKENDS", {"cpu": choice.cpu, **backends, "reference": choice.reference})
+        monkeypatch.setattr(choice, "_warned", set())
+        for cache in caches:
+            cache.cache_clear()
+
+    yield build
+    for cache in caches:
+        cache.cache_clear()
+
+
+def gpu_call(scale, dtype=torch.float16, spec=SPEC):
+    """A call whose tensors are on a CUDA device by name alone."""
+    with FakeTensorMode():
+        fields = torch.empty(1, 180, 320, field_channels("modulated_mlp", spec), dtype=dtype, device="cuda")
+        weights = torch.empty(weight_count("modulated_mlp", spec), device="cuda")
+    size = (180 * scale, 320 * scale)
+    return RenderCall("modulated_mlp", spec, fields, weights, size=size, window=(0, 0, *size), lr=(0, 0, 180, 320))
+
+
+def chosen(call, name="auto"):
+    module = choice.choose(call, name)
+    return next(name for name, backend in choice.BACKENDS.items() if backend.families.get(call.family) is module)
+
+
+def test_nothing_measured_is_the_reference_with_one_warning(machine):
+    machine([], cuda=kernel("cuda"), triton=kernel("triton"))
+    with pytest.warns(UserWarning, match="slow PyTorch reference") as told:
+        assert chosen(gpu_call(4)) == "reference"
+    text = str(told[0].message)
+    assert text.count("it has never run on a GPU") == 2 and 'backend="cuda"' in text and 'backend="triton"' in text
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert chosen(gpu_call(4)) == "reference"
+    assert chosen(gpu_call(4), "triton") == "triton"
+
+
+def test_the_fastest_at_the_nearest_size(machine):
+    machine([CASE, *SLOW_AT_X2], cuda=kernel("cuda"), triton=kernel("triton"))
+    assert [chosen(gpu_call(scale)) for scale in (1, 2, 4, 8, 12, 30)] == ["triton"] * 3 + ["cuda"] * 3
+    machine([CASE, *SLOW_AT_X2], cuda=kernel("cuda", "it is too wide"), triton=kernel("triton"))
+    assert chosen(gpu_call(12)) == "triton"
+
+
+@pytest.mark.parametrize("change", [
+    {"capability": [8, 0]}, {"dtype": "float32"}, {"model": "lmlte"}, {"numerics_passed": False}, {"kind": "peer"},
+    {"backend": "reference"}], ids=lambda change: next(iter(change)))
+def test_what_was_measured_elsewhere_does_not_count(machine, change):
+    machine([{**CASE, **change}], cuda=kernel("cuda"))
+    with pytest.warns(UserWarning, match="never run on a GPU|no measurement of modulated_mlp, linear head"):
+        assert chosen(gpu_call(12)) == "reference"
+
+
+def test_a_cpu_tensor_never_meets_a_gpu_kernel(machine):
+    machine([CASE], cuda=kernel("cuda"))
+    cpu = gpu_call(1, torch.float64)._replace(fields=torch.zeros(1, 2, 2, 80, dtype=torch.float64))
+    assert chosen(cpu) == "reference"
+
+
+def test_explain_shows_what_was_measured(machine):
+    machine([CASE, *SLOW_AT_X2], cuda=kernel("cuda"), triton=kernel("triton"))
+    told = lmf.explanation.Explanation("modulated_mlp", **choice.explain(gpu_call(12)))
+    assert told.runs == "cuda" and set(told.refusals) == {"cpu"} and not told.passed_over
+    assert len(told.evidence) == 4 and "30 Gpixel/s" in told.evidence[0] and "commit abc" in str(told)
+    assert [row["measured"] for row in choice.describe()] == [None, 2, 2, None]
+    machine([], cuda=kernel("cuda"))
+    told = lmf.explanation.Explanation("modulated_mlp", **choice.explain(gpu_call(12)))
+    assert told.runs == "reference" and "cuda is passed over: it has never run on a GPU" in str(told)
+
+
+def test_of_one_case_the_latest_counts():
+    tool = bench_evidence()
+    runs = [{**RUN, "started": "2031", "cases": [{**CASE, "gpixel_per_s": 40.0}]}, {**RUN, "cases": [CASE]},
+            {**RUN, "quick": True, "cases": [CASE]}, {**RUN, "on": "cpu", "cases": [CASE]}]
+    (entry,) = tool.collect(runs)
+    assert entry.gpixel_per_s == 40.0 and entry.commit == "abc"
+
+
+def test_the_package_s_table_is_made_from_the_results(capsys):
+    assert bench_evidence().main(["--check"]) == 0, "run python bench/evidence.py --write"
+    assert json.loads(evidence.FILE.read_text())["schema"] == evidence.SCHEMA
