@@ -1,4 +1,8 @@
-"""Every backend that can run here, the CPU one once per instruction set: what one parametrised test runs over."""
+"""Every backend, the CPU one once per instruction set of this machine: what one parametrised test runs over.
+
+Those that need a GPU carry the marker `gpu` and skip where there is none. Tests draw and compare on the CPU: `placed`
+moves a call's tensors to where the backend runs.
+"""
 
 import os
 from contextlib import contextmanager
@@ -9,11 +13,33 @@ from lmf_kernels.backends.choice import BACKENDS
 from lmf_kernels.backends.cpu import native
 
 ISAS = [isa for isa, usable in native.module.isas().items() if usable] if native.module else []
+INTERPRETED = {"triton"} if os.environ.get("TRITON_INTERPRET") == "1" else set()  # these run on the CPU
+ON_GPU = {"cuda", "triton"} - INTERPRETED
+HAS_GPU = torch.cuda.is_available()
+needs_gpu = (pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="needs a CUDA device"))
+
 CHOICES = [f"cpu-{isa}" for isa in ISAS] + [name for name in BACKENDS if name != "cpu"]
 COMPILED = [choice for choice in CHOICES if choice != "reference"]
 
-over_all = pytest.mark.parametrize("backend", CHOICES)
-over_compiled = pytest.mark.parametrize("backend", COMPILED)
+
+def marked(choices):
+    """Parameters of pytest for backends."""
+    return [pytest.param(choice, marks=needs_gpu) if choice in ON_GPU else choice for choice in choices]
+
+
+over_all = pytest.mark.parametrize("backend", marked(CHOICES))
+over_compiled = pytest.mark.parametrize("backend", marked(COMPILED))
+
+
+def placed(
+    tensor,  # any shape and strides, or None
+    backend,
+):
+    """The tensor where a backend takes it, laid out in memory as it was."""
+    if tensor is None or backend not in ON_GPU:
+        return tensor
+    memory = torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage())
+    return memory.to("cuda").as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
 @contextmanager
