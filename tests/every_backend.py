@@ -16,7 +16,7 @@ ISAS = [isa for isa, usable in native.module.isas().items() if usable] if native
 INTERPRETED = {"triton"} if os.environ.get("TRITON_INTERPRET") == "1" else set()  # these run on the CPU
 ON_GPU = {"cuda", "triton"} - INTERPRETED
 HAS_GPU = torch.cuda.is_available()
-needs_gpu = (pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="needs a CUDA device"))
+needs_gpu = [pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="needs a CUDA device")]
 
 CHOICES = [f"cpu-{isa}" for isa in ISAS] + [name for name in BACKENDS if name != "cpu"]
 COMPILED = [choice for choice in CHOICES if choice != "reference"]
