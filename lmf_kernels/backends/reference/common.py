@@ -6,6 +6,7 @@ from python_ref import geometry, heads
 from ...spec import unpack_weights
 
 PIXELS_AT_ONCE = 1 << 16  # keeps the gathered parameters of a piece near 100 MB
+ON_GPU = 16  # times that many on a GPU, or launching a piece's operators would take longer than they run
 
 
 def can_run(call):
@@ -28,9 +29,10 @@ def parts(family, spec, weights):
 
 def _pieces(call):
     """Queries of the call, a bounded number of pixels each, with the slice of the output they fill."""
+    at_once = PIXELS_AT_ONCE * (ON_GPU if call.fields.is_cuda else 1)
     if call.on_grid:
         y0, x0, rows, cols = call.window
-        step = max(1, PIXELS_AT_ONCE // max(1, cols * call.fields.shape[0]))
+        step = max(1, at_once // max(1, cols * call.fields.shape[0]))
         for row in range(0, rows, step):
             count = min(step, rows - row)
             yield slice(row, row + count), geometry.grid_queries(
@@ -38,7 +40,7 @@ def _pieces(call):
                 window=(y0 + row, x0, count, cols), lr_origin=call.lr[:2],
                 dtype=call.fields.dtype, device=call.fields.device)
     else:
-        step = max(1, PIXELS_AT_ONCE // max(1, call.fields.shape[0]))
+        step = max(1, at_once // max(1, call.fields.shape[0]))
         for start in range(0, call.coord.shape[1], step):
             piece = slice(start, start + step)
             yield piece, geometry.point_queries(
