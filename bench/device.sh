@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Everything that a machine with a GPU can tell, in one command and under eight minutes, nothing downloaded:
 #
-#   bench/device.sh [--python PYTHON] [--target DIR | --into-python] [--no-build] [the options of bench/device/__main__.py]
+#   bench/device.sh [--python PYTHON] [--target DIR | --into-python] [--no-build] [options of bench/device/__main__.py]
 #
 # Builds for the GPU at hand into DIR (default: build/device-site), or with --into-python into PYTHON itself; runs the
 # tests marked gpu, then measures; writes JSON, a log and ncu's report to --out (default: $OUT, else bench/results for a
-# complete run and bench/out for any other) and prints the tables last. A part that fails stops no other; then the exit status is not 0.
+# complete run and bench/out for any other) and prints the tables last. A part that fails stops no other; then the exit
+# status is not 0. BENCH_COMMIT names the commit where the sources are no git checkout.
 #
 #   bench/device.sh --dry-run       the same program on the CPU with tiny sizes, on the package that is installed
 set -uo pipefail

@@ -1,4 +1,4 @@
-"""Models of half types, on the reference backend: every stage, sane pictures, weights folded before they are rounded."""
+"""Models of half types on the reference backend: every stage, sane pictures, weights folded before they are rounded."""
 
 import golden_cases
 import pytest

@@ -21,7 +21,7 @@ from .setting import Setting
 PARTS = (
     ("card", report.card, 30), ("tests", trials.tests, 120), ("rates", rates.rates, 30),
     ("render", render_stage.render, 120), ("overheads", overheads.overheads, 60), ("pipeline", pipeline.pipeline, 50),
-    ("compiled", render_stage.compiled, 80), ("sanitizer", trials.sanitizer, 75), ("ncu", counters.counters, 60),
+    ("compiled", render_stage.compiled, 100), ("sanitizer", trials.sanitizer, 75), ("ncu", counters.counters, 60),
 )
 LEAST = 10  # seconds: with less left, a part is not begun
 LARGEST_LOG = 15_000_000  # bytes

@@ -83,9 +83,9 @@ def run(work, job, log):
 
 def _child(work, job, log):
     os.setpgid(0, 0)
-    with open(log, "a", encoding="utf-8") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    sys.stdout = sys.stderr = open(log, "a", encoding="utf-8", buffering=1)  # open for as long as the process lives
+    for descriptor in (1, 2):  # for what it starts, and for libraries
+        os.dup2(sys.stdout.fileno(), descriptor)
     try:
         work(job)
     except BaseException:

@@ -15,7 +15,7 @@ from . import clock, renders
 from .setting import FLOATS, size_of
 
 STAGES = ("encoder", "latent", "render")
-SLACK = 6 / 255  # a half model's picture beside float32's, root mean square
+SLACK = 3 / 255  # a half pipeline's picture beside float32's, root mean square
 
 
 @torch.no_grad()

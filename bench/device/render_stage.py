@@ -43,7 +43,7 @@ def compiled(job):
     if setting.dry:
         todo = [("lmliif", "x2", "float32")]
     for k, (name, scale, dtype) in enumerate(todo):
-        if job.left() < 20 and not setting.dry:
+        if job.left() < 35 and not setting.dry:
             job.warn(f"no time for {len(todo) - k} cases of torch.compile, {name} {scale} {dtype} the first of them")
             return
         torch.compiler.reset()
