@@ -30,7 +30,7 @@ done
 export PIP_NO_INDEX=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 if [[ -n $build ]]; then
   if [[ -z ${LMF_CUDA_ARCHS:-} ]]; then
-    LMF_CUDA_ARCHS=$("$python" -c 'import torch; print("%d%d" % torch.cuda.get_device_capability())') || {
+    LMF_CUDA_ARCHS=$("$python" -c 'import torch; print("%d%d" % torch.cuda.get_device_capability())' 2>/dev/null) || {
       echo "bench/device.sh: torch sees no CUDA device; --dry-run needs none." >&2
       exit 2
     }
