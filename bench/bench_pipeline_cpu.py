@@ -5,14 +5,12 @@ LM-LIIF's. `lmf_kernels` is what `upscale` runs; `published` is the same encoder
 published way.
 """
 
-import copy
 import statistics
 import time
 
 import pytest
 import torch
 
-import lmf_kernels as lmf
 import python_ref
 from lmf_kernels.upscale import run_stages
 from python_ref.decoding import published_queries
@@ -24,18 +22,6 @@ import settings
 
 STAGES = ("encoder", "latent", "render")
 QUERIES = 2048  # drawn at random and compared with the reference
-
-
-def full_model():
-    """The golden LM-LIIF with 16 residual blocks."""
-    golden = cases.model("lmliif")
-    spec = copy.deepcopy(golden.spec)
-    spec["args"]["encoder_spec"]["args"]["n_resblocks"] = 16
-    torch.manual_seed(0)
-    model = lmf.build_model(spec).eval().requires_grad_(False)
-    decoder = {name: value for name, value in golden.state_dict().items() if not name.startswith("encoder.")}
-    model.load_state_dict(decoder, strict=False)
-    return model
 
 
 class Clock:
@@ -89,7 +75,7 @@ def check(model, size, out, image):
 
 @pytest.mark.parametrize("way", [ours, published], ids=["lmf_kernels", "published"])
 def test_pipeline(timed, way, request):
-    model, clock, name = full_model(), Clock(), request.node.callspec.id
+    model, clock, name = cases.full_model(), Clock(), request.node.callspec.id
     size = cases.size_of(settings.LR, "x4")
     stages = way(model, size, clock)
 

@@ -1,5 +1,6 @@
 """What is rendered: a real picture through real checkpoints, and random networks of other widths and depths."""
 
+import copy
 import functools
 import math
 from dataclasses import dataclass, field
@@ -93,6 +94,18 @@ def kernel_alone(case, fields, skip, out):
 def model(name):
     """The golden checkpoint of a model."""
     return lmf.load_model(settings.CHECKPOINTS / f"{name}.pth").requires_grad_(False)
+
+
+def full_model():
+    """The golden LM-LIIF with 16 residual blocks."""
+    golden = model("lmliif")
+    spec = copy.deepcopy(golden.spec)
+    spec["args"]["encoder_spec"]["args"]["n_resblocks"] = 16
+    torch.manual_seed(0)
+    full = lmf.build_model(spec).eval().requires_grad_(False)
+    decoder = {name: value for name, value in golden.state_dict().items() if not name.startswith("encoder.")}
+    full.load_state_dict(decoder, strict=False)
+    return full
 
 
 @functools.lru_cache(maxsize=None)

@@ -71,7 +71,7 @@ def points(model_name):
         rel_cell = cell[:, 0] * cell.new_tensor(case.lr)
         latents = module.latent_published(features, model.state_dict(), rel_cell, options_of(model))
         inputs.append((inp, features, latents, coord, cell, given))
-    render = published_render(model_name)
+    render = published_render(model)
     shape = tuple(inputs[0][3].shape[:2])
     return Peer(lambda *given: render(*given[:-1]), tuple(inputs), case.lr, shape, lambda *given: case.run(*given[-1]))
 
@@ -85,19 +85,27 @@ def why_not(way):
 
 
 def published_inputs(model_name, lr, size, mirrored=False):
+    """`published_start` on the picture."""
+    return published_start(cases.model(model_name), *cases.features(model_name, lr, mirrored), size)
+
+
+def published_start(
+    model,
+    inp,  # (B, 3, h, w), the image as 2 * image - 1
+    features,  # (B, C, h, w)
+    size,
+):
     """(inp, features, latents, coord, cell): what the published render stage starts from."""
-    model, module = cases.model(model_name), getattr(python_ref, model_name)
-    inp, features = cases.features(model_name, lr, mirrored)
-    rel_cell = torch.tensor(model.rel_cell_of(lr, size))
-    latents = module.latent_published(features, model.state_dict(), rel_cell, options_of(model))
+    rel_cell = torch.tensor(model.rel_cell_of(inp.shape[-2:], size), device=inp.device)
+    latents = getattr(python_ref, model.name).latent_published(features, model.state_dict(), rel_cell,
+                                                               options_of(model))
     return inp, features, latents, *published_queries(features, size, None, None)
 
 
-def published_render(model_name, **how):
-    """The published render stage as a function of `published_inputs`."""
-    model = cases.model(model_name)
+def published_render(model, **how):
+    """The published render stage of a model as a function of `published_start`'s values."""
     sd, options = model.state_dict(), options_of(model)
-    if model_name == "lmliif":
+    if model.name == "lmliif":
         return lambda inp, features, latents, coord, cell: python_ref.lmliif.render_published(
             features, latents, sd, coord, cell, options, **how)
     return lambda inp, features, latents, coord, cell: python_ref.lmlte.render_published(
@@ -114,7 +122,7 @@ def _published(way, model_name, scale, lr):
     size = cases.size_of(lr, scale)
     inputs = tuple(published_inputs(model_name, lr, size, mirrored) for mirrored in (False, True))
     how = {"chunk": BLOCK, "reader": published.indexed} if way.startswith("tuned") else {}
-    run = published_render(model_name, **how)
+    run = published_render(cases.model(model_name), **how)
     if way.startswith("compiled"):
         run = torch.compile(run, dynamic=False)
     model = cases.model(model_name)

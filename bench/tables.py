@@ -1,7 +1,8 @@
 #!/usr/bin/env python
-"""Prints the README's tables from a results file, or writes them between the README's markers.
+"""Prints the README's tables from results files, or writes them between the README's markers.
 
-    python bench/tables.py [FILE]                     all tables, from FILE or the newest of bench/results
+    python bench/tables.py [FILE]                     all tables, from FILE or the newest of bench/results: of the CPU's
+                                                      (pytest bench) and of a GPU's (bench/device.sh)
     python bench/tables.py [FILE] --write README.md   fills in all between <!-- bench:NAME --> and <!-- /bench:NAME -->
     python bench/tables.py [FILE] --check README.md   exit status 1 where the README says anything else
 """
@@ -12,6 +13,7 @@ import pathlib
 import re
 import sys
 
+import tables_gpu
 from formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
@@ -21,23 +23,24 @@ MARKED = re.compile(r"(<!-- bench:([\w-]+) -->\n).*?(<!-- /bench:\2 -->)", re.DO
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", nargs="?", type=pathlib.Path, help="results file; the default is the newest")
+    parser.add_argument("file", nargs="?", type=pathlib.Path, help="results file; default: the newest of each kind")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--write", metavar="README", type=pathlib.Path)
     action.add_argument("--check", metavar="README", type=pathlib.Path)
     chosen = parser.parse_args(arguments)
     try:
-        path = chosen.file or newest()
-        run = Run(json.loads(path.read_text(encoding="utf-8")), path.name)
+        runs = [Run(json.loads(path.read_text(encoding="utf-8")), path.name)
+                for path in ([chosen.file] if chosen.file else newest())]
         readme = chosen.write or chosen.check
         if readme is None:
-            for name, make in TABLES.items():
-                print(f"<!-- bench:{name} -->\n{make(run)}<!-- /bench:{name} -->\n")
+            print("\n".join(map(everything, runs)))
             return 0
-        old = readme.read_text(encoding="utf-8")
-        new = filled(old, run)
+        old = new = readme.read_text(encoding="utf-8")
+        for run in runs:
+            new = filled(new, run)
         if chosen.check:
-            print(f"{readme} {'agrees with' if old == new else 'differs from'} {path}")
+            names = " and ".join(run.file_name for run in runs)
+            print(f"{readme} {'agrees with' if old == new else 'differs from'} {names}")
             return int(old != new)
         temporary = readme.with_name(f".{readme.name}.part")
         temporary.write_text(new, encoding="utf-8")
@@ -60,27 +63,46 @@ class Run:
         """The record of a case, {} where the run has none."""
         return self.cases.get(name, {})
 
+    @property
+    def tables(self):
+        """The tables that it can fill: {name: function of the run}."""
+        return tables_gpu.TABLES if self.stored.get("on") == "gpu" else TABLES
+
 
 def newest():
-    """The results file that was finished last."""
-    found = [(json.loads(path.read_text(encoding="utf-8"))["finished"], path) for path in RESULTS.glob("*.json")]
+    """The results files that were finished last, one of each kind that is there."""
+    found = {}
+    for path in RESULTS.glob("*.json"):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        kind = stored.get("on", "cpu")
+        found[kind] = max(found.get(kind, ("",)), (stored["finished"], path))
     if not found:
         raise ValueError(f"there are no results in {RESULTS}; run pytest bench, or name a file.")
-    return max(found)[1]
+    return [path for _, (_, path) in sorted(found.items())]
+
+
+def everything(run):
+    """All tables of a run, between their markers."""
+    return "\n".join(f"<!-- bench:{name} -->\n{make(run)}<!-- /bench:{name} -->\n" for name, make in run.tables.items())
 
 
 def filled(text, run):
-    """The text with every marked table made anew from a complete run."""
+    """The text with every marked table of the run's kind made anew from a complete run."""
     if not run.stored["complete"]:
         raise ValueError(f"{run.file_name} is not a complete run; the README takes nothing else.")
+    known = {**TABLES, **tables_gpu.TABLES}
     closed = [match[2] for match in MARKED.finditer(text)]
     opened = re.findall(r"<!-- bench:([\w-]+) -->", text)
-    wrong = [name for name in opened if name not in TABLES or name not in closed]
+    wrong = [name for name in opened if name not in known or name not in closed]
     if wrong:
-        raise ValueError(f"the marker bench:{wrong[0]} is unknown or not closed; there are {', '.join(TABLES)}.")
+        raise ValueError(f"the marker bench:{wrong[0]} is unknown or not closed; there are {', '.join(known)}.")
     if not opened:
         raise ValueError("there is no marker <!-- bench:NAME --> in the file.")
-    return MARKED.sub(lambda match: match[1] + TABLES[match[2]](run) + match[3], text)
+
+    def fill(match):
+        return match[1] + run.tables[match[2]](run) + match[3] if match[2] in run.tables else match[0]
+
+    return MARKED.sub(fill, text)
 
 
 # ---- the tables

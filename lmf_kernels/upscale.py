@@ -47,7 +47,7 @@ def upscale(
         BackendError: the backend that the model asks for cannot run this.
     """
     size = check_request(model, image, scale, size)
-    _check_result(dtype, layout)  # before the encoder runs, which takes longest
+    check_result(dtype, layout)  # before the encoder runs, which takes longest
     if max_memory is None:
         return run_stages(model, image, size, dtype=dtype, layout=layout)
     return _upscale_within(model, image, size, memory.parse_size(max_memory), dtype, layout)
@@ -90,13 +90,13 @@ def upscale_rows(
         InputError: as for `upscale`.
         BackendError: the backend that the model asks for cannot run this.
     """
-    _check_model(model)
+    check_model(model)
     weight = next(model.parameters())
     source = tiling.Source(image)
     if torch.is_tensor(image) and image.is_floating_point():
         _check_image(image, weight)
     size = output_size(source.shape[1:], scale, size)
-    _check_result(dtype, layout)
+    check_result(dtype, layout)
     budget = memory.parse_size(max_memory)
     plan = tiling.make_plan(_job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype),
                             tiling.Reach.of(model), budget)
@@ -168,7 +168,7 @@ def run_stages(
 
 def check_request(model, image, scale=None, size=None):
     """Check what `upscale` is given; the output size (H, W)."""
-    _check_model(model)
+    check_model(model)
     weight = next(model.parameters())
     _check_image(image, weight)
     if image.device != weight.device:
@@ -206,7 +206,7 @@ def output_size(lr_size, scale=None, size=None):
     return math.floor(exact[0]), math.floor(exact[1])
 
 
-def _check_result(dtype, layout):
+def check_result(dtype, layout):
     """What the render stage can write."""
     if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype == torch.uint8):
         raise InputError(f"dtype is torch.uint8 or a floating-point torch dtype, got {dtype!r:.40}.")
@@ -218,7 +218,7 @@ def _is_whole(value):
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def _check_model(model):
+def check_model(model):
     if not isinstance(model, Decoder):
         raise InputError(f"The model is one of lmf_kernels.load_model, got a {type(model).__name__}.")
 

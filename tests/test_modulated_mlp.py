@@ -4,9 +4,9 @@ import random
 
 import pytest
 import torch
-from every_backend import over_all, over_compiled, poisoned, running
-from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points
-from random_renders import draw
+from every_backend import ON_GPU, over_all, over_compiled, poisoned, running
+from lmf_kernels.ops import RenderSpec, modulated_mlp
+from random_renders import Render, draw
 
 PAPERS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
 
@@ -124,7 +124,7 @@ def test_points_of_a_wide_map_keep_their_place(backend, seed):
     x = (torch.rand(4096, dtype=torch.float64) * 2 - 1).float()  # with all bits of a float32 in use
     coord = torch.stack([torch.zeros(4096), x], -1)[None]
     with running(backend) as name:
-        got = modulated_mlp_points(fields, weights, spec, coord, torch.full_like(coord, 1e-3), backend=name)
+        got = Render(spec, fields, weights, None, coord=coord, cell=torch.full_like(coord, 1e-3)).run(name)
     u = ((x.double() + 1) * 512 - 1) / 2
     truth = 2 * (u - (u + 0.5).floor()) + 1
     assert (got[0, :, 0] - truth).abs().max() < 1e-6
@@ -212,7 +212,7 @@ def test_points_that_are_nowhere(backend):
 @pytest.mark.parametrize("ensemble", [True, False])
 def test_every_width_of_a_row(backend, ensemble):
     """Down to a single pixel and up past the map's own width: lanes then reach over more cells than one vector tells."""
-    spec = RenderSpec("linear", 0, (7,), ensemble)
+    spec = RenderSpec("linear", 0, (16 if backend in ON_GPU else 7,), ensemble)
     call = draw(12, points=False, spec=spec, lr_size=(1, 200), skip=False)
     with running(backend) as name:
         for width in range(1, 260, 3 if name == "reference" else 1):

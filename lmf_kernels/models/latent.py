@@ -26,12 +26,19 @@ def cell_bias(
     weight,  # (out, 2) or None: the layer does not see the cell
     rel_cell,  # pair of floats, or (2,), or (B, 2): cell size in LR pixels, y then x
 ):
-    """The bias of a layer whose input ends in the relative cell size: (out,), or (B, out) where it differs by image."""
+    """The bias of a layer whose input ends in the relative cell size: (out,), or (B, out) where it differs by image.
+
+    Of half types it is worked out in float32 and rounded once.
+    """
     if weight is None:
         return bias
+    wide = torch.promote_types(bias.dtype, torch.float32)
+    columns = weight.to(wide)
     if torch.is_tensor(rel_cell):
-        return bias + rel_cell.to(weight.dtype) @ weight.t()
-    return bias + (weight[:, 0] * rel_cell[0] + weight[:, 1] * rel_cell[1])
+        added = rel_cell.to(wide) @ columns.t()
+    else:
+        added = columns[:, 0] * rel_cell[0] + columns[:, 1] * rel_cell[1]
+    return (bias.to(wide) + added).to(bias.dtype)
 
 
 def cell_columns(
@@ -89,19 +96,20 @@ def fold_film(
 
     The layer gives [scale | shift | code], the modulations layer after layer (arXiv 2404.16451, section 3). The render
     MLP computes `a (1 + scale) + shift` of `a = W x + b`, so `shift' = shift + b (1 + scale)` absorbs its bias. An
-    absent modulation becomes zero rows.
+    absent modulation becomes zero rows. Half types are folded in float32 and rounded once.
 
     Returns:
         (weight, bias) of the rewritten layer.
     """
-    rows = torch.cat((weight, bias[:, None]), dim=1)
-    b = torch.cat(tuple(render_biases))
+    wide = torch.promote_types(weight.dtype, torch.float32)
+    rows = torch.cat((weight, bias[:, None]), dim=1).to(wide)
+    b = torch.cat(tuple(render_biases)).to(wide)
     n = b.shape[0]
     scale = rows[:n] if mod_scale else rows.new_zeros(n, rows.shape[1])
     code = rows[n * (mod_scale + mod_shift):]
     shift = rows[n * mod_scale:n * (mod_scale + 1)] if mod_shift else torch.zeros_like(scale)
     shift = shift + b[:, None] * scale + F.pad(b[:, None], (rows.shape[1] - 1, 0))
     if code_matrix is not None:
-        code = code_matrix @ code
-    folded = torch.cat((scale, shift, code))
+        code = code_matrix.to(wide) @ code
+    folded = torch.cat((scale, shift, code)).to(weight.dtype)
     return folded[:, :-1].contiguous(), folded[:, -1].contiguous()

@@ -30,7 +30,7 @@ counted; SwinIR by 2.0 times as many, because its many blocks of different sizes
 
 from typing import NamedTuple
 
-from ..backends.reference.common import PIXELS_AT_ONCE
+from ..backends.reference.common import pixels_at_once
 from ..errors import InputError
 from . import memory, windows
 
@@ -140,7 +140,7 @@ def untiled_peak(job, costs, reach):
     """Bytes, by the same model, of running each stage once over everything, the result included."""
     pixels = job.batch * job.lr_size[0] * job.lr_size[1]
     out = job.batch * job.size[0] * job.size[1]
-    fields = (costs.fields + 24) * pixels + out * job.pixel_bytes + _scratch(costs, job.batch * job.size[1], out)
+    fields = (costs.fields + 24) * pixels + out * job.pixel_bytes + _scratch(job, costs, job.batch * job.size[1], out)
     return int(FIXED + max(24 * pixels + _stage(costs, reach, pixels, pixels), fields))
 
 
@@ -157,7 +157,7 @@ def _peak(job, costs, reach, rows, cols, keep, budget):
     across = job.batch * (width if keep == "fields" else out_cols)
     band = max(1, min(out_rows, _LARGEST_BAND // (across * job.pixel_bytes)))
     while True:
-        band_bytes, scratch = band * across * job.pixel_bytes, _scratch(costs, across, band * across)
+        band_bytes, scratch = band * across * job.pixel_bytes, _scratch(job, costs, across, band * across)
         if keep == "fields":
             kept = (costs.fields + 24) * job.batch * min(h, tall) * w
             total = kept + max(stage + band_bytes, 2 * band_bytes + scratch)
@@ -175,9 +175,9 @@ def _stage(costs, reach, encoder, latent):
     return (HEADROOM if reach.align == 1 else HEADROOM_OF_ATTENTION) * most
 
 
-def _scratch(costs, across, pixels):
+def _scratch(job, costs, across, pixels):
     """Bytes a render call takes beyond fields and output; the reference works in pieces of whole rows."""
-    return 1.5 * costs.render * min(pixels, max(PIXELS_AT_ONCE, across))
+    return 1.5 * costs.render * min(pixels, max(pixels_at_once(job.on_cpu), across))
 
 
 def _counts(n, align):

@@ -6,6 +6,13 @@ from python_ref import geometry, heads
 from ...spec import unpack_weights
 
 PIXELS_AT_ONCE = 1 << 16  # keeps the gathered parameters of a piece near 100 MB
+GPU_FACTOR = 8  # so many times that on a GPU: launching a small piece's operators takes longer than running them
+
+
+def pixels_at_once(on_cpu):
+    """Output pixels of a piece in a forward pass, whole rows apart. A backward pass, which keeps every activation, has
+    PIXELS_AT_ONCE everywhere."""
+    return PIXELS_AT_ONCE * (1 if on_cpu else GPU_FACTOR)
 
 
 def can_run(call):
@@ -26,11 +33,11 @@ def parts(family, spec, weights):
     return (head, pairs[:-1], pairs[-1]) if pairs else (head, [], None)
 
 
-def _pieces(call):
-    """Queries of the call, a bounded number of pixels each, with the slice of the output they fill."""
+def _pieces(call, at_once):
+    """Queries of the call, `at_once` pixels each or a row, with the slice of the output they fill."""
     if call.on_grid:
         y0, x0, rows, cols = call.window
-        step = max(1, PIXELS_AT_ONCE // max(1, cols * call.fields.shape[0]))
+        step = max(1, at_once // max(1, cols * call.fields.shape[0]))
         for row in range(0, rows, step):
             count = min(step, rows - row)
             yield slice(row, row + count), geometry.grid_queries(
@@ -38,7 +45,7 @@ def _pieces(call):
                 window=(y0 + row, x0, count, cols), lr_origin=call.lr[:2],
                 dtype=call.fields.dtype, device=call.fields.device)
     else:
-        step = max(1, PIXELS_AT_ONCE // max(1, call.fields.shape[0]))
+        step = max(1, at_once // max(1, call.fields.shape[0]))
         for start in range(0, call.coord.shape[1], step):
             piece = slice(start, start + step)
             yield piece, geometry.point_queries(
@@ -64,7 +71,7 @@ def run(call, render):
     """The call's result. render: `python_ref.<family>.render`."""
     out = torch.empty(call.output_shape(), dtype=call.dtype, device=call.fields.device)
     head, layers, last = parts(call.family, call.spec, call.weights)
-    for piece, queries in _pieces(call):
+    for piece, queries in _pieces(call, pixels_at_once(not call.fields.is_cuda)):
         values = render(call.fields, head, layers, last, queries, skip=call.skip)
         _piece_of(call, out, piece).copy_(_finish(call, values))
     return out
@@ -85,7 +92,7 @@ def gradients(
         leaves = {name: t.detach().requires_grad_() for name, t in call.tensors().items()}
         live = call._replace(**leaves)
         totals = {name: torch.zeros_like(t, memory_format=torch.contiguous_format) for name, t in leaves.items()}
-        for piece, queries in _pieces(live):
+        for piece, queries in _pieces(live, PIXELS_AT_ONCE):
             head, layers, last = parts(live.family, live.spec, live.weights)
             values = _finish(live, render(live.fields, head, layers, last, queries, skip=live.skip))
             found = torch.autograd.grad(values, list(leaves.values()), _piece_of(call, grad, piece), allow_unused=True)

@@ -1,0 +1,52 @@
+"""Nsight Compute on one render launch of each kernel, as text: what bounds it."""
+
+import shutil
+import subprocess
+import sys
+
+import torch
+
+import settings
+
+from . import renders
+from .setting import GPU_KERNELS, Setting
+
+
+def counters(job):
+    """Writes ncu.txt; facts["ncu"] says whether it is there."""
+    tool = shutil.which("ncu")
+    if job.setting.dry or tool is None:
+        job.fact("ncu", False)
+        if not job.setting.dry:
+            job.warn("ncu is not installed: no hardware counters")
+        return
+    # The clocks are left as they are: measured as the card is found.
+    command = [tool, "--clock-control", "none", "--set", "full", "--profile-from-start", "off",
+               sys.executable, "-m", "device.counters"]
+    with open(job.folder / "ncu.txt", "w", encoding="utf-8") as file:
+        done = subprocess.run(command, cwd=settings.FOLDER, stdout=file, stderr=subprocess.STDOUT)
+    job.fact("ncu", done.returncode == 0)
+    if done.returncode != 0:
+        job.fail(f"ncu ended with status {done.returncode}; ncu.txt has its words")
+
+
+@torch.no_grad()
+def launches():
+    """The program that ncu watches: one launch of every kernel, at the first size."""
+    setting = Setting(dry=not torch.cuda.is_available())
+    lr, scale = setting.sizes[0]
+    for backend, dtype in setting.kernels:
+        case = renders.kernel(setting, "lmliif", lr, scale, backend, dtype)
+        case.run(*case.inputs[0])
+        if backend in GPU_KERNELS:
+            torch.cuda.synchronize()
+            torch.cuda.cudart().cudaProfilerStart()
+        print(f"---- {backend} {dtype} {lr} {scale}", flush=True)
+        case.run(*case.inputs[0])
+        if backend in GPU_KERNELS:
+            torch.cuda.synchronize()
+            torch.cuda.cudart().cudaProfilerStop()
+
+
+if __name__ == "__main__":
+    launches()

@@ -1,0 +1,113 @@
+"""From picture to picture: encoder, latent stage and render stage, each one's share, and all three in one CUDA graph.
+
+The encoder is a full EDSR-baseline with random weights (its time does not depend on them), the decoder the golden
+LM-LIIF. The published decoder stands behind the same encoder. torch's own defaults hold: convolutions of float32 may
+round to TF32.
+"""
+
+import torch
+
+import lmf_kernels as lmf
+import peers
+from lmf_kernels.repeated import capture
+
+from . import clock, renders
+from .setting import FLOATS, size_of
+
+STAGES = ("encoder", "latent", "render")
+SLACK = 3 / 255  # a half pipeline's picture beside float32's, root mean square
+
+
+@torch.no_grad()
+def pipeline(job):
+    """The published pipeline, then ours eager and as a graph, for each type."""
+    setting, missed = job.setting, []
+    for lr, scale in setting.sizes:
+        for dtype in FLOATS:
+            if setting.dry and dtype == "float16":
+                continue
+            if job.left() < 4:
+                missed.append(f"{lr[1]}x{lr[0]} {scale} {dtype}")
+                continue
+            try:
+                at_size(job, lr, scale, dtype)
+            except RuntimeError as error:
+                job.fail(f"pipeline {lr[1]}x{lr[0]} {scale} {dtype}: {str(error).splitlines()[0]}")
+                if "CUDA error" in str(error):
+                    raise
+    if missed:
+        job.warn(f"no time for the pipeline at {len(missed)} sizes and types, {missed[0]} the first of them")
+
+
+def at_size(job, lr, scale, dtype):
+    setting, size = job.setting, size_of(lr, scale)
+    model, images = renders.loaded(setting, "lmliif", dtype, full=True), renders.pictures(setting, lr, 4, dtype, True)
+    backend = best(setting, dtype)
+    model.backend = backend
+    inputs = [(image,) for image in images]
+    truth = published(setting, lr, size, "float32")(images[0].float())
+
+    def check(picture):
+        off = renders.rms(picture.double() - truth.double())
+        if not off <= SLACK:
+            job.fail(f"pipeline {lr[1]}x{lr[0]} {scale} {dtype} on {backend}: off by {255 * off:.1f} of 255")
+
+    def write(way, seconds, **more):
+        name = f"pipeline/{way}/{lr[1]}x{lr[0]}/{scale}/{dtype}"
+        job.case({"name": name, "kind": "pipeline", "way": way, "backend": backend, "model": "lmliif", "dtype": dtype,
+                  "scale": scale, "lr": lr, "size": size, "pixels": size[0] * size[1], "seconds": seconds,
+                  "gpixel_per_s": size[0] * size[1] / seconds["median"] / 1e9, **more})
+
+    check(lmf.upscale(model, images[0], size=size))
+    write("lmf_kernels", clock.device_time(lambda image: lmf.upscale(model, image, size=size), inputs, setting))
+    frames = lmf.Repeated(model, lr, size=size)
+    check(frames(images[0]))
+    write("graph", clock.device_time(lambda image: frames(image, copy=False), inputs, setting),
+          stages=stages(setting, model, images[0], size))
+    if dtype in ("float32", setting.half):
+        run = published(setting, lr, size, dtype)
+        check(run(images[0].float()))
+        write("published", clock.device_time(run, [(image.float(),) for image in images], setting))
+
+
+def best(setting, dtype):
+    """The kernel that the pipeline takes: CUDA's where there is one."""
+    return next((backend for backend, of in setting.kernels if of == dtype), "reference")
+
+
+def stages(setting, model, image, size):
+    """Seconds of each stage on its own, each in a graph of its own: the device's work without gaps."""
+    marks, kept = [], {}
+    for stage in STAGES:
+        def run(stage=stage):
+            if stage == "encoder":
+                kept["inp"] = image * 2 - 1
+                kept["features"] = model.encode(kept["inp"])
+                return kept["features"]
+            if stage == "latent":
+                kept["fields"] = model.fields(kept["features"], model.rel_cell_of(image.shape[-2:], size))
+                return kept["fields"]
+            return model.render_grid(kept["inp"], size, fields=kept["fields"], finish="unit")
+
+        if setting.device.type == "cuda":
+            replay, result = capture(run, setting.device)
+            replay()  # the next stage's inputs are this one's results
+            marks.append((replay, result))
+        else:
+            run()
+            marks.append((run, None))
+    return {stage: clock.device_time(replay, [()], setting)["median"] for stage, (replay, _) in zip(STAGES, marks)}
+
+
+def published(setting, lr, size, dtype):
+    """image in [0, 1] -> picture, the published decoder behind the same encoder; half types under autocast."""
+    model = renders.loaded(setting, "lmliif", "float32", full=True)
+    render = peers.published_render(model)
+
+    def run(image):
+        with torch.autocast(setting.device.type, FLOATS[dtype], enabled=dtype != "float32"):
+            inp = image * 2 - 1
+            pixels = render(*peers.published_start(model, inp, model.encode(inp), size))
+        return (pixels * 0.5 + 0.5).clamp_(0, 1).view(1, *size, 3).permute(0, 3, 1, 2)
+
+    return run

@@ -1,0 +1,48 @@
+"""The ceilings of this device, measured: what shares refer to."""
+
+import torch
+
+from . import clock
+from .report import clocks
+from .setting import FLOATS
+
+
+def rates(job):
+    """facts["rates"]: copy in bytes/s (read plus written), products of matrices in operations/s for each type."""
+    setting = job.setting
+    torch.backends.cuda.matmul.allow_tf32 = False
+    found = {"copy_bytes_per_s": copy(setting), "matmul_flop_per_s": {}}
+    for name, dtype in FLOATS.items():
+        found["matmul_flop_per_s"][name] = matmul(setting, dtype)
+    found["mma_sync_flop_per_s"] = mma_sync(setting)
+    job.fact("rates", found)
+    job.fact("clocks_after_matmul", clocks())
+
+
+def copy(setting):
+    """Bytes per second of a device-to-device copy, read plus written, far larger than the cache."""
+    count = 1 << (16 if setting.dry else 30)
+    source = [torch.randint(0, 255, (count,), dtype=torch.uint8, device=setting.device) for _ in range(2)]
+    target = torch.empty_like(source[0])
+    times = clock.device_time(target.copy_, [(one,) for one in source], setting)
+    return 2 * count / times["median"]
+
+
+def matmul(setting, dtype):
+    """Operations per second of a large square product of random matrices through torch; float32 without TF32."""
+    side = 64 if setting.dry else 4096 if dtype == torch.float32 else 8192
+    pairs = [tuple(torch.randn(side, side, device=setting.device).to(dtype) for _ in range(2)) for _ in range(2)]
+    return 2 * side ** 3 / clock.device_time(torch.mm, pairs, setting)["median"]
+
+
+def mma_sync(setting):
+    """Operations per second of mma.sync m16n8k16 in registers, {} where _cuda brings no probe.
+
+    The probe would be `_cuda.mma_rate(dtype's name, seconds, device index)`, as `_cpu.fma_rate` is the CPU's.
+    """
+    from lmf_kernels.backends.cuda import native
+
+    probe = getattr(native.module, "mma_rate", None)
+    if probe is None or setting.dry:
+        return {}
+    return {name: probe(name, 0.2, setting.device.index) for name in ("float16", "bfloat16")}

@@ -1,0 +1,112 @@
+"""The render stage: every kernel, the reference and the published way, at every size; then torch.compile of two."""
+
+import torch
+
+import checks
+import operations
+
+from . import clock, renders
+from .setting import FLOATS, MODELS
+
+COMPILED = (("lmliif", "x12", "float32"), ("lmliif", "x12", "half"), ("lmliif", "x4", "float32"),
+            ("lmlte", "x12", "float32"), ("lmliif", "x4", "half"), ("lmlte", "x12", "half"))
+
+
+@torch.no_grad()
+def render(job):
+    """Kernels first at each size, then the peers. What there is no time for is named in a warning."""
+    exactly()
+    setting, missed = job.setting, []
+    ways = [(backend, dtype, kernel_case) for backend, dtype in setting.kernels]
+    ways += [("reference", dtype, kernel_case) for dtype in FLOATS if not (setting.dry and dtype == "float16")]
+    ways += [("published", dtype, published_case) for dtype in ("float32", setting.half)]
+    ways.sort(key=lambda way: (way[1], way[0] == "published"))  # stable: one type's inputs serve all its kernels
+    for lr, scale in setting.sizes:
+        for name in MODELS:
+            for way, dtype, make in ways:
+                title = f"{way}/{name}/{lr[1]}x{lr[0]}/{scale}/{dtype}"
+                if job.left() < 3:
+                    missed.append(title)
+                    continue
+                measured(job, title, make, way, name, lr, scale, dtype)
+    if missed:
+        job.warn(f"no time for {len(missed)} cases of the render stage, {missed[0]} the first of them")
+
+
+@torch.no_grad()
+def compiled(job):
+    """torch.compile of the published way, the most telling cases first: each compiles for its own shapes."""
+    exactly()
+    setting = job.setting
+    lr = setting.sizes[0][0]
+    todo = [(name, scale, setting.half if dtype == "half" else dtype) for name, scale, dtype in COMPILED]
+    if setting.dry:
+        todo = [("lmliif", "x2", "float32")]
+    for k, (name, scale, dtype) in enumerate(todo):
+        if job.left() < 35 and not setting.dry:
+            job.warn(f"no time for {len(todo) - k} cases of torch.compile, {name} {scale} {dtype} the first of them")
+            return
+        torch.compiler.reset()
+        title = f"compiled-published/{name}/{lr[1]}x{lr[0]}/{scale}/{dtype}"
+        measured(job, title, compiled_case, "compiled-published", name, lr, scale, dtype)
+
+
+def kernel_case(setting, way, name, lr, scale, dtype):
+    return renders.kernel(setting, name, lr, scale, way, dtype)
+
+
+def published_case(setting, way, name, lr, scale, dtype):
+    return renders.published(setting, name, lr, scale, dtype)
+
+
+def compiled_case(setting, way, name, lr, scale, dtype):
+    backend = "eager" if setting.dry else "inductor"  # a dry run shows that torch can trace it
+    return renders.published(setting, name, lr, scale, dtype,
+                             lambda stage: torch.compile(stage, dynamic=False, backend=backend))
+
+
+def measured(job, title, make, way, name, lr, scale, dtype):
+    """Check, time, check again, and write the record; a case that fails is told and stops no other."""
+    setting = job.setting
+    try:
+        case = make(setting, way, name, lr, scale, dtype)
+        error = case.check(case.run(*case.inputs[0]), *case.inputs[0])
+        seconds = clock.device_time(case.run, case.inputs, setting)
+        case.check(case.run(*case.inputs[-1]), *case.inputs[-1])
+    except torch.OutOfMemoryError:
+        job.warn(f"{title} does not fit the device's memory")
+        return
+    except (checks.WrongResult, RuntimeError) as wrong:
+        job.fail(f"{title}: {str(wrong).splitlines()[0]}")
+        if "CUDA error" in str(wrong):  # nothing more can run in this process
+            raise
+        return
+    finally:
+        if setting.device.type == "cuda":
+            torch.cuda.empty_cache()
+    job.case(record(setting, title, way, name, scale, dtype, case, seconds, error))
+
+
+def record(setting, title, way, name, scale, dtype, case, seconds, error):
+    """A case as a results file has it."""
+    pixels, median = case.size[0] * case.size[1], seconds["median"]
+    found = {
+        "name": title, "kind": "render" if way in dict(setting.kernels) else "peer", "stage": "render",
+        "backend": way, "family": "modulated_mlp", "model": name, "dtype": dtype, "store": dtype, "scale": scale,
+        "lr": case.lr, "size": case.size, "cells": case.lr[0] * case.lr[1], "pixels": pixels, "seconds": seconds,
+        "rounds": len(seconds["samples"]), "inputs": len(case.inputs), "error": error,
+        "gpixel_per_s": pixels / median / 1e9, "ns_per_pixel": median / pixels * 1e9}
+    flop = case.flop
+    if flop is None:
+        model = renders.loaded(setting, name, "float32")
+        flop = operations.grid_flop(model.render_spec, case.lr, case.size)
+    found |= {"flop": flop, "gflop_per_s": flop / median / 1e9}
+    if case.bytes:
+        found |= {"bytes": case.bytes, "gbyte_per_s": case.bytes / median / 1e9}
+    return found
+
+
+def exactly():
+    """float32 means float32: what is compared must not be rounded to TF32 on one side."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False

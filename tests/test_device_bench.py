@@ -1,0 +1,150 @@
+"""bench/device.sh: its dry run measures everything on the CPU, and no part that fails takes the others with it."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+BENCH = pathlib.Path(__file__).resolve().parent.parent / "bench"
+ROW = {"name", "kind", "device", "capability", "backend", "family", "model", "dtype", "lr", "size", "scale", "cells",
+       "pixels", "seconds", "gpixel_per_s", "commit", "numerics_passed", "share_of_matmul", "times"}
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """The module bench/device/part.py, and folders whose modules it finds."""
+    sys.path.insert(0, str(BENCH))
+    try:
+        from device import part
+        yield part
+    finally:
+        sys.path.remove(str(BENCH))
+
+
+@pytest.fixture
+def job(parts, tmp_path):
+    return parts.Job("trial", None, tmp_path, 30)
+
+
+def test_dry_run(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LMF_")}
+    done = subprocess.run(["bash", str(BENCH / "device.sh"), "--python", sys.executable, "--dry-run", "--out",
+                           str(tmp_path)], capture_output=True, text=True, env={**environment, "OUT": ""})
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    (path,) = tmp_path.glob("*.json")
+    stored = json.loads(path.read_text())
+    assert not stored["failures"] and stored["quick"] and not stored["complete"] and stored["on"] == "gpu"
+    kinds = {case["kind"] for case in stored["cases"]}
+    assert kinds == {"render", "peer", "pipeline", "call", "latency"}
+    rows = [case for case in stored["cases"] if case["kind"] == "render"]
+    assert {(row["backend"], row["model"], row["scale"]) for row in rows} == {
+        ("cpu", model, scale) for model in ("lmliif", "lmlte") for scale in ("x2", "x3.3")}
+    for row in rows:
+        assert ROW <= set(row) and row["numerics_passed"] is True and row["times"]["published/float32"] > 0
+        assert {"median", "iqr", "samples"} <= set(row["seconds"])
+    peers = {(case["backend"], case["dtype"]) for case in stored["cases"] if case["kind"] == "peer"}
+    assert {("published", "float32"), ("published", "bfloat16"), ("reference", "float32"), ("reference", "bfloat16"),
+            ("compiled-published", "float32")} == peers
+    assert any(set(case.get("stages", ())) == {"encoder", "latent", "render"} for case in stored["cases"])
+    assert stored["facts"]["tests"]["passed"] and stored["facts"]["sanitizer"] == {"nothing": True}
+    assert stored["facts"]["rates"]["copy_bytes_per_s"] > 0 and stored["facts"]["first_call"]["seconds"]
+    assert "| LM-LIIF x2, 14x10 | cpu fp32 |" in done.stdout and str(path) in done.stdout
+    shown = subprocess.run([sys.executable, str(BENCH / "tables.py"), str(path)], capture_output=True, text=True)
+    assert shown.returncode == 0 and shown.stdout.strip() in done.stdout
+
+
+def test_a_part_s_findings_outlive_it(parts, job, tmp_path):
+    def work(job):
+        print("to the log")
+        job.case({"name": "a"})
+        job.warn("warm")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert parts.run(work, job, tmp_path / "log") == "it died of signal SIGKILL"
+    assert job.found() == [{"case": {"name": "a"}}, {"warning": "warm"}]
+    assert (tmp_path / "log").exists()
+
+
+def test_a_part_that_raises(parts, job, tmp_path):
+    def work(job):
+        raise ValueError("no such thing")
+
+    assert parts.run(work, job, tmp_path / "log") == "it raised; the log has the traceback"
+    assert "ValueError: no such thing" in (tmp_path / "log").read_text()
+
+
+def test_a_part_that_hangs_is_ended_with_what_it_started(parts, tmp_path):
+    def work(job):
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        job.fact("child", child.pid)
+        time.sleep(60)
+
+    job = parts.Job("trial", None, tmp_path, 1)
+    started = time.monotonic()
+    assert parts.run(work, job, tmp_path / "log") == "it was still running when its time was over"
+    assert time.monotonic() - started < 30
+    (found,) = job.found()
+    for _ in range(50):
+        state = pathlib.Path(f"/proc/{found['value']}/stat")
+        if not state.exists() or state.read_text().split(")")[1].split()[0] == "Z":
+            return
+        time.sleep(0.1)
+    pytest.fail("the child runs on")
+
+
+def test_failures_are_told_and_stop_nothing(parts, tmp_path):
+    from device import report
+    from device.__main__ import run_all
+    from device.setting import Setting
+
+    def broken(job):
+        raise RuntimeError("broken")
+
+    def wrong(job):
+        job.fail("a wrong number")
+        job.fact("here", 1)
+
+    found = report.Report(Setting(dry=True), report.now())
+    everything = (("broken", broken, 30), ("wrong", wrong, 30), ("last", lambda job: job.fact("last", 2), 30))
+    run_all(everything, found.setting, tmp_path, tmp_path / "log", found, 60)
+    assert found.facts == {"here": 1, "last": 2}
+    assert found.failures == ["broken: it raised; the log has the traceback", "wrong: a wrong number"]
+    run_all(everything[2:], found.setting, tmp_path, tmp_path / "log", found, 0)
+    assert found.failures[-1] == "last: no time was left to begin it"
+    assert not found.finish()["complete"]
+
+
+def test_numerics_count_only_when_the_tests_ran_to_their_end(parts):
+    from device.trials import numerics, passed
+
+    outcomes = [{"file": "test_modulated_mlp.py", "backend": backend, "dtype": dtype, "outcome": outcome, "test": "t"}
+                for backend, dtype, outcome in (("cuda", "float32", "passed"), ("cuda", "float16", "failed"),
+                                                ("cuda", "float16", "passed"), ("triton", "bfloat16", "skipped"))]
+    facts = {"numerics": numerics(outcomes), "tests": {"stopped": False}}
+    assert passed(facts, "cuda", "float32")
+    assert not passed(facts, "cuda", "float16") and not passed(facts, "triton", "bfloat16")
+    assert not passed(facts, "triton", "float32")
+    assert not passed({**facts, "tests": {"stopped": True}}, "cuda", "float32")
+
+
+def test_training_s_state_travels_in_pieces(parts, tmp_path):
+    from device import train
+    from lmf_kernels.training.run_folder import STATE, WEIGHTS
+
+    work, pieces, again = (tmp_path / name for name in ("work", "pieces", "again"))
+    for folder in (work, pieces, again):
+        folder.mkdir()
+    state = os.urandom(train.PIECE + 1000)
+    (work / STATE).write_bytes(state)
+    (work / WEIGHTS).write_bytes(b"weights")
+    assert train.split(work, pieces) == [WEIGHTS, f"{STATE}.00", f"{STATE}.01"]
+    train.join(pieces, again)
+    assert (again / STATE).read_bytes() == state and (again / WEIGHTS).read_bytes() == b"weights"
+    (work / STATE).write_bytes(b"small")
+    assert train.split(work, pieces) == [WEIGHTS, f"{STATE}.00"]
+    assert sorted(path.name for path in pieces.iterdir()) == [f"{STATE}.00", WEIGHTS]
