@@ -79,6 +79,18 @@ def choose(call, name="auto"):
     raise BackendError(f"no backend can run this call ({'; '.join(reasons)}).")
 
 
+def choose_backward(call, wanted, name="auto"):
+    """The family module that will make the call's gradients: what `choose` gives where it can, else the reference.
+
+    wanted: names of the tensors whose gradients are asked for, in the order of `RenderCall.tensors`.
+    """
+    family = choose(call, name)
+    can_differentiate = getattr(family, "can_differentiate", None)
+    if can_differentiate is not None and can_differentiate(call, wanted) is None:
+        return family
+    return reference.families[call.family]
+
+
 def _check_fallback(call, reasons):
     """The slow reference is no answer to who named an instruction set, and on a GPU it is worth one warning."""
     device = call.fields.device.type
