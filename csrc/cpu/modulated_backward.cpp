@@ -98,7 +98,7 @@ class Worker {
     }
     Slot& s = *slots_[used_++];
     s.cell = cell;
-    s.skip[0] = s.skip[1] = s.skip[2] = 0.0f;
+    s.skip[0] = s.skip[1] = s.skip[2] = 0.0;
     const Fields& f = call_.fields;
     const float* record = static_cast<const float*>(f.data) + b * f.stride[0] + row * f.stride[1] + col * f.stride[2];
     float* to = s.record;
@@ -112,7 +112,7 @@ class Worker {
     const float* from = static_cast<const float*>(out.data) + b * out.stride[0] + reader.at;
     const float grad[3] = {from[0], from[out.stride[1]], from[2 * out.stride[1]]};
     if (call_.skip.data)
-      for (int c = 0; c < 3; ++c) slots_[used_ - 1]->skip[c] += reader.skip * grad[c];
+      for (int c = 0; c < 3; ++c) slots_[used_ - 1]->skip[c] += double(reader.skip * grad[c]);
     if (reader.share == 0.0f) return;
     tile_.push(used_ - 1, reader, grad);
     if (tile_.full()) {
@@ -156,14 +156,14 @@ class Worker {
 
   void write_nothing(int64_t cell) {
     if (wanted_.fields) set_zero(wanted_.fields + cell * channels(), channels());
-    const float none[3] = {0, 0, 0};
+    const double none[3] = {0, 0, 0};
     write_skip(cell, none);
   }
 
-  void write_skip(int64_t cell, const float* grad) {
+  void write_skip(int64_t cell, const double* grad) {
     if (!wanted_.skip) return;
     const int64_t area = call_.fields.rows * call_.fields.cols, b = cell / area;
-    for (int c = 0; c < 3; ++c) wanted_.skip[(3 * b + c) * area + cell % area] = grad[c];
+    for (int c = 0; c < 3; ++c) wanted_.skip[(3 * b + c) * area + cell % area] = float(grad[c]);
   }
 
   int64_t channels() const { return record_channels(call_.mlp); }

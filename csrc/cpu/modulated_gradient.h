@@ -3,7 +3,8 @@
 //
 // Lane = channel: a record's modulations are whole vectors as they lie in memory, and so are their gradients; the
 // weights meet the sixteen evaluations as one small matrix product each way. Evaluations of one cell follow each other,
-// so that their sums stay in registers.
+// so that their sums stay in registers; a tile's sum is made by itself and then added, which keeps the digits of a cell
+// with thousands of readers.
 #pragma once
 
 #include "padded_net.h"
@@ -20,7 +21,7 @@ constexpr int kTile = 16;
 // A cell at work: its padded record and the gradient of it so far.
 struct Slot {
   float *record, *grad;
-  float skip[3];     // gradient of the skip's pixel
+  double skip[3];    // gradient of the skip's pixel
   int64_t cell;
 };
 
@@ -182,7 +183,7 @@ class Tile {
       for (int o = 0; o < wide(); o += kLanes) {
         float *to_factor = s->grad + l * wide() + o, *to_shift = to_factor + net_.shift;
         const Lanes factor = load(s->record + l * wide() + o);
-        Lanes d_factor = load(to_factor), d_shift = load(to_shift);
+        Lanes d_factor = set(0.0f), d_shift = set(0.0f);
         for (int i = first; i < end; ++i) {
           const int64_t at = i * wide() + o;
           const Lanes d = relu_gradient(load(y + at), load(dy_ + at));
@@ -190,8 +191,8 @@ class Tile {
           d_factor = fma(d, load(a + at), d_factor);
           store(da_ + at, mul(d, factor));
         }
-        store(to_factor, d_factor);
-        store(to_shift, d_shift);
+        store(to_factor, add(load(to_factor), d_factor));
+        store(to_shift, add(load(to_shift), d_shift));
       }
     });
   }
@@ -200,9 +201,9 @@ class Tile {
     each_run(slots, [&](Slot* s, int first, int end) {
       for (int o = 0; o < wide(); o += kLanes) {
         float* to = s->grad + net_.first + o;
-        Lanes sum = load(to);
+        Lanes sum = set(0.0f);
         for (int i = first; i < end; ++i) sum = add(sum, load(da_ + i * wide() + o));
-        store(to, sum);
+        store(to, add(load(to), sum));
       }
     });
     add_outer<2>(place_, 4, da_, wide(), sums_ + net_.place, wide(), 4, count_, wide());
@@ -220,7 +221,7 @@ class Tile {
         const Lanes minus_coef_cos = mul(load(coef), set(-pi)), coef_sin = mul(load(coef + waves()), set(pi));
         float* to = s->grad + net_.first + j;
         Lanes sum[4];  // of coef's cosines and sines, freq's y and x
-        for (int k = 0; k < 4; ++k) sum[k] = load(to + k * waves());
+        for (int k = 0; k < 4; ++k) sum[k] = set(0.0f);
         for (int i = first; i < end; ++i) {
           const int64_t at = i * waves() + j;
           const Lanes c = load(cos_ + at), d = load(sin_ + at), dc = load(d_cos_ + at), dd = load(d_sin_ + at);
@@ -232,7 +233,7 @@ class Tile {
           sum[3] = fma(dq, set(place_[4 * i + 1]), sum[3]);
           store(d_cos_ + at, dq);  // in the place of what it was made from
         }
-        for (int k = 0; k < 4; ++k) store(to + k * waves(), sum[k]);
+        for (int k = 0; k < 4; ++k) store(to + k * waves(), add(load(to + k * waves()), sum[k]));
       }
     });
     add_outer<2>(place_ + 2, 4, d_cos_, waves(), sums_ + net_.place, waves(), 2, count_, waves());

@@ -11,7 +11,8 @@ namespace {
 
 inline int64_t round_up(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
-// Calls f(flat index, padded index) for every element of a (rows, cols) matrix; returns the flat index behind it.
+// Calls f(flat index, padded index) for every element of a (rows, cols) matrix; returns the flat index behind it. f
+// copies from one to the other and they do not overlap.
 template <class F>
 inline int64_t each_of(int64_t flat, int64_t padded, int64_t rows, int64_t cols, int64_t row_step, int64_t col_step,
                        F f) {
@@ -20,10 +21,13 @@ inline int64_t each_of(int64_t flat, int64_t padded, int64_t rows, int64_t cols,
     rows = 1;
   }
   for (int64_t r = 0; r < rows; ++r, flat += cols) {
-    if (col_step == 1)
+    if (col_step == 1) {
+#pragma GCC ivdep
       for (int64_t c = 0; c < cols; ++c) f(flat + c, padded + r * row_step + c);
-    else
+    } else {
+#pragma GCC ivdep
       for (int64_t c = 0; c < cols; ++c) f(flat + c, padded + r * row_step + c * col_step);
+    }
   }
   return flat;
 }

@@ -85,10 +85,18 @@ def choose_backward(call, wanted, name="auto"):
     wanted: names of the tensors whose gradients are asked for, in the order of `RenderCall.tensors`.
     """
     family = choose(call, name)
-    can_differentiate = getattr(family, "can_differentiate", None)
-    if can_differentiate is not None and can_differentiate(call, wanted) is None:
-        return family
-    return reference.families[call.family]
+    return family if _differentiates(family, call, wanted) else reference.families[call.family]
+
+
+def has_backward_kernel(call, wanted, name="auto"):
+    """Whether `choose_backward` would give a kernel. Says and runs nothing."""
+    runs = explain(call, name)["runs"]
+    return runs is not None and _differentiates(BACKENDS[runs].families[call.family], call, wanted)
+
+
+def _differentiates(family, call, wanted):
+    can_differentiate = getattr(family, "can_differentiate", None)  # a backend may have forward kernels alone
+    return can_differentiate is not None and can_differentiate(call, wanted) is None
 
 
 def _check_fallback(call, reasons):
