@@ -53,6 +53,7 @@ class Worker {
         net_(weights.net),
         memory_(floats(net_) * int64_t(sizeof(float))),
         totals_(net_.weights * int64_t(sizeof(double))),
+        carry_(net_.record * int64_t(sizeof(double))),
         tile_(net_, weights.padded.get(), weights.transposed.get(), zeroed(memory_.get(), floats(net_))) {
     float* records = memory_.get() + Tile<WIDE>::floats(net_);
     for (int i = 0; i < kTile; ++i, records += 2 * net_.record) {
@@ -138,14 +139,27 @@ class Worker {
     used_ -= count;
   }
 
+  // Moves the float32 sums that grow from tile to tile, the weights' and the open cell's, to double.
   void drain() {
-    float* sums = tile_.weight_sums();
-    for (int64_t i = 0; i < net_.weights; ++i) totals_.get()[i] += double(sums[i]);
-    set_zero(sums, net_.weights);
+    move(tile_.weight_sums(), totals_.get(), net_.weights);
     tiles_ = 0;
+    if (used_ == 0) return;
+    Slot* open = slots_[used_ - 1];
+    if (carried_ != open) __builtin_memset(carry_.get(), 0, size_t(net_.record) * sizeof(double));
+    carried_ = open;
+    move(open->grad, carry_.get(), net_.record);
+  }
+
+  static void move(float* sums, double* totals, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) totals[i] += double(sums[i]);
+    set_zero(sums, n);
   }
 
   void write(const Slot& s) {
+    if (carried_ == &s) {
+      for (int64_t i = 0; i < net_.record; ++i) s.grad[i] = float(carry_.get()[i] + double(s.grad[i]));
+      carried_ = nullptr;
+    }
     if (wanted_.fields) {
       float* to = wanted_.fields + s.cell * channels();
       const float* from = s.grad;
@@ -172,7 +186,9 @@ class Worker {
   const ModulatedGradients& wanted_;
   const PaddedNet& net_;
   Scratch<float> memory_;
-  Scratch<double> totals_;
+  Scratch<double> totals_;  // of the weights' gradient
+  Scratch<double> carry_;   // of the record's gradient of the slot `carried_`
+  Slot* carried_ = nullptr;
   Tile<WIDE> tile_;
   Slot pool_[kTile];
   Slot* slots_[kTile];

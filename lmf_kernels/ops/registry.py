@@ -1,9 +1,9 @@
 """Registers a render family with torch: schema, implementation, fake, autograd and autocast, once for all families.
 
-Each family has a grid operator, a points operator and the backward of each. The backward is an operator of its own that
-recomputes, so that nothing per HR pixel is saved and torch.compile sees two opaque calls; it is told which gradients are
-wanted and makes no others. Which backend runs is settled inside the implementation, for each of the two by itself:
-`use_backend` and LMF_KERNELS_BACKEND count at run time, also in a compiled graph.
+Each family has a grid operator, a points operator and the backward of each. The backward is an operator of its own
+that recomputes, so that nothing per HR pixel is saved and torch.compile sees two opaque calls; it is told which
+gradients are wanted and makes no others. Which backend runs is settled inside the implementation, for each of the two
+by itself: `use_backend` and LMF_KERNELS_BACKEND count at run time, also in a compiled graph.
 """
 
 import torch

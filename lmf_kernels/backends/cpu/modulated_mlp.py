@@ -33,8 +33,8 @@ def can_differentiate(call, wanted):
         return f"it makes no gradient of {' and '.join(foreign)}"
     widest, depth = max(call.spec.widths[0], call.spec.in_dim // 2), len(call.spec.widths)
     if widest > WIDEST or depth > DEEPEST:
-        return (f"its backward takes widths up to {WIDEST}, Fourier heads up to {2 * WIDEST} and depths up to {DEEPEST}, "
-                f"not {call.spec}")
+        return (f"its backward takes widths up to {WIDEST}, Fourier heads up to {2 * WIDEST} and depths up to "
+                f"{DEEPEST}, not {call.spec}")
     return None
 
 
