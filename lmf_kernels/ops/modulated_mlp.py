@@ -38,8 +38,9 @@ def modulated_mlp(
     even of 255 v. layout: "nchw" -> (B, 3, rows, cols), "nhwc" -> (B, rows, cols, 3).
     backend: "auto" or a name of `lmf_kernels.backends()`.
 
-    Differentiable once in fields, weights and skip, in reverse mode and not through torch.func. A corner whose weight
-    is 0 may or may not be read: it matters only where a cell holds NaN or infinity.
+    Differentiable once in fields, weights and skip, in reverse mode and not through torch.func, by recomputation: a
+    backward pass keeps nothing per pixel. A corner whose weight is 0 may or may not be read: it matters only where a
+    cell holds NaN or infinity.
 
     Raises InputError for arguments that do not fit together, BackendError when a backend asked for by name cannot run
     the call.
@@ -60,6 +61,6 @@ def modulated_mlp_points(
 ):
     """Render Q free query points from modulated fields: (B, Q, 3). See `modulated_mlp`.
 
-    Differentiable in all tensors. Raises InputError and BackendError as `modulated_mlp` does.
+    Differentiable in all tensors; where coord or cell need a gradient, the backward pass is the slow reference. Raises InputError and BackendError as `modulated_mlp` does.
     """
     return call_points(_points, fields, weights, spec, coord, cell, skip, backend)
