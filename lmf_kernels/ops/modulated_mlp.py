@@ -61,6 +61,7 @@ def modulated_mlp_points(
 ):
     """Render Q free query points from modulated fields: (B, Q, 3). See `modulated_mlp`.
 
-    Differentiable in all tensors; where coord or cell need a gradient, the backward pass is the slow reference. Raises InputError and BackendError as `modulated_mlp` does.
+    Differentiable in all tensors; where coord or cell need a gradient, the backward pass is the slow reference.
+    Raises InputError and BackendError as `modulated_mlp` does.
     """
     return call_points(_points, fields, weights, spec, coord, cell, skip, backend)
