@@ -12,6 +12,10 @@ thus a lower bound of how busy the multipliers are.
 """
 
 
+# Of a forward pass: the layer, its input's gradient, its weights' gradient. What backward computes again does not count.
+FORWARD_AND_BACKWARD = 3
+
+
 def macs_per_corner(spec):
     """Useful multiply-adds of one pixel at one corner."""
     hidden, depth = spec.widths[0], len(spec.widths)

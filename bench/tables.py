@@ -217,8 +217,19 @@ def overheads(run):
     return table(["what", "cost"], rows) + caption(run)
 
 
+def training(run):
+    rows, last = [], {}
+    for what, name in (("a whole step", "step"), ("of it, render stage and back", "render")):
+        fused, last = (run.case(f"training/{name}-{way}") for way in ("fused", "torch"))
+        ratio = median(last) / median(fused) if fused and last else None
+        rows.append([what, spread(fused), spread(last), number(ratio)])
+    queries = "{} x {} queries".format(*last["size"]) if last else "-"
+    return table(["LM-LIIF", "fused backward", "plain torch", "x plain torch"], rows) + caption(
+        run, f"{queries} on patches of {wxh(last.get('lr'))}")
+
+
 TABLES = {"headline": headline, "render": render, "peers": peers, "isa": isa,
-          "pipeline": pipeline, "overheads": overheads}
+          "pipeline": pipeline, "overheads": overheads, "training": training}
 
 
 def caption(run, first=""):

@@ -9,7 +9,8 @@ from PIL import Image
 
 from lmf_kernels import InputError, build_model, load_model, save_model
 from lmf_kernels.checkpoints import read_metadata
-from lmf_kernels.training import Recipe, data, shipping_spec
+from lmf_kernels.backends import cpu
+from lmf_kernels.training import Recipe, data, objective, rendering, shipping_spec
 from lmf_kernels.training.rendering import render_points
 
 
@@ -112,6 +113,29 @@ def test_rendering_has_the_reference_values_and_gradients(name, draw, seed):
         assert (ours is None) == (theirs is None)
         if ours is not None:
             torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", random_models.NAMES)
+def test_a_step_with_the_fused_backward_is_the_same(name, monkeypatch, seed):
+    """Whichever renderer the objective is switched to; the modulated models' gradients then come from the kernel."""
+    calls, original = [], cpu.modulated_mlp.gradients
+    monkeypatch.setattr(cpu.modulated_mlp, "gradients", lambda *given: calls.append(1) or original(*given))
+    model = random_models.draw_model(name, seed).float().train()
+    wrapped, weights = objective.Objective(model), [p for p in model.parameters() if p.requires_grad]
+    batch = (torch.rand(3, 3, 8, 9) * 2 - 1, torch.rand(3, 50, 2) * 2 - 1, torch.rand(3) * 0.1 + 0.05,
+             torch.rand(3, 50, 3) * 2 - 1)
+    found = []
+    for render in (rendering.render_points, rendering.render_fused):
+        monkeypatch.setattr(objective, "RENDER", render)
+        loss = wrapped(*batch)
+        grads = torch.autograd.grad(loss, weights, allow_unused=True)
+        assert len(calls) == (model.film and render is rendering.render_fused)
+        found.append((loss, [g if g is not None else torch.zeros(()) for g in grads]))
+    (plain, expected), (fused, got) = found
+    torch.testing.assert_close(fused, plain, rtol=1e-5, atol=1e-6)
+    whole = torch.cat([g.flatten() for g in expected]).norm()
+    for ours, theirs in zip(got, expected):  # a ReLU's or L1's kink between two roundings moves one query's share
+        assert (ours - theirs).norm() < 0.05 * whole
 
 
 def test_the_shipping_model_fits_the_wheel():

@@ -30,6 +30,17 @@ void modulated_mlp(Args... args) {
   k.modulated_mlp(call);
 }
 
+// The arguments of a render whose output is the gradient that arrives, then where the gradients go (0: not wanted).
+template <class... Args>
+void modulated_backward(lmf::Address fields, lmf::Address weights, lmf::Address skip, Args... args) {
+  const lmf::ModulatedCall call = lmf::make_modulated_call(args...);
+  const lmf::ModulatedGradients wanted{reinterpret_cast<float*>(fields), reinterpret_cast<float*>(weights),
+                                       reinterpret_cast<float*>(skip)};
+  const lmf::CpuKernels& k = kernels();
+  py::gil_scoped_release release;
+  k.modulated_backward(call, wanted);
+}
+
 // Operations per second of multiply-adds in registers on `threads` threads together.
 double fma_rate(double seconds, int threads) {
   const lmf::CpuKernels& k = kernels();
@@ -62,6 +73,8 @@ PYBIND11_MODULE(_cpu, m) {
   using lmf::Address;
   m.def("modulated_mlp",
         &modulated_mlp<Address, I11, Address, I5, Address, I12, Address, Address, Address, I6, F2, int>);
+  m.def("modulated_backward",
+        &modulated_backward<Address, I11, Address, I5, Address, I12, Address, Address, Address, I6, F2, int>);
   m.def("fma_rate", &fma_rate, py::arg("seconds"), py::arg("threads"),
         "Multiply-adds in registers, in operations (two each) a second: the peak a kernel is held against.");
   m.def("isas", &isas, "Instruction sets that were built, best first, and whether this machine can run each.");

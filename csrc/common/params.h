@@ -66,6 +66,12 @@ struct ModulatedCall {
   int32_t threads;          // of the CPU kernel
 };
 
+// Where the gradients of a call go, each float32 and contiguous in the shape of its tensor; nullptr: not wanted. The
+// call's `out` is then not written: it is the gradient that arrives, float32.
+struct ModulatedGradients {
+  float *fields, *weights, *skip;
+};
+
 inline int64_t record_channels(const ModulatedMlp& m) {
   const int64_t film = 2LL * m.depth * m.hidden;
   return film + (m.head == Head::linear ? m.hidden : 2LL * m.in_dim);

@@ -5,10 +5,11 @@
 
 namespace lmf {
 
-#define LMF_DECLARE_ISA(isa)                     \
-  namespace isa {                                \
-  void modulated_mlp(const ModulatedCall& call); \
-  double fma_chain(int64_t rounds);              \
+#define LMF_DECLARE_ISA(isa)                                                            \
+  namespace isa {                                                                       \
+  void modulated_mlp(const ModulatedCall& call);                                        \
+  void modulated_backward(const ModulatedCall& call, const ModulatedGradients& wanted); \
+  double fma_chain(int64_t rounds);                                                     \
   }
 LMF_DECLARE_ISA(baseline)
 LMF_DECLARE_ISA(avx2)
@@ -18,6 +19,7 @@ LMF_DECLARE_ISA(avx512)
 struct CpuKernels {
   const char* isa;
   void (*modulated_mlp)(const ModulatedCall& call);
+  void (*modulated_backward)(const ModulatedCall& call, const ModulatedGradients& wanted);
   double (*fma_chain)(int64_t rounds);  // runs that many rounds of multiply-adds in registers; how many operations
 };
 

@@ -1,4 +1,5 @@
-// Sixteen pixels side by side: one AVX-512 vector, two of AVX2, four of SSE or NEON. Lane = pixel.
+// Sixteen values side by side: one AVX-512 vector, two of AVX2, four of SSE or NEON. Lane = pixel in a forward pass,
+// channel in a backward one.
 // Compiled once per instruction set inside namespace lmf::LMF_ISA; nothing here has external linkage. Built with
 // -ffp-contract=off: a multiply-add is fused where it says fma and nowhere else, so bits do not depend on inlining.
 #pragma once
@@ -54,6 +55,15 @@ inline Vec vec_relu(Vec x) {
 #endif
 }
 
+// d where relu let y through, else 0: as torch's, 0 at y = 0 and through where y is NaN.
+inline Vec vec_relu_gradient(Vec y, Vec d) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(y, _mm512_setzero_ps(), _CMP_NLE_UQ), d);
+#else
+  return (Vec)((VecI)d & ~(y <= Vec{}));
+#endif
+}
+
 struct Lanes {
   Vec v[kVectors];
 };
@@ -97,6 +107,11 @@ inline Lanes add(const Lanes& a, const Lanes& b) {
 inline Lanes relu(const Lanes& a) {
   Lanes r;
   LMF_EACH_VECTOR r.v[i] = vec_relu(a.v[i]);
+  return r;
+}
+inline Lanes relu_gradient(const Lanes& y, const Lanes& d) {
+  Lanes r;
+  LMF_EACH_VECTOR r.v[i] = vec_relu_gradient(y.v[i], d.v[i]);
   return r;
 }
 inline Lanes clamp_unit(const Lanes& a) {

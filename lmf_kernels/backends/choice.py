@@ -92,6 +92,26 @@ def _automatic(call):
     return name, refusals, {kernel: evidence.absence(kernel, call) for kernel in kernels}
 
 
+def choose_backward(call, wanted, name="auto"):
+    """The family module that will make the call's gradients: what `choose` gives where it can, else the reference.
+
+    wanted: names of the tensors whose gradients are asked for, in the order of `RenderCall.tensors`.
+    """
+    family = choose(call, name)
+    return family if _differentiates(family, call, wanted) else reference.families[call.family]
+
+
+def has_backward_kernel(call, wanted, name="auto"):
+    """Whether `choose_backward` would give a kernel. Says and runs nothing."""
+    runs = explain(call, name)["runs"]
+    return runs is not None and _differentiates(BACKENDS[runs].families[call.family], call, wanted)
+
+
+def _differentiates(family, call, wanted):
+    can_differentiate = getattr(family, "can_differentiate", None)  # a backend may have forward kernels alone
+    return can_differentiate is not None and can_differentiate(call, wanted) is None
+
+
 def _check_fallback(call, refusals, passed_over):
     """The slow reference is no answer to who named an instruction set, and on a GPU it is worth one warning."""
     device = call.fields.device.type

@@ -38,9 +38,10 @@ def modulated_mlp(
     even of 255 v. layout: "nchw" -> (B, 3, rows, cols), "nhwc" -> (B, rows, cols, 3).
     backend: "auto" or a name of `lmf_kernels.backends()`.
 
-    Differentiable once in fields, weights and skip, in reverse mode; torch.func.vmap runs it once an element, and
-    derivatives through torch.func are refused. Under autocast everything is float32, coordinates and modulations above
-    all. A corner whose weight is 0 may or may not be read: it matters only where a cell holds NaN or infinity.
+    Differentiable once in fields, weights and skip, in reverse mode, by recomputation: a backward pass keeps nothing per
+    pixel; torch.func.vmap runs it once an element, and derivatives through torch.func are refused. Under autocast
+    everything is float32, coordinates and modulations above all. A corner whose weight is 0 may or may not be read: it
+    matters only where a cell holds NaN or infinity.
 
     Raises InputError for arguments that do not fit together or derivatives through torch.func and forward mode,
     BackendError when a backend asked for by name cannot run the call.
@@ -61,6 +62,7 @@ def modulated_mlp_points(
 ):
     """Render Q free query points from modulated fields: (B, Q, 3). See `modulated_mlp`.
 
-    Differentiable in all tensors. Raises InputError and BackendError as `modulated_mlp` does.
+    Differentiable in all tensors; where coord or cell need a gradient, the backward pass is the slow reference.
+    Raises InputError and BackendError as `modulated_mlp` does.
     """
     return call_points(_points, fields, weights, spec, coord, cell, skip, backend)

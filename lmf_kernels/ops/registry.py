@@ -1,14 +1,14 @@
 """Registers a render family with torch: schema, implementation, fake, autograd and autocast, once for all families.
 
-Each family has a grid operator, a points operator and the backward of each. The backward is an operator of its own that
-recomputes through the reference, so that nothing per HR pixel is saved and torch.compile sees two opaque calls. Which
-backend runs is settled inside the implementation: `use_backend` and LMF_KERNELS_BACKEND count at run time, also in a
-compiled graph.
+Each family has a grid operator, a points operator and the backward of each. The backward is an operator of its own
+that recomputes, so that nothing per HR pixel is saved and torch.compile sees two opaque calls; it is told which
+gradients are wanted and makes no others. Which backend runs is settled inside the implementation, for each of the two
+by itself: `use_backend` and LMF_KERNELS_BACKEND count at run time, also in a compiled graph.
 """
 
 import torch
 
-from ..backends import RenderCall, choose, reference, validate
+from ..backends import RenderCall, choose, choose_backward, validate
 from ..backends.call import validate_devices
 from ..backends.choice import check_name
 from ..errors import InputError
@@ -19,7 +19,7 @@ _SPEC = "str head, int in_dim, int[] widths, int out_dim, bool ensemble"
 _GRID = ("Tensor fields, Tensor weights, Tensor? skip, SymInt[] size, SymInt[] window, SymInt[] lr, float[]? cell, "
          f"{_SPEC}, str finish, ScalarType dtype, str layout, str backend")
 _POINTS = f"Tensor fields, Tensor weights, Tensor? skip, Tensor coord, Tensor cell, {_SPEC}, str backend"
-_TENSORS = {"grid": 3, "points": 5}  # how many of the leading arguments are tensors
+_TENSORS = {"grid": ("fields", "weights", "skip"), "points": ("fields", "weights", "skip", "coord", "cell")}
 
 library = torch.library.Library("lmf_kernels", "DEF")
 
@@ -45,25 +45,38 @@ def _run(call, backend):
     return choose(call, backend).run(call)
 
 
+def _gradients(call, grad, wanted, backend):
+    """The gradients of the tensors named in `wanted`, in their order."""
+    validate(call)
+    if grad.shape != call.output_shape() or grad.dtype != call.dtype or grad.device != call.fields.device:
+        raise InputError(f"a gradient of shape {tuple(grad.shape)}, {grad.dtype} on {grad.device} does not fit the "
+                         f"output: pass {tuple(call.output_shape())}, {call.dtype} on {call.fields.device}.")
+    if 0 in call.output_shape():
+        tensors = call.tensors()
+        return [torch.zeros_like(tensors[name], memory_format=torch.contiguous_format) for name in wanted]
+    return choose_backward(call, wanted, backend).gradients(call, grad, wanted)
+
+
 def _define(name, schema, kind, family, make_call):
-    tensors = _TENSORS[kind]
+    names = _TENSORS[kind]  # of the leading arguments
+    tensors = len(names)
     library.define(f"{name}({schema}) -> Tensor", tags=torch.Tag.pt2_compliant_tag)
-    library.define(f"{name}_backward(Tensor grad, {schema}) -> Tensor[]", tags=torch.Tag.pt2_compliant_tag)
+    library.define(f"{name}_backward(Tensor grad, bool[] wanted, {schema}) -> Tensor[]",
+                   tags=torch.Tag.pt2_compliant_tag)
 
     def forward(*args):
         return _run(make_call(family, *args), args[-1])
 
-    def backward(grad, *args):
-        call = make_call(family, *args)
-        return [g for g in reference.families[family].gradients(call, grad=grad) if g is not None]
+    def backward(grad, wanted, *args):
+        return _gradients(make_call(family, *args), grad, tuple(n for n, w in zip(names, wanted) if w), args[-1])
 
     def fake(*args):
         call = make_call(family, *args)
         validate_devices(call)
         return call.fields.new_empty(call.output_shape(), dtype=call.dtype)
 
-    def fake_backward(grad, *args):
-        return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in args[:tensors] if t is not None]
+    def fake_backward(grad, wanted, *args):
+        return [torch.empty_like(t, memory_format=torch.contiguous_format) for t, w in zip(args, wanted) if w]
 
     def refuse(ctx, *grads):
         raise InputError(f"{family} has no second derivatives: call python_ref.{family}.render itself where a gradient "
@@ -74,9 +87,9 @@ def _define(name, schema, kind, family, make_call):
         ctx.rest = inputs[tensors:]
 
     def differentiate(ctx, grad):
-        saved = ctx.saved_tensors
-        found = iter(getattr(torch.ops.lmf_kernels, f"{name}_backward")(grad, *saved, *ctx.rest))
-        return (*(None if t is None else next(found) for t in saved), *(None for _ in ctx.rest))
+        wanted = list(ctx.needs_input_grad[:tensors])
+        found = iter(getattr(torch.ops.lmf_kernels, f"{name}_backward")(grad, wanted, *ctx.saved_tensors, *ctx.rest))
+        return (*(next(found) if w else None for w in wanted), *(None for _ in ctx.rest))
 
     for device in ("CPU", "CUDA"):
         library.impl(name, forward, device)

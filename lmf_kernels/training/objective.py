@@ -3,7 +3,9 @@
 import torch
 from torch import nn
 
-from .rendering import render_points
+from . import rendering
+
+RENDER = rendering.render_points  # or render_fused: bench/bench_training_cpu.py says which makes the faster step
 
 
 class Objective(nn.Module):
@@ -33,7 +35,7 @@ class Objective(nn.Module):
         with torch.autocast(device, torch.bfloat16, enabled=self.half):
             fields = model.fields(model.encode(inp), torch.stack((cell * h, cell * w), dim=-1))
         with torch.autocast(device, enabled=False):
-            values = render_points(
+            values = RENDER(
                 "modulated_mlp" if model.film else "plain_mlp", model.render_spec, fields.float(),
                 model.render_weights(), coord, cell[:, None, None].expand(coord.shape), inp if model.has_skip else None)
             return (values - rgb).abs().mean()

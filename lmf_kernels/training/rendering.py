@@ -1,6 +1,7 @@
-"""Rendering of query points for training: plain torch operators, arranged for a fast backward pass.
+"""Rendering of query points for training, two ways: plain torch operators arranged for a fast backward pass, and the
+family's operator where its backward is a kernel.
 
-The operators' own backward recomputes everything through the reference, which is right where nothing per pixel may be
+Where the operators' backward recomputes through the reference it is slow, as is right where nothing per pixel may be
 kept. A training step has few pixels and takes its gradients at once, so here they are kept; and every query's four
 corners go through the network together, after one gather of whole records. The reference's gather of each corner's
 every layer costs about four times as much, nearly all of it in the backward's many scattered additions.
@@ -10,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from python_ref import geometry, heads, skip as lr_skip
 
+from .. import ops
+from ..backends.call import RenderCall
+from ..backends.choice import has_backward_kernel
 from ..backends.reference.common import parts
 
 
@@ -43,6 +47,23 @@ def render_points(
     blend = torch.stack([queries.y.weights[ky] * queries.x.weights[kx] for ky, kx in corners])
     values = (values * blend[..., None]).sum(dim=0)
     return values if skip is None else values + lr_skip.bilinear(skip, queries)
+
+
+def render_fused(
+    family,
+    spec,
+    fields,  # (B, h, w, C) float32
+    weights,  # (weight_count,) float32
+    coord,  # (B, Q, 2)
+    cell,  # (B, Q, 2)
+    skip=None,  # (B, 3, h, w) or None
+):
+    """As `render_points`, forward and backward in kernels where both run here, else `render_points` itself."""
+    call = RenderCall(family, spec, fields, weights, skip, coord, cell, dtype=fields.dtype)
+    if not has_backward_kernel(call, [name for name, tensor in call.tensors().items() if tensor.requires_grad]):
+        return render_points(family, spec, fields, weights, coord, cell, skip)
+    render = ops.modulated_mlp_points if family == "modulated_mlp" else ops.plain_mlp_points
+    return render(fields, weights, spec, coord, cell, skip=skip)
 
 
 def _modulated(records, spec, head, layers, out, place):

@@ -1,9 +1,13 @@
-"""`csrc/cpu/modulated_mlp.cpp` behind the backend interface."""
+"""`csrc/cpu/modulated_mlp.cpp` and `modulated_backward.cpp` behind the backend interface."""
 
 import torch
 
 from . import native
 from ..native_call import modulated_arguments, refuse_common
+
+
+DIFFERENTIATED = ("fields", "weights", "skip")
+WIDEST, DEEPEST = 64, 16  # of the backward kernel: 64 partial sums of the weights' gradient stay under 20 MB
 
 
 def can_run(call):
@@ -20,3 +24,37 @@ def run(call):
     native.module.modulated_mlp(*arguments, torch.get_num_threads())
     del alive
     return out
+
+
+def can_differentiate(call, wanted):
+    """None, or in words why the backward kernel cannot make the gradients named in `wanted`."""
+    foreign = [name for name in wanted if name not in DIFFERENTIATED]
+    if foreign:
+        return f"it makes no gradient of {' and '.join(foreign)}"
+    widest, depth = max(call.spec.widths[0], call.spec.in_dim // 2), len(call.spec.widths)
+    if widest > WIDEST or depth > DEEPEST:
+        return (f"its backward takes widths up to {WIDEST}, Fourier heads up to {2 * WIDEST} and depths up to "
+                f"{DEEPEST}, not {call.spec}")
+    return None
+
+
+def gradients(
+    call,
+    grad,  # like the call's output, float32
+    wanted,
+):
+    """Gradients of the tensors named in `wanted`, in their order: float32, the same bits for any number of threads.
+
+    Beside them 128 bytes a point, a few a grid's row and column, and megabytes of partial sums; none a grid's pixel,
+    except where a finish has to be looked through.
+    """
+    if call.finish == "unit":
+        value = run(call)  # strictly inside [0, 1]: a value exactly on the edge counts as clamped
+        grad = torch.where((value > 0) & (value < 1), 0.5 * grad, 0)
+    tensors = call.tensors()
+    made = {name: torch.empty(tensors[name].shape) for name in wanted}
+    arguments, alive = modulated_arguments(call, grad)
+    native.module.modulated_backward(*(made[name].data_ptr() if name in made else 0 for name in DIFFERENTIATED),
+                                     *arguments, torch.get_num_threads())
+    del alive
+    return [made[name] for name in wanted]

@@ -79,24 +79,26 @@ def run(call, render):
 
 def gradients(
     call,
-    render,
     grad,  # like the call's output
+    wanted,
+    render,
 ):
-    """Gradients for (fields, weights, skip, coord, cell), None where the call has no such tensor. By recomputation.
+    """Gradients of the tensors named in `wanted`, in their order. By recomputation.
 
     In the tensors' own precision, whatever autocast says; and recorded also where torch has switched its autograd keys
     off, as it does below a dispatch mode (a FLOP counter, say).
     """
     recording = torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, False)
     with recording, torch.autocast(call.fields.device.type, enabled=False), torch.enable_grad():
-        leaves = {name: t.detach().requires_grad_() for name, t in call.tensors().items()}
+        leaves = {name: t.detach().requires_grad_(name in wanted) for name, t in call.tensors().items()}
         live = call._replace(**leaves)
-        totals = {name: torch.zeros_like(t, memory_format=torch.contiguous_format) for name, t in leaves.items()}
+        targets = [leaves[name] for name in wanted]
+        totals = [torch.zeros_like(t, memory_format=torch.contiguous_format) for t in targets]
         for piece, queries in _pieces(live, PIXELS_AT_ONCE):
             head, layers, last = parts(live.family, live.spec, live.weights)
             values = _finish(live, render(live.fields, head, layers, last, queries, skip=live.skip))
-            found = torch.autograd.grad(values, list(leaves.values()), _piece_of(call, grad, piece), allow_unused=True)
-            for total, g in zip(totals.values(), found):
+            found = torch.autograd.grad(values, targets, _piece_of(call, grad, piece), allow_unused=True)
+            for total, g in zip(totals, found):
                 if g is not None:
                     total += g
-    return tuple(totals.get(name) for name in ("fields", "weights", "skip", "coord", "cell"))
+    return totals

@@ -1,0 +1,254 @@
+"""The fused backward of the modulated family, every instruction set, against the float64 reference's gradients.
+
+A ReLU's derivative jumps where its argument is 0: a float32 value on the other side of it than the float64 one changes
+a gradient by far more than rounding. So pixels with such an argument get no gradient here (`away_from_kinks`), and all
+that is left must agree to rounding.
+"""
+
+import random
+
+import pytest
+import torch
+from every_backend import ISAS, poisoned, running
+from lmf_kernels import InputError
+from lmf_kernels.backends import cpu
+from lmf_kernels.backends.reference import common
+from lmf_kernels.ops import RenderSpec
+from random_renders import draw
+
+BOUND = 1e-5  # of the largest true gradient of the tensor
+NEAR = 1e-5  # of a layer's largest argument: closer to 0 than this, float32 may see the other side
+MAPS = ((5, 7), (1, 9), (12, 1), (9, 14))
+SCALES = (1, 2, 3, 3.7, 4, 7.3, 0.5, 0.93)
+
+over_isas = pytest.mark.parametrize("backend", [f"cpu-{isa}" for isa in ISAS])
+
+
+@pytest.fixture(autouse=True)
+def kernel_calls(monkeypatch):
+    """What the backward kernel was asked for, call by call."""
+    calls, original = [], cpu.modulated_mlp.gradients
+
+    def gradients(call, grad, wanted):
+        calls.append(tuple(wanted))
+        return original(call, grad, wanted)
+
+    monkeypatch.setattr(cpu.modulated_mlp, "gradients", gradients)
+    return calls
+
+
+def draw_small(seed, **how):
+    choose = random.Random(seed)
+    return draw(seed, **{"lr_size": choose.choice(MAPS), "scales": SCALES, **how})
+
+
+def away_from_kinks(call, **options):
+    """Like the output, float64: 1 where no ReLU of the pixel is near its kink (nor its value near a clamp's), else 0."""
+    near, relu = [], torch.relu
+
+    def noting(z):
+        near.append((z.abs() < NEAR * z.abs().max()).any(-1))
+        return relu(z)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(common, "PIXELS_AT_ONCE", 1 << 30)
+        patch.setattr(torch, "relu", noting)
+        with torch.no_grad():
+            values = call.run("reference", torch.float64, **{**options, "finish": "none"} if options else {})
+    clear = ~torch.stack(near).any(0)[..., None]  # (B, rows, cols, 1) or (B, Q, 1)
+    if call.coord is None and options.get("layout") != "nhwc":
+        clear = clear.permute(0, 3, 1, 2)
+    clear = clear.expand_as(values)
+    if options.get("finish") == "unit":
+        clear = clear & ((values.abs() - 1).abs() > 1e-4)
+    return clear.double()
+
+
+def gradients(call, name, grad, precision=None, wanted=("fields", "weights", "skip"), **options):
+    """Of `call.run`'s output, for those of the named tensors that the call has."""
+    leaves = {n: getattr(call, n).detach().clone().requires_grad_() for n in wanted if getattr(call, n) is not None}
+    out = call._replace(**leaves).run(name, precision, **options)
+    return torch.autograd.grad(out, list(leaves.values()), grad.to(out.dtype))
+
+
+def truth(call, seed, **options):
+    """(gradient that arrives, float64 gradients)."""
+    torch.manual_seed(seed + 1)
+    clear = away_from_kinks(call, **options)
+    grad = (torch.randn(clear.shape) * clear).float()
+    assert grad.count_nonzero() > 0.5 * grad.numel()
+    return grad, gradients(call, "reference", grad, torch.float64, **options)
+
+
+def assert_close(found, expected, call, bound=BOUND):
+    assert len(found) == len(expected)
+    for got, true in zip(found, expected):
+        assert got.shape == true.shape and got.dtype == torch.float32 and got.is_contiguous()
+        assert not got.isnan().any(), f"{call}: a gradient was left unwritten"
+        off = (got.double() - true).abs().max() / true.abs().max().clamp_min(1e-30)
+        assert off < bound, f"{call}: {off:.1e} of the largest gradient off"
+
+
+@pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
+@pytest.mark.parametrize("draw_number", range(12))
+def test_gradients_are_the_float64_reference_s(points, draw_number, seed, kernel_calls):
+    call = draw_small(seed, points=points)
+    grad, expected = truth(call, seed)
+    for isa in ISAS:
+        with running(f"cpu-{isa}") as name, poisoned():
+            assert_close(gradients(call, name, grad), expected, f"{isa}, {call}")
+    assert len(kernel_calls) == len(ISAS), "the reference made gradients that the kernel should have"
+
+
+@over_isas
+def test_many_readers_of_a_cell_keep_their_digits(backend, seed):
+    """One cell under 360 000 evaluations: float32 sums taken one by one would lose several times as many digits."""
+    spec = RenderSpec("linear", 0, (2,))
+    call = draw(seed, points=False, spec=spec, lr_size=(1, 1), scales=(300,), skip=True)
+    call = call._replace(fields=call.fields[:1].abs(), weights=call.weights.abs(), skip=call.skip[:1])
+    grad = torch.ones(1, 3, 300, 300)
+    with running(backend) as name:
+        found = gradients(call, name, grad)
+    expected = gradients(call, "reference", grad, torch.float64)
+    assert_close(found, expected, call, bound=1e-6)
+
+
+@over_isas
+def test_points_that_crowd_and_points_outside(backend, seed):
+    """Many points in one cell (more than a tile takes), none in most, and some beyond the border of the map."""
+    call = draw_small(seed, points=True, lr_size=(9, 14), skip=True)
+    crowd = call.coord[:, :1] + 1e-3 * torch.randn(len(call.fields), 70, 2)
+    outside = torch.tensor([[-1.5, 0.0], [3.0, 3.0], [0.2, 1.01], [-1.0, 1.0]]).expand(len(call.fields), 4, 2)
+    coord = torch.cat([crowd, outside, crowd[:, :3]], 1)
+    call = call._replace(coord=coord, cell=torch.rand_like(coord) * 0.1)
+    grad, expected = truth(call, seed)
+    with running(backend) as name, poisoned():
+        assert_close(gradients(call, name, grad), expected, call)
+
+
+@over_isas
+def test_windows_of_the_picture_and_of_the_map(backend, seed):
+    """A window's gradient goes to the cells that it reads; all others, here also rows above and below, get zeros."""
+    call = draw(seed, points=False, lr_size=(9, 20), scales=(3,), skip=True)
+    part = call._replace(fields=call.fields[:, 2:8, 5:18], skip=call.skip[:, :, 2:8, 5:18])
+    options = {"window": (12, 24, 5, 24), "lr_size": (9, 20), "lr_origin": (2, 5), "layout": "nhwc"}
+    grad, expected = truth(part, seed, **options)
+    with running(backend) as name, poisoned():
+        found = gradients(part, name, grad, **options)
+    assert_close(found, expected, call)
+    assert not found[0][:, 4:].any() and found[0][:, 3].any()
+
+
+@over_isas
+def test_through_the_finish(backend, seed):
+    """[0, 1] output passes no gradient where it is clamped."""
+    call = draw_small(seed, points=False, spec=RenderSpec("linear", 0, (16,) * 3), lr_size=(9, 14))
+    call = call._replace(weights=call.weights * 2)
+    for layout in ("nchw", "nhwc"):
+        options = {"finish": "unit", "layout": layout}
+        grad, expected = truth(call, seed, **options)
+        values = call.run("reference", **options)
+        assert ((values == 0) | (values == 1)).any() and ((values > 0) & (values < 1)).any()
+        with running(backend) as name, poisoned():
+            assert_close(gradients(call, name, grad, **options), expected, call)
+
+
+@over_isas
+@pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
+def test_same_bits_for_any_number_of_threads(backend, points, seed):
+    call = draw_small(seed, points=points, lr_size=(9, 14), skip=True)
+    grad = torch.randn(call.run("reference").shape)
+    threads = torch.get_num_threads()
+    with running(backend) as name, poisoned():
+        try:
+            found = []
+            for count in (1, 3, 2, 1):
+                torch.set_num_threads(count)
+                found.append(gradients(call, name, grad))
+        finally:
+            torch.set_num_threads(threads)
+    for others in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(others, found[0])), call
+
+
+@over_isas
+@pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
+def test_tensors_need_not_be_contiguous(backend, points, seed):
+    call = draw_small(seed, points=points, lr_size=(6, 8), skip=True)
+    grad = torch.randn(call.run("reference").shape)
+    strided = call._replace(
+        fields=call.fields.permute(0, 3, 2, 1).contiguous().permute(0, 3, 2, 1),
+        weights=torch.stack([call.weights, call.weights], 1)[:, 0],
+        skip=torch.cat([call.skip, call.skip], 3)[..., :8])
+    with running(backend) as name, poisoned():
+        leaves = [t.requires_grad_() for t in (strided.fields, strided.weights, strided.skip)]
+        found = torch.autograd.grad(strided.run(name), leaves, grad.flip(-1).contiguous().flip(-1))
+        assert all(torch.equal(a, b) for a, b in zip(found, gradients(call, name, grad)))
+        of_sum = torch.autograd.grad(strided.run(name).sum(), leaves)  # one number expanded over the output
+        assert all(torch.equal(a, b) for a, b in zip(of_sum, gradients(call, name, torch.ones_like(grad))))
+
+
+@over_isas
+def test_nan_stays_in_its_cell(backend):
+    call = draw(5, points=False, spec=RenderSpec("linear", 0, (16,) * 3), lr_size=(8, 8), scales=(4,), skip=False)
+    grad = torch.randn(call.run("reference").shape)
+    spoiled = call._replace(fields=call.fields.clone())
+    spoiled.fields[:, 3, 4] = float("nan")
+    with running(backend) as name:
+        clean, got = (gradients(c, name, grad)[0] for c in (call, spoiled))
+    assert got[:, 3, 4].isnan().any()
+    clean[:, 3, 4] = got[:, 3, 4] = 0
+    assert torch.equal(got, clean)
+
+
+@over_isas
+def test_empty_calls(backend):
+    call = draw(6, points=False, spec=RenderSpec("linear", 0, (16,) * 2), lr_size=(4, 4), scales=(2,), skip=True)
+    none = call.fields.new_zeros(len(call.fields), 0, 2)
+    with running(backend) as name, poisoned():
+        for empty in (call._replace(size=None, coord=none, cell=none),
+                      call._replace(fields=call.fields[:0], skip=call.skip[:0])):
+            found = gradients(empty, name, torch.zeros(empty.run(name).shape))
+            assert [g.shape for g in found] == [empty.fields.shape, empty.weights.shape, empty.skip.shape]
+            assert not any(g.any() for g in found)
+
+
+def test_only_what_is_asked_for_is_made(kernel_calls, seed):
+    call = draw_small(seed, points=True, skip=True)
+    grad = torch.randn(call.run("reference").shape)
+    whole = dict(zip(("fields", "weights", "skip"), gradients(call, "cpu", grad)))
+    for wanted in (("skip",), ("weights",), ("fields", "skip")):
+        found = gradients(call, "cpu", grad, wanted=wanted)
+        assert kernel_calls[-1] == wanted and all(torch.equal(whole[n], g) for n, g in zip(wanted, found))
+
+
+@pytest.mark.parametrize("change, wanted", [
+    (lambda call: call, ("fields", "coord")),
+    (lambda call: call, ("cell",)),
+    (lambda call: draw(3, points=True, spec=RenderSpec("linear", 0, (65,)), lr_size=(3, 4)), ("fields",)),
+    (lambda call: draw(3, points=True, spec=RenderSpec("fourier", 130, (4,)), lr_size=(3, 4)), ("fields",)),
+    (lambda call: draw(3, points=True, spec=RenderSpec("linear", 0, (4,) * 17), lr_size=(3, 4)), ("fields",)),
+], ids=["coordinates", "cells", "wide", "wide Fourier head", "deep"])
+def test_what_the_kernel_does_not_do_falls_to_the_reference(change, wanted, seed, kernel_calls):
+    call = change(draw_small(seed, points=True, spec=RenderSpec("linear", 0, (16,) * 2)))
+    grad = torch.randn(call.run("reference").shape)
+    found = gradients(call, "cpu", grad, wanted=wanted)
+    assert not kernel_calls and cpu.modulated_mlp.can_differentiate(call, wanted)
+    expected = gradients(call, "reference", grad, wanted=wanted)
+    assert all(torch.equal(a, b) and a.any() for a, b in zip(found, expected))
+
+
+def test_float64_is_the_reference_s(seed, kernel_calls):
+    call = draw_small(seed, points=True)
+    gradients(call, "auto", torch.randn(call.run("reference").shape), torch.float64)
+    assert not kernel_calls
+
+
+def test_a_gradient_that_does_not_fit_is_refused():
+    call = draw(3, points=True, spec=RenderSpec("linear", 0, (4,)), lr_size=(3, 4), skip=False)
+    backward, head = torch.ops.lmf_kernels.modulated_mlp_points_backward, call.spec
+    out = call.run("cpu")
+    for wrong in (out[:, 1:], out.double(), torch.cat([out, out], 1)):
+        with pytest.raises(InputError, match="does not fit the output: pass"):
+            backward(wrong, [True, True, False, False, False], call.fields, call.weights, None, call.coord, call.cell,
+                     head.head, head.in_dim, list(head.widths), 3, head.ensemble, "auto")
