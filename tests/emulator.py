@@ -25,13 +25,14 @@ from contextlib import contextmanager
 import pybind11
 import torch
 from lmf_kernels.backends.choice import BACKENDS
-from lmf_kernels.backends.cuda.modulated_mlp import refuse_shape
+from lmf_kernels.backends.cuda.modulated_mlp import aligned, refuse_shape
 from lmf_kernels.backends.native_call import modulated_arguments, refuse_common
 
 SOURCES = pathlib.Path(__file__).resolve().parent.parent / "csrc"
 COMPILER = os.environ.get("CXX") or shutil.which("c++")
 MULTIPROCESSORS = 2  # of the device that it plays
 FILES = ("module", "primitives", "misuse", "modulated_mlp")
+_complaints = {}  # the compiler's, by file: it is asked once
 
 
 class Backend:
@@ -54,7 +55,7 @@ class Backend:
 
     def run(self, call):
         out = torch.empty(call.output_shape(), dtype=call.dtype)
-        arguments, alive = modulated_arguments(call, out)
+        arguments, alive = modulated_arguments(aligned(call), out)
         self.path = self.emulated.modulated_mlp(*arguments, MULTIPROCESSORS)
         del alive
         return out
@@ -106,12 +107,15 @@ def _make(name, arguments):
     """The file of that name in the cache; where it is missing the compiler makes it, and it appears complete."""
     folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "lmf_kernels-emulator"
     made = folder / name
+    assert name not in _complaints, _complaints[name]
     if not made.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             out = pathlib.Path(scratch) / name
             done = subprocess.run([COMPILER, *map(str, arguments(out))], capture_output=True, text=True)
-            assert done.returncode == 0, f"the emulator does not compile:\n{done.stderr}"
+            if done.returncode != 0:
+                _complaints[name] = f"the emulator does not compile:\n{done.stderr}"
+                raise AssertionError(_complaints[name])
             out.replace(made)
     return made
 
