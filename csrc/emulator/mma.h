@@ -1,5 +1,6 @@
-// mma.sync.aligned.m16n8k16.row.col.f32.<half>.<half>.f32 of the lanes' fragments. The layout is that of the PTX manual,
-// "Matrix fragments for mma.m16n8k16 with floating point type": g = lane / 4, t = lane % 4, low half = lower index.
+// mma.sync.aligned.m16n8k16.row.col.f32.<half>.<half>.f32 of the lanes' fragments. The layout is that of the PTX
+// manual, "Matrix fragments for mma.m16n8k16 with floating point type": g = lane / 4, t = lane % 4, low half = lower
+// index.
 #pragma once
 
 #include "half.h"

@@ -38,7 +38,7 @@ struct Place {
 
 inline int lane() { return Machine::current().lane(); }
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory ---------------------------------------------------------------------------------------------------------
 
 template <class T>
 T load(const T* p) {
@@ -72,7 +72,7 @@ void shared_store(T* p, T value) {
   std::memcpy(p, &value, sizeof value);
 }
 
-// ---- operations of all lanes. file and line are the caller's: lanes must meet at one place in the source. ------------
+// ---- operations of all lanes. file and line are the caller's: lanes must meet at one place in the source. -----------
 
 inline void block_barrier(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   static constexpr Collective barrier{"block_barrier", nullptr};
@@ -118,7 +118,7 @@ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const fl
   for (int i = 0; i < 4; ++i) d[i] = out[i];
 }
 
-// ---- arithmetic of one lane ------------------------------------------------------------------------------------------
+// ---- arithmetic of one lane -----------------------------------------------------------------------------------------
 
 inline int opaque(int x) { return x; }  // a word to nvcc's optimiser; it changes no value
 
