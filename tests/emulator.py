@@ -76,8 +76,9 @@ def registered(**mistakes):
 def load(wrong_fragment=False):
     """The compiled module."""
     path = _built(("-DLMF_EMULATE_WRONG_FRAGMENT",) if wrong_fragment else ())
-    loader = importlib.machinery.ExtensionFileLoader("lmf_emulator", str(path))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("lmf_emulator", loader))
+    name = f"{path.name.partition('.')[0]}.lmf_emulator"  # one name each: pybind11 keeps modules by name, not by file
+    loader = importlib.machinery.ExtensionFileLoader(name, str(path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
     loader.exec_module(module)
     return module
 
