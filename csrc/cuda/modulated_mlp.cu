@@ -7,7 +7,7 @@ namespace lmf::cuda {
 namespace {
 
 template <class Path>
-__global__ void __launch_bounds__(kWarps * kLanes, kBlocksPerProcessor)
+__global__ void __launch_bounds__(kWarps * kLanes, kBlocksPerProcessor<Path>)
     modulated_mlp_kernel(const __grid_constant__ ModulatedCall call) {
   extern __shared__ uint4 shared[];
   modulated_mlp_body<Path>(call, reinterpret_cast<unsigned char*>(shared),

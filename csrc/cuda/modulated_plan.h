@@ -24,7 +24,12 @@ struct ModulatedPlan {
 constexpr int kWidth = 16;              // hidden width, and the Fourier head's input width
 constexpr int kDeepest = 32;            // modulated layers whose weights fit a block's shared memory
 constexpr int kWarps = 4;               // of a block
-constexpr int kBlocksPerProcessor = 4;  // what the kernels' registers allow
+// Blocks that share a multiprocessor: 128 registers a lane, and 168 for the path that keeps whole layers in them.
+template <class Path>
+constexpr int kBlocksPerProcessor = 4;
+template <Head head>
+constexpr int kBlocksPerProcessor<Ieee<head>> = 3;
+constexpr int kMostBlocksPerProcessor = 4;
 constexpr int kTileRows = 16;           // pixels in a matrix instruction
 constexpr int kLanes = 32;
 
@@ -63,7 +68,7 @@ inline ModulatedPlan plan_modulated(const ModulatedCall& call, int multiprocesso
                                        : o.rows * ceil_div(o.cols, kTileRows));
   }
   plan.blocks = ceil_div(items, plan.warps);
-  const int64_t full = int64_t(multiprocessors) * kBlocksPerProcessor;
+  const int64_t full = int64_t(multiprocessors) * kMostBlocksPerProcessor;
   if (plan.blocks > full) plan.blocks = full;
   return plan;
 }
