@@ -91,7 +91,7 @@ def _built(mistakes):
 
 
 def _object(name, mistakes):
-    flags = ["-O2", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-fvisibility=hidden", "-Wall",
+    flags = ["-O0" if name == "module" else "-O2", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-fvisibility=hidden", "-Wall",
              "-Wextra", "-Wno-subobject-linkage", "-Werror", "-U_FORTIFY_SOURCE", "-DLMF_EMULATE", *mistakes]
     if "fma" in _processor_flags():
         flags.append("-mfma")  # std::fma in one instruction; the same bits

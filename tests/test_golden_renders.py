@@ -10,7 +10,8 @@ from lmf_kernels import load_model
 from lmf_kernels.ops import modulated_mlp, modulated_mlp_points
 
 CASES = golden_cases.ids(("lmliif", "lmlte"))
-QUICK = [pytest.param(*ids, marks=pytest.mark.slow if "175x146" in ids[1] else ()) for ids in CASES]
+QUICK = ("48x40", "72x60", "points")  # both tensor-core kernels, and free points
+HALF_CASES = [pytest.param(*ids, marks=() if ids[1].endswith(QUICK) else pytest.mark.slow) for ids in CASES]
 
 
 @over_compiled
@@ -52,7 +53,7 @@ class Rounded:
 
 @over_halves
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
-@pytest.mark.parametrize("model, name", QUICK)
+@pytest.mark.parametrize("model, name", HALF_CASES)
 @torch.no_grad()
 def test_golden_values_in_half_precision(backend, model, name, dtype):
     rounded = Rounded(model, name, dtype)
@@ -64,7 +65,7 @@ def test_golden_values_in_half_precision(backend, model, name, dtype):
 
 @over_halves
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
-@pytest.mark.parametrize("model, name", [ids for ids in CASES if "96x80" in ids[1] or "48x40" in ids[1]])
+@pytest.mark.parametrize("model, name", [ids for ids in CASES if ids[1].endswith(("48x40", "72x60"))])
 @torch.no_grad()
 def test_golden_pictures_in_bytes(backend, model, name, dtype):
     rounded = Rounded(model, name, dtype)
