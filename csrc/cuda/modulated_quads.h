@@ -32,10 +32,12 @@ LMF_DEVICE QuadGrid quads_of(const Fields& f, const Output& o) {
 
 // One axis of a quad. 32-bit numbers, counted from the window's corner: registers are what this kernel is short of.
 struct QuadAxis {
-  int first;          // its first pixel in the window
+  int first;          // its first pixel, negative where that lies before the window
   int count;          // of pixels in the window
   int k0;             // its first LR centre, before clamping
-  float start, step;  // f of pixel i is start + i * step
+  float start, step;  // f of the quad's pixel i is start + i * step: the same bits whatever the window cuts off
+
+  LMF_DEVICE int hidden() const { return first < 0 ? -first : 0; }  // pixels before the window
 };
 
 // Output positions of the quads' bounds take 64-bit divisions: four lanes do one each.
@@ -47,10 +49,9 @@ LMF_DEVICE int64_t quad_bound(int64_t k, int64_t n_in, int64_t n_out) {
 LMF_DEVICE QuadAxis quad_axis(int64_t k0, int64_t begin, int64_t end, int64_t origin, int64_t size, int64_t n_in,
                               int64_t n_out) {
   QuadAxis q;
-  begin = begin < origin ? origin : begin;
-  end = end > origin + size ? origin + size : end;
+  const int64_t from = begin < origin ? origin : begin, to = end > origin + size ? origin + size : end;
   q.first = int(begin - origin);
-  q.count = end > begin ? int(end - begin) : 0;
+  q.count = to > from ? int(to - from) : 0;
   q.k0 = int(k0);
   const float scale = 1.0f / float(2 * n_out);
   q.start = float((2 * begin + 1) * n_in - n_out - 2 * n_out * k0) * scale;
@@ -65,14 +66,14 @@ struct Quad {
 
   LMF_DEVICE int count() const { return y.count * x.count; }
 
-  // Row and column of pixel p of the quad.
+  // Row and column in the quad of the p-th of its pixels that the window shows.
   LMF_DEVICE void split(int p, int* row, int* col) const {
     int r = int((float(p) + 0.5f) * inverse_cols);
     int c = p - r * x.count;
     if (c < 0) --r, c += x.count;
     if (c >= x.count) ++r, c -= x.count;
-    *row = r;
-    *col = c;
+    *row = r + y.hidden();
+    *col = c + x.hidden();
   }
 };
 
