@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-WORDS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "half": "float16"}
+WORDS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "f16": "float16"}
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -58,7 +58,7 @@ def versions():
 def told_commit():
     """The commit that BENCH_COMMIT names, for a copy of the sources that is no git checkout; None without it."""
     told = os.environ.get("BENCH_COMMIT")
-    return {"describe": told, "dirty": None} if told else None
+    return {"describe": told, "dirty": False} if told else None
 
 
 class Report:
