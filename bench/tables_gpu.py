@@ -64,9 +64,11 @@ def overheads(run):
     first = run.facts.get("first_call", {})
     rows += [[f"fresh process, {first['backend']} {TYPES[first['dtype']]}: {name.replace('_', ' ')}", seconds(value)]
              for name, value in first.get("seconds", {}).items()]
-    tests = run.facts.get("tests", {})
-    rows.append(["tests on the device", ", ".join(f"{tests.get(word, 0)} {word}"
-                                                  for word in ("passed", "failed", "skipped"))])
+    for key, fact in run.facts.items():
+        if key.startswith("tests/"):
+            counts = [f"{fact[word]} {word}" for word in ("passed", "failed", "skipped")]
+            rows.append([f"tests on the device, {key.removeprefix('tests/')}",
+                         ", ".join([*counts, *(["stopped before the end"] if fact["stopped"] else [])])])
     for tool, clean in (run.facts.get("sanitizer") or {}).items():
         rows.append([f"small renders watched by {tool}", "clean" if clean else "not clean"])
     return table(["what", "cost"], rows) + caption(run)

@@ -51,7 +51,7 @@ def test_dry_run(tmp_path):
     assert {("published", "float32"), ("published", "bfloat16"), ("reference", "float32"), ("reference", "bfloat16"),
             ("compiled-published", "float32")} == peers
     assert any(set(case.get("stages", ())) == {"encoder", "latent", "render"} for case in stored["cases"])
-    assert stored["facts"]["tests"]["passed"] and stored["facts"]["sanitizer"] == {"nothing": True}
+    assert stored["facts"]["tests/others"]["passed"] and stored["facts"]["sanitizer"] == {"nothing": True}
     assert stored["facts"]["rates"]["copy_bytes_per_s"] > 0 and stored["facts"]["first_call"]["seconds"]
     assert "| LM-LIIF x2, 14x10 | cpu fp32 |" in done.stdout and str(path) in done.stdout
     shown = subprocess.run([sys.executable, str(BENCH / "tables.py"), str(path)], capture_output=True, text=True)
@@ -124,12 +124,16 @@ def test_numerics_count_only_when_the_tests_ran_to_their_end(parts):
 
     outcomes = [{"file": "test_modulated_mlp.py", "backend": backend, "dtype": dtype, "outcome": outcome, "test": "t"}
                 for backend, dtype, outcome in (("cuda", "float32", "passed"), ("cuda", "float16", "failed"),
-                                                ("cuda", "float16", "passed"), ("triton", "bfloat16", "skipped"))]
-    facts = {"numerics": numerics(outcomes), "tests": {"stopped": False}}
+                                                ("cuda", "float16", "passed"), ("cuda", "bfloat16", "skipped"),
+                                                ("triton", "float32", "passed"), ("triton", "bfloat16", "skipped"))]
+    facts = {f"numerics/{group}": numerics(outcomes) for group in ("others", "triton")}
+    facts |= {"tests/others": {"stopped": False}, "tests/triton": {"stopped": True}}
     assert passed(facts, "cuda", "float32")
-    assert not passed(facts, "cuda", "float16") and not passed(facts, "triton", "bfloat16")
+    assert not passed(facts, "cuda", "float16") and not passed(facts, "cuda", "bfloat16")
     assert not passed(facts, "triton", "float32")
-    assert not passed({**facts, "tests": {"stopped": True}}, "cuda", "float32")
+    assert passed({**facts, "tests/triton": {"stopped": False}}, "triton", "float32")
+    assert not passed({**facts, "tests/triton": {"stopped": False}}, "triton", "bfloat16")
+    assert not passed({}, "cuda", "float32")
 
 
 def test_training_s_state_travels_in_pieces(parts, tmp_path):

@@ -14,18 +14,29 @@ from .setting import FLOATS
 
 TESTS = settings.ROOT / "tests"
 NUMERICS = ("test_modulated_mlp.py", "test_modulated_mlp_half.py", "test_modulated_mlp_gpu.py")
-WORKERS = 6  # of pytest-xdist, where it is: Triton compiles every network that a test draws
+WORKERS = max(1, min(12, (os.cpu_count() or 1) - 2))  # of pytest-xdist, where it is: Triton compiles what a test draws
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def tests(job):
-    """facts["tests"], and facts["numerics"]: {backend: {dtype: {"passed", "failed", "skipped"}}} of the kernels."""
-    setting, found = job.setting, job.folder / "outcomes.jsonl"
+    """The `gpu` tests but for Triton's, which take longest: see `_tests`."""
+    _tests(job, "others", "not triton")
+
+
+def triton_tests(job):
+    """The `gpu` tests of the Triton kernels."""
+    if not job.setting.dry:
+        _tests(job, "triton", "triton")
+
+
+def _tests(job, group, expression):
+    """facts["tests/GROUP"], and facts["numerics/GROUP"]: {backend: {dtype: {"passed", "failed", "skipped"}}}."""
+    setting, found = job.setting, job.folder / f"outcomes-{group}.jsonl"
     arguments = ["-q", "--tb=short", "-p", "no:cacheprovider", "-p", "outcomes"]
     if setting.dry:
         arguments += [str(TESTS / NUMERICS[0]), "-k", "eight_bit or wide_map"]
     else:
-        arguments += [str(TESTS), "-m", "gpu"]
+        arguments += [str(TESTS), "-m", "gpu and not slow", "-k", expression]
         if importlib.util.find_spec("xdist"):
             arguments += ["-n", str(WORKERS)]
     # From this folder: the repository root must not be on sys.path, or the source folder would be imported.
@@ -34,8 +45,8 @@ def tests(job):
     outcomes = [json.loads(line) for line in found.read_text(encoding="utf-8").splitlines()] if found.exists() else []
     counts = count(outcomes)
     failed = [outcome["test"] for outcome in outcomes if outcome["outcome"] == "failed"]
-    job.fact("tests", {**counts, "failed_tests": failed, "stopped": status is None})
-    job.fact("numerics", numerics(outcomes))
+    job.fact(f"tests/{group}", {**counts, "failed_tests": failed, "stopped": status is None})
+    job.fact(f"numerics/{group}", numerics(outcomes))
     if status != 0:
         job.fail(f"pytest {ended(status)}: {counts['failed']} failed, {failed[:3]}")
     elif not counts["passed"]:
@@ -98,6 +109,7 @@ def ended(status):
 def passed(facts, backend, dtype):
     """Whether the kernels' own tests ran for a backend and type of fields, and none failed."""
     assert dtype in FLOATS
-    counts = facts.get("numerics", {}).get(backend, {}).get(dtype)
-    whole = not facts.get("tests", {}).get("stopped", True)
+    group = "triton" if backend == "triton" else "others"
+    counts = facts.get(f"numerics/{group}", {}).get(backend, {}).get(dtype)
+    whole = not facts.get(f"tests/{group}", {}).get("stopped", True)
     return whole and bool(counts) and counts["passed"] > 0 and counts["failed"] == 0
