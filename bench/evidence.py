@@ -61,7 +61,7 @@ def entries_of(run):
         return
     commit = run["commit"] or {"describe": "unknown", "dirty": False}
     for case in run["cases"]:
-        if case["kind"] in ("render", "points") and case["backend"] in MEASURED and case["numerics_passed"] is True:
+        if case["kind"] in ("render", "points") and case["backend"] in MEASURED and case.get("numerics_passed") is True:
             yield evidence.Entry(
                 case["device"], tuple(case["capability"]), case["backend"], case["family"], HEADS[case["model"]],
                 case["dtype"], case["cells"], case["pixels"], round(case["gpixel_per_s"], 4),
