@@ -31,23 +31,27 @@ LMF_DEVICE float skip_between(const ModulatedCall& call, int64_t batch, const Pi
 // Bytes of a stored channel.
 LMF_DEVICE int stored_bytes(Store store) { return store == Store::f32 ? 4 : store == Store::u8 ? 1 : 2; }
 
-// Finishes and writes one channel of pixel (row, col) of the window, or of query `col`.
-LMF_DEVICE void store_channel(const Output& o, int64_t batch, int channel, int64_t row, int64_t col, float value) {
+// Where one channel of pixel (row, col) of the window, or of query `col`, is stored.
+LMF_DEVICE unsigned char* place_of(const Output& o, int64_t batch, int channel, int64_t row, int64_t col) {
+  const int64_t at = batch * o.stride[0] + channel * o.stride[1] + row * o.stride[2] + col * o.stride[3];
+  return static_cast<unsigned char*>(o.data) + at * stored_bytes(o.store);
+}
+
+// Finishes one channel of a pixel and writes it.
+LMF_DEVICE void store_channel(const Output& o, unsigned char* place, float value) {
   if (o.finish == Finish::unit) {
     value = warp::fma(value, 0.5f, 0.5f);
     value = value < 0.0f ? 0.0f : value > 1.0f ? 1.0f : value;  // NaN passes
   }
-  const int64_t at = batch * o.stride[0] + channel * o.stride[1] + row * o.stride[2] + col * o.stride[3];
-  // Bits first, then one store by width: a branch with a store for each type would be four times the code.
-  uint32_t bits = uint32_t(warp::bits_of(value));
-  if (o.store == Store::f16) bits = warp::pack<warp::F16>(value, 0.0f);
-  if (o.store == Store::bf16) bits = warp::pack<warp::BF16>(value, 0.0f);
-  if (o.store == Store::u8) bits = warp::round_to_byte(value * 255.0f);
-  const int bytes = stored_bytes(o.store);
-  unsigned char* place = static_cast<unsigned char*>(o.data) + at * bytes;
-  if (bytes == 4) warp::store(reinterpret_cast<uint32_t*>(place), bits);
-  if (bytes == 2) warp::store(reinterpret_cast<uint16_t*>(place), uint16_t(bits));
-  if (bytes == 1) warp::store(place, uint8_t(bits));
+  if (o.store == Store::f32) {
+    warp::store(reinterpret_cast<float*>(place), value);
+  } else if (o.store == Store::u8) {
+    warp::store(place, warp::round_to_byte(value * 255.0f));
+  } else {
+    const uint32_t bits =
+        o.store == Store::f16 ? warp::pack<warp::F16>(value, 0.0f) : warp::pack<warp::BF16>(value, 0.0f);
+    warp::store(reinterpret_cast<uint16_t*>(place), uint16_t(bits));
+  }
 }
 
 }  // namespace lmf

@@ -43,6 +43,9 @@ class Fragments {
 
   LMF_DEVICE int count() const { return count_; }
 
+  // The matrices one after the other, a lane's part of each beside the next lane's.
+  LMF_DEVICE uint4* matrices() const { return reinterpret_cast<uint4*>(outs() + kLanes); }
+
   LMF_DEVICE MatrixFragment matrix(int index) const {
     const uint4 v = warp::shared_load(matrices() + index * kLanes + warp::lane());
     return {{v.x, v.y}, {v.z, v.w}};
@@ -76,7 +79,6 @@ class Fragments {
   // In this order: the head's floats, the output bias, the output layer, the matrices.
   LMF_DEVICE float* biases() const { return head_ + 4 * kWidth; }
   LMF_DEVICE uint2* outs() const { return reinterpret_cast<uint2*>(head_ + 4 * kWidth + 4); }
-  LMF_DEVICE uint4* matrices() const { return reinterpret_cast<uint4*>(outs() + kLanes); }
 
   float* head_;
   int count_;

@@ -125,7 +125,7 @@ LMF_DEVICE void render_pixel(const ModulatedCall& call, const float* weights, in
   for (int c = 0; c < 3; ++c) {
     float value = sum[c] + warp::shared_load(bias + c);
     if (call.skip.data) value += skip_between(call, batch, at, c);
-    store_channel(call.out, batch, c, row, col, value);
+    store_channel(call.out, place_of(call.out, batch, c, row, col), value);
   }
 }
 

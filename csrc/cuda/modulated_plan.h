@@ -24,11 +24,11 @@ struct ModulatedPlan {
 constexpr int kWidth = 16;              // hidden width, and the Fourier head's input width
 constexpr int kDeepest = 32;            // modulated layers whose weights fit a block's shared memory
 constexpr int kWarps = 4;               // of a block
-// Blocks that share a multiprocessor: 128 registers a lane, and 168 for the path that keeps whole layers in them.
+// Blocks that share a multiprocessor: 168 registers a lane, and 128 where that is enough.
 template <class Path>
-constexpr int kBlocksPerProcessor = 4;
-template <Head head>
-constexpr int kBlocksPerProcessor<Ieee<head>> = 3;
+constexpr int kBlocksPerProcessor = 3;
+template <class Half, Head head>
+constexpr int kBlocksPerProcessor<Strips<Half, head>> = 4;
 constexpr int kMostBlocksPerProcessor = 4;
 constexpr int kTileRows = 16;           // pixels in a matrix instruction
 constexpr int kLanes = 32;
@@ -44,9 +44,12 @@ LMF_HOST_DEVICE inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 
 
 // Sharing the cells pays when the pixels between four LR centres fill half a tile. It depends on the whole picture and
 // never on the window, so that a window has the whole's bits.
+// A quad's side is kept in 16 bits.
 inline bool quads_pay(const ModulatedCall& call) {
-  return !call.points.coord && call.mlp.ensemble &&
-         2 * call.out.H * call.out.W >= kTileRows * call.fields.lr_h * call.fields.lr_w;
+  const Output& o = call.out;
+  const int64_t h = call.fields.lr_h, w = call.fields.lr_w;
+  return !call.points.coord && call.mlp.ensemble && 2 * o.H * o.W >= kTileRows * h * w && o.H / h < 0xfff0 &&
+         o.W / w < 0xfff0;
 }
 
 inline ModulatedPlan plan_modulated(const ModulatedCall& call, int multiprocessors) {

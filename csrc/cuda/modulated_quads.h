@@ -10,54 +10,61 @@
 
 namespace lmf {
 
-constexpr int kTiles = 3;  // tiles in flight: more share a folding, and take registers
+constexpr int kTiles = 5;  // tiles in flight: more share a folding, and take registers
 
-// The quads that a window touches, counted from the one before the first LR centre: k0 = -1.
-struct QuadGrid {
-  int y, x;  // k0 of the first
-  int rows, cols;
+// What one axis of a call is.
+struct Axis {
+  int64_t n_in, n_out;   // LR cells and output pixels of the whole picture
+  int64_t origin, size;  // the window of the output
+  int64_t cell0, stride; // the fields' first LR cell, and the step from cell to cell in elements
 };
 
-LMF_DEVICE QuadGrid quads_of(const Fields& f, const Output& o) {
-  const auto k0 = [](int64_t pos, int64_t n_in, int64_t n_out) {
-    return floor_div((2 * pos + 1) * n_in - n_out, 2 * n_out);
-  };
-  QuadGrid q;
-  q.y = int(k0(o.y0, f.lr_h, o.H));
-  q.x = int(k0(o.x0, f.lr_w, o.W));
-  q.rows = int(k0(o.y0 + o.rows - 1, f.lr_h, o.H) - q.y + 1);
-  q.cols = int(k0(o.x0 + o.cols - 1, f.lr_w, o.W) - q.x + 1);
-  return q;
-}
+LMF_DEVICE Axis axis_y(const Fields& f, const Output& o) { return {f.lr_h, o.H, o.y0, o.rows, f.lr_y0, f.stride[1]}; }
+LMF_DEVICE Axis axis_x(const Fields& f, const Output& o) { return {f.lr_w, o.W, o.x0, o.cols, f.lr_x0, f.stride[2]}; }
 
-// One axis of a quad. 32-bit numbers, counted from the window's corner: registers are what this kernel is short of.
-struct QuadAxis {
-  int first;          // its first pixel, negative where that lies before the window
-  int count;          // of pixels in the window
-  int k0;             // its first LR centre, before clamping
-  float start, step;  // f of the quad's pixel i is start + i * step: the same bits whatever the window cuts off
+// The quads that a window touches along an axis, counted from the one before the first LR centre: k0 = -1.
+struct QuadRange {
+  int first, count;
 
-  LMF_DEVICE int hidden() const { return first < 0 ? -first : 0; }  // pixels before the window
+  LMF_DEVICE explicit QuadRange(const Axis& a) {
+    const auto k0 = [&](int64_t pos) { return floor_div((2 * pos + 1) * a.n_in - a.n_out, 2 * a.n_out); };
+    first = int(k0(a.origin));
+    count = int(k0(a.origin + a.size - 1)) - first + 1;
+  }
 };
 
-// Output positions of the quads' bounds take 64-bit divisions: four lanes do one each.
+// Output position of the first pixel of quad k. A 64-bit division: four lanes do one each.
 LMF_DEVICE int64_t quad_bound(int64_t k, int64_t n_in, int64_t n_out) {
   const int64_t num = (2 * k + 1) * n_out - n_in;
   return num <= 0 ? 0 : quotient(num + 2 * n_in - 1, 2 * n_in);
 }
 
-LMF_DEVICE QuadAxis quad_axis(int64_t k0, int64_t begin, int64_t end, int64_t origin, int64_t size, int64_t n_in,
-                              int64_t n_out) {
-  QuadAxis q;
-  const int64_t from = begin < origin ? origin : begin, to = end > origin + size ? origin + size : end;
-  q.first = int(begin - origin);
-  q.count = to > from ? int(to - from) : 0;
-  q.k0 = int(k0);
-  const float scale = 1.0f / float(2 * n_out);
-  q.start = float((2 * begin + 1) * n_in - n_out - 2 * n_out * k0) * scale;
-  q.step = float(2 * n_in) * scale;
-  return q;
-}
+// One axis of a quad. 32-bit numbers, counted from the window's corner: registers are what this kernel is short of.
+struct QuadAxis {
+  int first;           // its first pixel, negative where that lies before the window
+  int count;           // of pixels in the window
+  int k0;              // its first LR centre, before clamping
+  float offset[2];     // k0 less its two cells: rel = 2 (f + offset)
+  uint32_t record[2];  // where the records of its two cells begin along this axis, in units of 16 bytes
+  float start, step;   // f of the quad's pixel i is start + i * step: the same bits whatever the window cuts off
+
+  LMF_DEVICE QuadAxis(const Axis& a, int k, int64_t begin, int64_t end) : k0(k) {
+    const int64_t stop = a.origin + a.size, from = begin < a.origin ? a.origin : begin, to = end > stop ? stop : end;
+    first = int(begin - a.origin);
+    count = to > from ? int(to - from) : 0;
+    LMF_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      const int64_t cell = clamp_cell(k + i, a.n_in);
+      offset[i] = float(k - cell);
+      record[i] = uint32_t((cell - a.cell0) * a.stride / 8);
+    }
+    const float scale = 1.0f / float(2 * a.n_out);
+    start = float((2 * begin + 1) * a.n_in - a.n_out - 2 * a.n_out * k) * scale;
+    step = float(2 * a.n_in) * scale;
+  }
+
+  LMF_DEVICE int hidden() const { return first < 0 ? -first : 0; }  // pixels before the window
+};
 
 struct Quad {
   int batch;
@@ -77,20 +84,18 @@ struct Quad {
   }
 };
 
-LMF_DEVICE Quad find_quad(const ModulatedCall& call, const QuadGrid& grid, uint32_t item) {
-  const Fields& f = call.fields;
-  const Output& o = call.out;
-  const uint32_t per_image = uint32_t(grid.rows) * uint32_t(grid.cols);
-  const uint32_t batch = item / per_image, within = item - batch * per_image;
-  const uint32_t row = within / uint32_t(grid.cols);
-  const int ky = grid.y + int(row), kx = grid.x + int(within - row * uint32_t(grid.cols));
+LMF_DEVICE Quad find_quad(const ModulatedCall& call, QuadRange rows, QuadRange cols, uint32_t item) {
+  const uint32_t across = uint32_t(cols.count), line = item / across, batch = line / uint32_t(rows.count);
+  const int ky = rows.first + int(line - batch * uint32_t(rows.count)), kx = cols.first + int(item - line * across);
+  const Axis y = axis_y(call.fields, call.out), x = axis_x(call.fields, call.out);
   const int role = warp::lane() & 3;
   const bool wide = role & 1;
-  const int64_t bound = quad_bound(int64_t(wide ? kx : ky) + (role >> 1), wide ? f.lr_w : f.lr_h, wide ? o.W : o.H);
-  Quad q;
-  q.batch = int(batch);
-  q.y = quad_axis(ky, warp::shuffle(bound, 0), warp::shuffle(bound, 2), o.y0, o.rows, f.lr_h, o.H);
-  q.x = quad_axis(kx, warp::shuffle(bound, 1), warp::shuffle(bound, 3), o.x0, o.cols, f.lr_w, o.W);
+  const int64_t bound = quad_bound(int64_t(wide ? kx : ky) + (role >> 1), wide ? x.n_in : y.n_in,
+                                   wide ? x.n_out : y.n_out);
+  Quad q = {int(batch), QuadAxis(y, ky, warp::shuffle(bound, 0), warp::shuffle(bound, 2)),
+            QuadAxis(x, kx, warp::shuffle(bound, 1), warp::shuffle(bound, 3)), 0.0f};
+  q.y.record[0] += uint32_t(batch * call.fields.stride[0] / 8);
+  q.y.record[1] += uint32_t(batch * call.fields.stride[0] / 8);
   q.inverse_cols = 1.0f / float(q.x.count);
   return q;
 }
@@ -155,25 +160,28 @@ LMF_DEVICE void fourier_head(uint32_t (&act)[N][4], const ModulatedCall& call,
   }
 }
 
-// A modulated layer on N tiles, the FiLM of one cell folded into the matrix.
-template <class Half, int N>
-LMF_DEVICE void folded_layer(uint32_t (&act)[N][4], MatrixFragment w, const uint16_t* record, int layer, int depth) {
-  const int g = warp::lane() >> 2, t2 = 2 * (warp::lane() & 3), scale = layer * kWidth, shift = (depth + layer) * kWidth;
-  const float s0 = 1.0f + warp::widen<Half>(warp::load(record + scale + g));
-  const float s1 = 1.0f + warp::widen<Half>(warp::load(record + scale + 8 + g));
-  const uint32_t left = warp::pack<Half>(s0, s0), right = warp::pack<Half>(s1, s1);
-  LMF_UNROLL
-  for (int k = 0; k < 2; ++k) {
-    w.left[k] = warp::multiply<Half>(w.left[k], left);
-    w.right[k] = warp::multiply<Half>(w.right[k], right);
-  }
-  const float2 u = load_pair<Half>(record, shift + t2), v = load_pair<Half>(record, shift + 8 + t2);
-  const float c_left[4] = {u.x, u.y, u.x, u.y}, c_right[4] = {v.x, v.y, v.x, v.y};
-  LMF_UNROLL
-  for (int i = 0; i < N; ++i) {
-    float y_left[4], y_right[4];
-    multiply_tile<Half>(y_left, y_right, act[i], w, c_left, c_right);
-    activate<Half>(act[i], y_left, y_right);
+// The modulated layers from `layer` on, for N tiles: a cell's FiLM is folded into each matrix on its way to the lanes.
+template <class Half, Head head, int N>
+LMF_DEVICE void folded_layers(uint32_t (&act)[N][4], const Fragments<Half, head>& weights, const uint16_t* record,
+                              int layer, int depth) {
+  const uint16_t* scale = record + layer * kWidth + (warp::lane() >> 2);
+  const uint16_t* shift = record + (depth + layer) * kWidth + 2 * (warp::lane() & 3);
+  const uint4* matrix = weights.matrices() + warp::lane();
+  LMF_KEEP_LOOP
+  for (; layer < depth; ++layer, scale += kWidth, shift += kWidth, matrix += kLanes) {
+    const uint32_t s0 = warp::load(scale), s1 = warp::load(scale + 8);
+    const float2 u = load_pair<Half>(shift, 0), v = load_pair<Half>(shift, 8);
+    const uint4 m = warp::shared_load(matrix);
+    const uint32_t left = s0 | s0 << 16, right = s1 | s1 << 16;
+    const MatrixFragment w = {{warp::times_one_plus<Half>(m.x, left), warp::times_one_plus<Half>(m.y, left)},
+                              {warp::times_one_plus<Half>(m.z, right), warp::times_one_plus<Half>(m.w, right)}};
+    const float c_left[4] = {u.x, u.y, u.x, u.y}, c_right[4] = {v.x, v.y, v.x, v.y};
+    LMF_UNROLL
+    for (int i = 0; i < N; ++i) {
+      float y_left[4], y_right[4];
+      multiply_tile<Half>(y_left, y_right, act[i], w, c_left, c_right);
+      activate<Half>(act[i], y_left, y_right);
+    }
   }
 }
 
@@ -181,8 +189,9 @@ LMF_DEVICE void folded_layer(uint32_t (&act)[N][4], MatrixFragment w, const uint
 template <int N, class Half, Head head>
 LMF_DEVICE void render_tiles(const ModulatedCall& call, const Fragments<Half, head>& weights, const Quad& quad,
                              int first) {
-  const int g = warp::lane() >> 2, t = warp::lane() & 3, last = quad.count() - 1, depth = call.mlp.depth;
+  const int g = warp::lane() >> 2, t = warp::lane() & 3, last = quad.count() - 1;
   float fy[N][2], fx[N][2], sum[N][4];
+  uint32_t place[N][2];  // row and column in the quad, 16 bits each
   LMF_UNROLL
   for (int i = 0; i < N; ++i) {
     LMF_UNROLL
@@ -192,6 +201,7 @@ LMF_DEVICE void render_tiles(const ModulatedCall& call, const Fragments<Half, he
       quad.split(p < last ? p : last, &row, &col);
       fy[i][r] = warp::fma(float(row), quad.y.step, quad.y.start);
       fx[i][r] = warp::fma(float(col), quad.x.step, quad.x.start);
+      place[i][r] = uint32_t(row) << 16 | uint32_t(col);
       sum[i][2 * r] = sum[i][2 * r + 1] = 0.0f;
     }
   }
@@ -201,54 +211,52 @@ LMF_DEVICE void render_tiles(const ModulatedCall& call, const Fragments<Half, he
   LMF_KEEP_LOOP
   for (int corner = 0; corner < 4; ++corner) {
     const int a = corner >> 1, b = corner & 1;
-    const int cell_y = int(clamp_cell(quad.y.k0 + a, call.fields.lr_h));
-    const int cell_x = int(clamp_cell(quad.x.k0 + b, call.fields.lr_w));
-    const float offset_y = float(quad.y.k0 - cell_y), offset_x = float(quad.x.k0 - cell_x);  // rel = 2 (f + offset)
-    const uint16_t* record =
-        static_cast<const uint16_t*>(call.fields.data) + record_offset(call.fields, quad.batch, cell_y, cell_x);
+    const float offset_y = pick(a, quad.y.offset[0], quad.y.offset[1]);
+    const float offset_x = pick(b, quad.x.offset[0], quad.x.offset[1]);
+    const uint32_t at = pick(a, quad.y.record[0], quad.y.record[1]) + pick(b, quad.x.record[0], quad.x.record[1]);
+    const uint16_t* record = reinterpret_cast<const uint16_t*>(static_cast<const uint4*>(call.fields.data) + at);
     uint32_t act[N][4];
     if constexpr (head == Head::linear) {
       linear_head<Half>(act, call, weights, record, offset_y, offset_x, fy, fx);
     } else {
       fourier_head<Half>(act, call, weights, record, offset_y, offset_x, fy, fx);
     }
-    LMF_KEEP_LOOP
-    for (int m = 0; m < weights.count(); ++m) {
-      folded_layer<Half>(act, weights.matrix(m), record, head == Head::linear ? m + 1 : m, depth);
-    }
+    folded_layers<Half>(act, weights, record, head == Head::linear ? 1 : 0, call.mlp.depth);
     // The output layer begins at the bias and this corner's skip: the ensemble's weights sum to 1.
     float2 c = bias;
     if (call.skip.data && t < 2) {
+      const int64_t cell_y = clamp_cell(quad.y.k0 + a, call.fields.lr_h);
+      const int64_t cell_x = clamp_cell(quad.x.k0 + b, call.fields.lr_w);
       c.x += skip_cell(call, quad.batch, cell_y, cell_x, 2 * t);
       if (t == 0) c.y += skip_cell(call, quad.batch, cell_y, cell_x, 1);
     }
     const float start[4] = {c.x, c.y, c.x, c.y};
+    const float slope_y = a ? 1.0f : -1.0f, rest_y = a ? 0.0f : 1.0f;  // the weight is f, or 1 - f
+    const float slope_x = b ? 1.0f : -1.0f, rest_x = b ? 0.0f : 1.0f;
     LMF_UNROLL
     for (int i = 0; i < N; ++i) {
       float y[4];
       warp::mma<Half>(y, act[i], out, start);
       LMF_UNROLL
       for (int r = 0; r < 2; ++r) {
-        const float w = (a ? fy[i][r] : 1.0f - fy[i][r]) * (b ? fx[i][r] : 1.0f - fx[i][r]);
+        const float w = warp::fma(fy[i][r], slope_y, rest_y) * warp::fma(fx[i][r], slope_x, rest_x);
         sum[i][2 * r] = warp::fma(w, y[2 * r], sum[i][2 * r]);
         sum[i][2 * r + 1] = warp::fma(w, y[2 * r + 1], sum[i][2 * r + 1]);
       }
     }
   }
   if (t > 1) return;  // channels 2t and 2t + 1 are here; there are three
-  first = warp::opaque(first);  // else the pixels' places would be kept in registers all the way
+  const Output& o = call.out;
+  unsigned char* origin = place_of(o, quad.batch, 2 * t, quad.y.first, quad.x.first);
+  const int64_t bytes = stored_bytes(o.store), down = o.stride[2] * bytes, right = o.stride[3] * bytes;
   LMF_UNROLL
   for (int i = 0; i < N; ++i) {
     LMF_UNROLL
     for (int r = 0; r < 2; ++r) {
-      const int p = (first + i) * kTileRows + g + 8 * r;
-      if (p > last) continue;
-      int row, col;
-      quad.split(p, &row, &col);
-      row += quad.y.first;
-      col += quad.x.first;
-      store_channel(call.out, quad.batch, 2 * t, row, col, sum[i][2 * r]);
-      if (t == 0) store_channel(call.out, quad.batch, 1, row, col, sum[i][2 * r + 1]);
+      if ((first + i) * kTileRows + g + 8 * r > last) continue;
+      unsigned char* pixel = origin + (place[i][r] >> 16) * down + (place[i][r] & 0xffff) * right;
+      store_channel(o, pixel, sum[i][2 * r]);
+      if (t == 0) store_channel(o, pixel + o.stride[1] * bytes, sum[i][2 * r + 1]);
     }
   }
 }
@@ -257,10 +265,10 @@ template <class Half, Head head>
 LMF_DEVICE void render(Quads<Half, head>, const ModulatedCall& call, unsigned char* shared, warp::Place place) {
   const Fragments<Half, head> weights(call.mlp, shared, place);
   warp::block_barrier();
-  const QuadGrid grid = quads_of(call.fields, call.out);
-  const uint32_t items = uint32_t(call.fields.batch) * uint32_t(grid.rows) * uint32_t(grid.cols);
+  const QuadRange rows(axis_y(call.fields, call.out)), cols(axis_x(call.fields, call.out));
+  const uint32_t items = uint32_t(call.fields.batch) * uint32_t(rows.count) * uint32_t(cols.count);
   for (uint32_t item = place.block * place.warps + place.warp; item < items; item += place.blocks * place.warps) {
-    const Quad quad = find_quad(call, grid, item);
+    const Quad quad = find_quad(call, rows, cols, item);
     const int tiles = (quad.count() + kTileRows - 1) / kTileRows;
     if (tiles == 0) continue;
     const int rounds = (tiles + kTiles - 1) / kTiles, each = (tiles + rounds - 1) / rounds;
@@ -268,6 +276,8 @@ LMF_DEVICE void render(Quads<Half, head>, const ModulatedCall& call, unsigned ch
       switch (tiles - first < each ? tiles - first : each) {
         case 1: render_tiles<1>(call, weights, quad, first); break;
         case 2: render_tiles<2>(call, weights, quad, first); break;
+        case 3: render_tiles<3>(call, weights, quad, first); break;
+        case 4: render_tiles<4>(call, weights, quad, first); break;
         default: render_tiles<kTiles>(call, weights, quad, first);
       }
     }

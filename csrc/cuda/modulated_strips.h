@@ -140,7 +140,7 @@ LMF_DEVICE void render_strip(const ModulatedCall& call, const Fragments<Half, he
       if (channel > 2) continue;
       float value = sum[2 * r + i] + (i ? bias.y : bias.x);
       if (call.skip.data) value += skip_between(call, batch, at[r], channel);
-      store_channel(call.out, batch, channel, row, col[r], value);
+      store_channel(call.out, place_of(call.out, batch, channel, row, col[r]), value);
     }
   }
 }

@@ -130,19 +130,19 @@ LMF_DEVICE float widen_high(uint32_t pair) {
   return widen<H>(uint16_t(pair >> 16));
 }
 
-// Elementwise products, rounded once. PTX of sm_80 has no product of bf16 pairs, but a fused multiply-add, which adds -0.
+// w * (1 + s) of two pairs, rounded once.
 template <class H>
-LMF_DEVICE uint32_t multiply(uint32_t a, uint32_t b);
+LMF_DEVICE uint32_t times_one_plus(uint32_t w, uint32_t s);
 template <>
-LMF_DEVICE uint32_t multiply<F16>(uint32_t a, uint32_t b) {
+LMF_DEVICE uint32_t times_one_plus<F16>(uint32_t w, uint32_t s) {
   uint32_t d;
-  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+  asm("fma.rn.f16x2 %0, %1, %2, %1;" : "=r"(d) : "r"(w), "r"(s));
   return d;
 }
 template <>
-LMF_DEVICE uint32_t multiply<BF16>(uint32_t a, uint32_t b) {
+LMF_DEVICE uint32_t times_one_plus<BF16>(uint32_t w, uint32_t s) {
   uint32_t d;
-  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(0x80008000u));
+  asm("fma.rn.bf16x2 %0, %1, %2, %1;" : "=r"(d) : "r"(w), "r"(s));
   return d;
 }
 

@@ -64,5 +64,20 @@ inline float round_to_odd(double x) {
   return float_of(u | 1u);
 }
 
+// w * s + w of two halves, for one rounding to a half. The product is exact in double; what the sum loses is found by
+// Knuth's two-sum and kept in its last bit.
+inline float product_plus_factor(float w, float s) {
+  const double product = double(w) * s, sum = product + w;
+  const double part = sum - product, lost = (product - (sum - part)) + (w - part);
+  if (!(lost < 0 || lost > 0)) return round_to_odd(sum);
+  uint64_t u;
+  std::memcpy(&u, &sum, sizeof u);
+  if ((lost > 0) != (sum > 0)) --u;  // the sum lies further out than the truth
+  u |= 1;
+  double odd;
+  std::memcpy(&odd, &u, sizeof odd);
+  return round_to_odd(odd);
+}
+
 }  // namespace emulator
 }  // namespace lmf

@@ -64,7 +64,7 @@ PYBIND11_MODULE(lmf_emulator, m) {
         "One m16n8k16 product of lane registers a (32, 4), b (32, 2) and c (32, 4): d (32, 4).");
   m.def("shuffle", &shuffle, py::arg("values"), py::arg("sources"), "values[sources], 32 of each.");
   m.def("elementwise", &elementwise, py::arg("operation"), py::arg("half"), py::arg("a"), py::arg("b"),
-        "pack, pack_relu, widen_low, widen_high or multiply over arrays of 32-bit words.");
+        "pack, pack_relu, widen_low, widen_high or times_one_plus over arrays of 32-bit words.");
   m.def("round_to_byte", &lmf::emulator::round_to_byte);
   m.def("misuse", &lmf::emulator::misuse, py::arg("name"), "Runs a kernel that breaks a rule on purpose.");
   m.def("misuses", &lmf::emulator::misuses, "The names that misuse() takes.");

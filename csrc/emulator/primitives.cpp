@@ -20,7 +20,7 @@ uint32_t one(const std::string& operation, uint32_t a, uint32_t b) {
   if (operation == "pack_relu") return warp::pack_relu<H>(float_of(a), float_of(b));
   if (operation == "widen_low") return bits_of(warp::widen_low<H>(a));
   if (operation == "widen_high") return bits_of(warp::widen_high<H>(a));
-  if (operation == "multiply") return warp::multiply<H>(a, b);
+  if (operation == "times_one_plus") return warp::times_one_plus<H>(a, b);
   throw std::invalid_argument("no operation " + operation);
 }
 

@@ -154,10 +154,9 @@ float widen_high(uint32_t pair) {
 }
 
 template <class H>
-uint32_t multiply(uint32_t a, uint32_t b) {
-  // Exact in double, and one rounding: float32 would lose the last bits of tiny BF16 products first.
-  const double low = double(widen_low<H>(a)) * widen_low<H>(b), high = double(widen_high<H>(a)) * widen_high<H>(b);
-  return pack<H>(emulator::round_to_odd(low), emulator::round_to_odd(high));
+uint32_t times_one_plus(uint32_t w, uint32_t s) {
+  return pack<H>(emulator::product_plus_factor(widen_low<H>(w), widen_low<H>(s)),
+                 emulator::product_plus_factor(widen_high<H>(w), widen_high<H>(s)));
 }
 
 inline uint8_t round_to_byte(float x) {
