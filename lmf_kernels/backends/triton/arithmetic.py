@@ -1,4 +1,4 @@
-"""Rounding, ReLU and sin/cos of pi, the same on a GPU and in Triton's interpreter."""
+"""Rounding, matrix products and sin/cos of pi, the same on a GPU and in Triton's interpreter."""
 
 import triton
 import triton.language as tl
@@ -30,19 +30,20 @@ def product(
     EMULATED: tl.constexpr,
 ):
     """x @ w with operands of TYPE, summed in float32."""
-    return tl.dot(rounded(x, TYPE, EMULATED), rounded(w, TYPE, EMULATED), input_precision="ieee")
-
-
-@triton.jit
-def relu(x):
-    """max(x, 0); NaN stays NaN."""
-    return tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    if EMULATED and TYPE != tl.float32:
+        x = rounded(x, TYPE, EMULATED)
+        w = rounded(w, TYPE, EMULATED)
+    else:
+        x = x.to(TYPE)
+        w = w.to(TYPE)
+    return tl.dot(x, w, input_precision="ieee")
 
 
 @triton.jit
 def clamp_unit(x):
     """x within [0, 1]; NaN stays NaN."""
-    return tl.minimum(relu(x), 1.0, propagate_nan=tl.PropagateNan.ALL)
+    x = tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    return tl.minimum(x, 1.0, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit

@@ -6,7 +6,7 @@ Widths are padded to powers of two that matrix instructions take; padded channel
 import triton
 import triton.language as tl
 
-from .arithmetic import product, relu, sincospi
+from .arithmetic import product, sincospi
 
 
 @triton.jit
@@ -99,17 +99,22 @@ def interleaved_matrix(
 @triton.jit
 def film(
     sums,  # (pixels, HIDDEN_PADDED) float32
-    record,  # (pixels, 1) pointers to records
-    layer: tl.constexpr,
+    scale,  # (pixels, 1) pointers to s of the layer
     DEPTH: tl.constexpr,
     HIDDEN: tl.constexpr,
     HIDDEN_PADDED: tl.constexpr,
 ):
-    """relu(sums * (1 + s) + t) with the cell's s and t of the layer."""
-    scale = record + layer * HIDDEN + tl.arange(0, HIDDEN_PADDED)[None, :]
-    s = read(scale, HIDDEN, HIDDEN_PADDED).to(tl.float32)
-    t = read(scale + DEPTH * HIDDEN, HIDDEN, HIDDEN_PADDED).to(tl.float32)
-    return relu(tl.fma(sums, 1.0 + s, t))
+    """relu(sums * (1 + s) + t) with the cell's s and t of the layer; NaN stays NaN."""
+    scale = scale + tl.arange(0, HIDDEN_PADDED)[None, :]
+    if HIDDEN == HIDDEN_PADDED:
+        s = tl.load(scale)
+        t = tl.load(scale + DEPTH * HIDDEN)
+    else:
+        exists = tl.arange(0, HIDDEN_PADDED)[None, :] < HIDDEN
+        s = tl.load(scale, mask=exists, other=0.0)
+        t = tl.load(scale + DEPTH * HIDDEN, mask=exists, other=0.0)
+    x = tl.fma(sums, 1.0 + s.to(tl.float32), t.to(tl.float32))
+    return tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
@@ -139,11 +144,11 @@ def evaluate(
         sums = read(head + o, HIDDEN, HIDDEN_PADDED).to(tl.float32) + cell_part
         sums = tl.fma(rel_y, read(weights + o, HIDDEN, HIDDEN_PADDED).to(tl.float32), sums)
         sums = tl.fma(rel_x, read(weights + HIDDEN + o, HIDDEN, HIDDEN_PADDED).to(tl.float32), sums)
-    x = film(sums, record, 0, DEPTH, HIDDEN, HIDDEN_PADDED)
+    x = film(sums, record, DEPTH, HIDDEN, HIDDEN_PADDED)
     layers: tl.constexpr = 2 * HALF + 2 * HALF * HIDDEN if FOURIER else 4 * HIDDEN
     for layer in tl.static_range(1, DEPTH):
         w = matrix(weights + layers + (layer - 1) * HIDDEN * HIDDEN, HIDDEN, HIDDEN, HIDDEN_PADDED, HIDDEN_PADDED)
-        x = film(product(x, w, TYPE, EMULATED), record, layer, DEPTH, HIDDEN, HIDDEN_PADDED)
+        x = film(product(x, w, TYPE, EMULATED), record + layer * HIDDEN, DEPTH, HIDDEN, HIDDEN_PADDED)
     return x
 
 
