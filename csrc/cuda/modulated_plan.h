@@ -1,0 +1,71 @@
+// Which kernel runs a call of the modulated family, and on how large a grid. Plain C++, for the launcher and the tests.
+#pragma once
+
+#include "../common/geometry.h"
+#include "../common/params.h"
+
+namespace lmf {
+
+// One kernel each: how a lane computes (Half is a tag of warp.h), with which head, over which piece of the picture.
+template <class Half, Head head>
+struct Quads {};  // the pixels between four LR centres: the cells' FiLM is folded into the weights
+template <class Half, Head head>
+struct Strips {};  // 16 pixels of a row, or 16 points, each with cells of its own
+template <Head head>
+struct Ieee {};  // float32 throughout, a pixel a lane
+
+struct ModulatedPlan {
+  int path;          // for with_path
+  int warps;         // of a block
+  int64_t blocks;    // enough to fill the device; the kernels stride over what is left
+  int shared_bytes;  // of a block
+};
+
+constexpr int kWidth = 16;              // hidden width, and the Fourier head's input width
+constexpr int kDeepest = 32;            // modulated layers whose weights fit a block's shared memory
+constexpr int kWarps = 4;               // of a block
+constexpr int kBlocksPerProcessor = 4;  // what the kernels' registers allow
+constexpr int kTileRows = 16;           // pixels in a matrix instruction
+constexpr int kLanes = 32;
+
+LMF_HOST_DEVICE constexpr int matrix_count(Head head, int depth) { return head == Head::linear ? depth - 1 : depth; }
+
+LMF_HOST_DEVICE constexpr int64_t weight_floats(Head head, int depth) {
+  const int64_t in_head = head == Head::linear ? 4 * kWidth : kWidth;
+  return in_head + int64_t(matrix_count(head, depth)) * kWidth * kWidth + kWidth * 3 + 3;
+}
+
+LMF_HOST_DEVICE inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Sharing the cells pays when the pixels between four LR centres fill half a tile. It depends on the whole picture and
+// never on the window, so that a window has the whole's bits.
+inline bool quads_pay(const ModulatedCall& call) {
+  return !call.points.coord && call.mlp.ensemble &&
+         2 * call.out.H * call.out.W >= kTileRows * call.fields.lr_h * call.fields.lr_w;
+}
+
+inline ModulatedPlan plan_modulated(const ModulatedCall& call, int multiprocessors) {
+  const Output& o = call.out;
+  const int fourier = call.mlp.head == Head::fourier;
+  ModulatedPlan plan{};
+  plan.warps = kWarps;
+  int64_t items;
+  if (call.fields.element == Element::f32) {
+    plan.path = fourier;
+    plan.shared_bytes = int(weight_floats(call.mlp.head, call.mlp.depth) + 3) / 4 * 16;
+    items = call.fields.batch * o.rows * ceil_div(o.cols, kLanes);
+  } else {
+    const bool quads = quads_pay(call);
+    plan.path = 2 + 4 * quads + 2 * (call.fields.element == Element::bf16) + fourier;
+    // Fragments of every matrix, of the output layer, the head's floats, the output bias.
+    plan.shared_bytes = matrix_count(call.mlp.head, call.mlp.depth) * kLanes * 16 + kLanes * 8 + (4 * kWidth + 4) * 4;
+    items = call.fields.batch * (quads ? (call.fields.lr_h + 1) * (call.fields.lr_w + 1)
+                                       : o.rows * ceil_div(o.cols, kTileRows));
+  }
+  plan.blocks = ceil_div(items, plan.warps);
+  const int64_t full = int64_t(multiprocessors) * kBlocksPerProcessor;
+  if (plan.blocks > full) plan.blocks = full;
+  return plan;
+}
+
+}  // namespace lmf
