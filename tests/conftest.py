@@ -3,8 +3,12 @@
 import os
 import random
 
+import interpreter
 import pytest
 import torch
+
+if interpreter.INTERPRETING:
+    interpreter.sum_in_order()
 
 
 @pytest.fixture

@@ -1,15 +1,18 @@
-"""Every backend that can run here, the CPU one once per instruction set: what one parametrised test runs over."""
+"""Every backend that can run here, the CPU one once per instruction set: what one parametrised test runs over.
+
+LMF_TEST_BACKENDS="triton" (or several, comma-separated) names the ones to run over instead.
+"""
 
 import os
 from contextlib import contextmanager
 
 import pytest
 import torch
-from lmf_kernels.backends.choice import BACKENDS
 from lmf_kernels.backends.cpu import native
 
 ISAS = [isa for isa, usable in native.module.isas().items() if usable] if native.module else []
-CHOICES = [f"cpu-{isa}" for isa in ISAS] + [name for name in BACKENDS if name != "cpu"]
+HERE = [f"cpu-{isa}" for isa in ISAS] + ["reference"]  # Triton's interpreter is slow: it has a process of its own
+CHOICES = [name for name in os.environ.get("LMF_TEST_BACKENDS", "").split(",") if name] or HERE
 COMPILED = [choice for choice in CHOICES if choice != "reference"]
 
 over_all = pytest.mark.parametrize("backend", CHOICES)

@@ -1,5 +1,6 @@
 """Freshly drawn render calls of the modulated family: spec, fields, weights, geometry, store."""
 
+import os
 import random
 from typing import NamedTuple, Optional
 
@@ -8,6 +9,7 @@ from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points
 from lmf_kernels.spec import field_channels, weight_count
 from torch import Tensor
 
+LARGEST = int(os.environ.get("LMF_TEST_PIXELS") or 0)  # a grid with more pixels is drawn from a corner of its map
 SCALES = (1, 2, 3, 3.7, 4, 7.3, 12, 30, 0.5, 0.93, 1.06, 1.5)
 
 
@@ -60,5 +62,9 @@ def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None
         count = choose.choice([1, 15, 16, 100])
         return Render(spec, fields, weights, image, coord=torch.rand(batch, count, 2) * 2.2 - 1.1,
                       cell=torch.rand(batch, count, 2) * 0.1)
-    size = tuple(max(1, int(n * choose.choice(scales))) for n in (h, w))
+    scale = [choose.choice(scales) for _ in range(2)]
+    while LARGEST and h * w * scale[0] * scale[1] > LARGEST and h * w > 1:
+        h, w = ((h + 1) // 2, w) if h >= w else (h, (w + 1) // 2)
+        fields, image = fields[:, :h, :w], None if image is None else image[:, :, :h, :w]
+    size = tuple(max(1, int(n * s)) for n, s in zip((h, w), scale))
     return Render(spec, fields, weights, image, size=size)

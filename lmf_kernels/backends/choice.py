@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ..errors import BackendError, InputError
-from . import cpu, reference
+from . import cpu, reference, triton
 
-BACKENDS = {b.name: b for b in (cpu, reference)}  # in the order in which "auto" tries them
+BACKENDS = {b.name: b for b in (cpu, triton, reference)}  # in the order in which "auto" tries them
 ENVIRONMENT = "LMF_KERNELS_BACKEND"
 
 _in_use = ContextVar("lmf_kernels_backend", default=None)
@@ -55,6 +55,11 @@ def refusal(name, call):
     return f"it has no {call.family} kernel yet" if family is None else family.can_run(call)
 
 
+def _unproven(name):
+    """Why "auto" leaves a backend out although it could run, or None."""
+    return None if getattr(BACKENDS[name], "proven", True) else f"nobody has measured it yet; backend={name!r} runs it"
+
+
 def choose(call, name="auto"):
     """The family module that will run the call.
 
@@ -70,7 +75,7 @@ def choose(call, name="auto"):
         return BACKENDS[wanted].families[call.family]
     reasons = []
     for candidate in BACKENDS:
-        reason = refusal(candidate, call)
+        reason = refusal(candidate, call) or _unproven(candidate)
         if reason is None:
             if candidate == "reference":
                 _check_fallback(call, reasons)
@@ -103,7 +108,7 @@ def describe():
 def explain(call, name="auto"):
     """What would run the call and why: {"requested", "runs", "refusals": {backend: reason}}. Runs nothing."""
     wanted = requested(name)
-    refusals = {n: refusal(n, call) for n in BACKENDS}
+    refusals = {n: refusal(n, call) or (_unproven(n) if wanted == "auto" else None) for n in BACKENDS}
     candidates = [wanted] if wanted != "auto" else list(BACKENDS)
     runs = next((n for n in candidates if refusals[n] is None), None)
     return {"requested": wanted, "runs": runs, "refusals": {n: r for n, r in refusals.items() if r is not None}}

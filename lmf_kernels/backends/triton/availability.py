@@ -1,4 +1,4 @@
-"""Whether Triton is here, and whether it has something to run on. Imports neither Triton nor starts a driver twice."""
+"""Whether Triton is here, and whether it has something to run on. Asking does not import it."""
 
 import os
 import re
@@ -15,6 +15,11 @@ INTERPRETER = "TRITON_INTERPRET"  # Triton reads it when a kernel's file is impo
 def interpreting():
     """Kernels run on CPU tensors, one numpy operation after the other."""
     return os.environ.get(INTERPRETER, "").lower() in ("1", "true", "yes", "on", "y")
+
+
+def release():
+    """(major, minor) of the installed Triton."""
+    return tuple(map(int, re.findall(r"\d+", version())[:2]))
 
 
 @lru_cache(maxsize=None)
@@ -38,7 +43,7 @@ def status():
     wanted = ".".join(map(str, AT_LEAST))
     if found is None:
         return False, f"Triton is not installed; `pip install 'triton>={wanted}'`"
-    if tuple(map(int, re.findall(r"\d+", found)[:2])) < AT_LEAST:
+    if release() < AT_LEAST:
         return False, f"Triton {found} is too old; `pip install 'triton>={wanted}'`"
     if interpreting():
         return True, f"Triton {found}, in the interpreter ({INTERPRETER} is set): slow, on CPU tensors"

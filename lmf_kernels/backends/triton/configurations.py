@@ -36,7 +36,7 @@ TABLE = {  # architecture: {type of the fields: ranges, by rising scale}
 }
 # The interpreter's time goes by programs, not pixels.
 TABLE["interpreter"] = dict.fromkeys(("float32", "float16", "bfloat16"), (Range(None, Configuration(16, 64, 4)),))
-FAMILIES = {"sm_8": "sm_80", "sm_9": "sm_90", "sm_10": "sm_100", "sm_11": "sm_100", "sm_12": "sm_120"}
+RELATIVES = (("sm_9", "sm_90"), ("sm_10", "sm_100"), ("sm_11", "sm_100"), ("sm_12", "sm_120"), ("gfx", "gfx942"))
 
 
 def choose(architecture, element, scale):
@@ -47,9 +47,14 @@ def choose(architecture, element, scale):
     """
     ranges = measured().get(architecture, {}).get(element)
     if ranges is None:
-        relative = architecture if architecture in TABLE else FAMILIES.get(architecture[:-1], "sm_80")
-        ranges = TABLE[relative][element]
+        ranges = TABLE[_relative(architecture)][element]
     return next(r.configuration for r in ranges if r.scale_to is None or scale <= r.scale_to)
+
+
+def _relative(architecture):
+    if architecture in TABLE:
+        return architecture
+    return next((known for start, known in RELATIVES if architecture.startswith(start)), "sm_80")
 
 
 def measured():

@@ -15,6 +15,8 @@ def grid_axis(
     u = (2 * position + 1) * n_in / (2 * n_out) - 1/2 is split into cell and remainder in integers of position's type,
     which must hold (2 * n_out + 1) * n_in + n_out. Only the remainder becomes a float, so no size moves a pixel.
     """
+    n_in = n_in.to(position.dtype)
+    n_out = n_out.to(position.dtype)
     den = 2 * n_out
     num = (2 * position + 1) * n_in + n_out  # of u + 1, which is never negative
     k = num // den - 1

@@ -10,7 +10,8 @@ from ..native_call import refuse_common
 
 WIDEST, DEEPEST = 64, 16  # a tile's activations stay in registers, and layers are unrolled
 PROGRAMS = 2 ** 31 - 1  # of one launch
-FLOAT_RANGE = 2 ** 31  # positions below it are int32
+IEEE_ON_SM_100 = (3, 9)  # 3.6.0 compiles the Fourier head's product to tcgen05 TF32 whatever input_precision says
+INT32 = 2 ** 31  # what positions are computed from stays below it, or they are int64
 
 
 def can_run(call):
@@ -19,7 +20,7 @@ def can_run(call):
     if device.type != ("cpu" if availability.interpreting() else "cuda"):
         place = "on CPU tensors, in the interpreter" if availability.interpreting() else "on a GPU"
         return f"tensors are on {device}, the kernel runs {place}"
-    return refuse_common(call, halves=True) or refuse_shape(call.spec) or _refuse_device(device)
+    return refuse_common(call, halves=True) or refuse_shape(call.spec) or _refuse_device(call)
 
 
 def refuse_shape(spec):
@@ -32,9 +33,15 @@ def refuse_shape(spec):
     return None
 
 
-def _refuse_device(device):
-    if device.type == "cuda" and not torch.version.hip and torch.cuda.get_device_capability(device) < (8, 0):
+def _refuse_device(call):
+    device = call.fields.device
+    if device.type != "cuda" or torch.version.hip:
+        return None
+    capability = torch.cuda.get_device_capability(device)
+    if capability < (8, 0):
         return "the GPU is older than compute capability 8.0, which the kernel is made for"
+    if call.fields.dtype == torch.float32 and capability[0] in (10, 11) and availability.release() < IEEE_ON_SM_100:
+        return f"Triton {availability.version()} makes some float32 products in TF32 on this GPU; Triton 3.9 does not"
     return None
 
 
@@ -85,7 +92,7 @@ def launch(
     total = tiles * fields.shape[0]
     height, width = call.size
     wide = max((2 * height + 1) * lr_h + height, (2 * width + 1) * lr_w + width, total * tile_rows * tile_cols,
-               2 * cols) >= FLOAT_RANGE
+               2 * cols) >= INT32
     device = fields.device
     with nullcontext() if device.type == "cpu" else torch.cuda.device(device):
         for first in range(0, total, PROGRAMS):
