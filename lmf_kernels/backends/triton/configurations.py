@@ -47,11 +47,12 @@ def choose(architecture, element, scale):
     """
     ranges = measured().get(architecture, {}).get(element)
     if ranges is None:
-        ranges = TABLE[_relative(architecture)][element]
+        ranges = TABLE[relative(architecture)][element]
     return next(r.configuration for r in ranges if r.scale_to is None or scale <= r.scale_to)
 
 
-def _relative(architecture):
+def relative(architecture):
+    """The architecture of the table whose entry serves this one."""
     if architecture in TABLE:
         return architecture
     return next((known for start, known in RELATIVES if architecture.startswith(start)), "sm_80")
