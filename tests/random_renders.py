@@ -1,6 +1,5 @@
 """Freshly drawn render calls of the modulated family: spec, fields, weights, geometry, store."""
 
-import os
 import random
 from typing import NamedTuple, Optional
 
@@ -9,7 +8,6 @@ from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points
 from lmf_kernels.spec import field_channels, weight_count
 from torch import Tensor
 
-LARGEST = int(os.environ.get("LMF_TEST_PIXELS") or 0)  # a grid with more pixels is drawn from a corner of its map
 SCALES = (1, 2, 3, 3.7, 4, 7.3, 12, 30, 0.5, 0.93, 1.06, 1.5)
 
 
@@ -47,24 +45,34 @@ def draw_spec(choose, head=None):
     return RenderSpec(head, in_dim, (hidden,) * choose.choice([1, 2, 6, 8]), choose.random() < 0.7)
 
 
-def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None):
-    """A render call. Weights are scaled so that activations keep their size through any width and depth."""
+def of_width(spec, width):
+    """The spec with that hidden width, and input width of a Fourier head."""
+    return spec._replace(widths=(width,) * len(spec.widths), in_dim=0 if spec.head == "linear" else width)
+
+
+def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None, width=None, pixels=None):
+    """A render call. Weights are scaled so that activations keep their size through any width and depth.
+
+    width: the one hidden width to use, whatever spec says. pixels: about how many a picture may have at most (the LR
+    map is made smaller, the scale stays).
+    """
     choose = random.Random(seed)
     torch.manual_seed(seed)
     spec = spec or draw_spec(choose)
+    spec = of_width(spec, width) if width else spec
     hidden = spec.widths[0]
     batch, (h, w) = choose.choice([1, 2]), lr_size or choose.choice([(5, 7), (1, 9), (12, 1), (20, 33)])
+    has_points = choose.random() < 0.4 if points is None else points
+    scale = (1, 1) if has_points else [choose.choice(scales) for _ in range(2)]
+    while pixels and h * w > 1 and batch * h * w * scale[0] * scale[1] > pixels:
+        h, w = (h, (w + 1) // 2) if w > h else ((h + 1) // 2, w)
     fields = torch.randn(batch, h, w, field_channels("modulated_mlp", spec)) * 0.5
     weights = torch.randn(weight_count("modulated_mlp", spec)) * (1.5 / hidden) ** 0.5
     has_skip = choose.random() < 0.5 if skip is None else skip
     image = torch.rand(batch, 3, h, w) * 2 - 1 if has_skip else None
-    if choose.random() < 0.4 if points is None else points:
+    if has_points:
         count = choose.choice([1, 15, 16, 100])
         return Render(spec, fields, weights, image, coord=torch.rand(batch, count, 2) * 2.2 - 1.1,
                       cell=torch.rand(batch, count, 2) * 0.1)
-    scale = [choose.choice(scales) for _ in range(2)]
-    while LARGEST and h * w * scale[0] * scale[1] > LARGEST and h * w > 1:
-        h, w = ((h + 1) // 2, w) if h >= w else (h, (w + 1) // 2)
-        fields, image = fields[:, :h, :w], None if image is None else image[:, :, :h, :w]
     size = tuple(max(1, int(n * s)) for n, s in zip((h, w), scale))
     return Render(spec, fields, weights, image, size=size)

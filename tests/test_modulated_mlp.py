@@ -4,9 +4,9 @@ import random
 
 import pytest
 import torch
-from every_backend import over_all, over_compiled, poisoned, running
-from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points
-from random_renders import draw
+from every_backend import limits, over_all, over_compiled, poisoned, running
+from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points, pack_weights
+from random_renders import draw, of_width
 
 PAPERS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
 
@@ -27,7 +27,7 @@ def assert_same(name, got, expected):
 @over_all
 @pytest.mark.parametrize("draw_number", range(12))
 def test_grid_is_the_float64_reference(backend, draw_number, seed):
-    call = draw(seed, points=False)
+    call = draw(seed, points=False, **limits(backend))
     with running(backend) as name, poisoned():
         got = call.run(name)
     assert difference(got, call.run("reference", torch.float64)) < 1e-5, call
@@ -36,7 +36,7 @@ def test_grid_is_the_float64_reference(backend, draw_number, seed):
 @over_all
 @pytest.mark.parametrize("draw_number", range(6))
 def test_points_are_the_float64_reference(backend, draw_number, seed):
-    call = draw(seed, points=True)
+    call = draw(seed, points=True, **limits(backend))
     with running(backend) as name, poisoned():
         got = call.run(name)
     assert difference(got, call.run("reference", torch.float64)) < 1e-5, call
@@ -46,7 +46,7 @@ def test_points_are_the_float64_reference(backend, draw_number, seed):
 @pytest.mark.parametrize("spec", PAPERS.values(), ids=PAPERS)
 @pytest.mark.parametrize("scale", [1, 2, 3, 3.7, 4, 12, 30])
 def test_papers_shapes_at_their_scales(backend, spec, scale, seed):
-    call = draw(seed, points=False, spec=spec, lr_size=(4, 37), scales=(scale,), skip=True)
+    call = draw(seed, points=False, spec=spec, lr_size=(4, 37), scales=(scale,), skip=True, **limits(backend))
     with running(backend) as name, poisoned():
         got = call.run(name)
     assert difference(got, call.run("reference", torch.float64)) < 1e-5, call
@@ -56,7 +56,7 @@ def test_papers_shapes_at_their_scales(backend, spec, scale, seed):
 @pytest.mark.parametrize("draw_number", range(4))
 def test_finished_stores(backend, draw_number, seed):
     """[0, 1] floats and bytes, both layouts, are the plain values finished by torch, bit for bit."""
-    call = draw(seed, points=False)
+    call = draw(seed, points=False, **limits(backend))
     with running(backend) as name, poisoned():
         plain, unit = call.run(name), call.run(name, finish="unit")
         byte = call.run(name, finish="unit", dtype=torch.uint8)
@@ -69,7 +69,7 @@ def test_finished_stores(backend, draw_number, seed):
 @over_compiled
 @pytest.mark.parametrize("draw_number", range(4))
 def test_same_bits_for_any_band_and_thread_count(backend, draw_number, seed):
-    call = draw(seed, points=False)
+    call = draw(seed, points=False, **limits(backend))
     choose = random.Random(seed)
     height, width = call.size
     threads = torch.get_num_threads()
@@ -91,7 +91,7 @@ def test_same_bits_for_any_band_and_thread_count(backend, draw_number, seed):
 @over_all
 def test_a_part_of_the_lr_map_serves_a_band(backend, seed):
     """Bands of a large picture need only the LR rows that they read."""
-    call = draw(seed, points=False, lr_size=(20, 9), scales=(2.5,), skip=True)
+    call = draw(seed, points=False, lr_size=(20, 9), scales=(2.5,), skip=True, **limits(backend))
     height, width = call.size
     with running(backend) as name, poisoned():
         whole = call.run(name)
@@ -107,7 +107,7 @@ def test_a_part_of_the_lr_map_serves_a_band(backend, seed):
 @over_all
 def test_a_part_of_the_lr_map_serves_a_window(backend, seed):
     """The same of columns, and both at once."""
-    call = draw(seed, points=False, lr_size=(9, 20), scales=(3,), skip=True)
+    call = draw(seed, points=False, lr_size=(9, 20), scales=(3,), skip=True, **limits(backend))
     with running(backend) as name, poisoned():
         window = call.run(name)[:, :, 12:18, 24:48]
         part = call._replace(fields=call.fields[:, 3:7, 7:17], skip=call.skip[:, :, 3:7, 7:17]).run(
@@ -118,9 +118,11 @@ def test_a_part_of_the_lr_map_serves_a_window(backend, seed):
 @over_all
 def test_points_of_a_wide_map_keep_their_place(backend, seed):
     """Only the coordinate's own rounding counts; u worked out in float32 would be off by up to 3e-5 of a half cell."""
-    spec = RenderSpec("linear", 0, (1,), ensemble=False)
-    fields, weights = torch.zeros(1, 1, 512, 3), torch.tensor([0.0, 1, 0, 0, 1, 1, 1, 0, 0, 0])
-    fields[..., 1] = 1  # relu(rel_x + 1): the pixel's place in its cell, from 0 to 2
+    spec = of_width(RenderSpec("linear", 0, (1,), ensemble=False), limits(backend).get("width", 1))
+    hidden = spec.widths[0]
+    fields, rel, out = torch.zeros(1, 1, 512, 3 * hidden), torch.zeros(hidden, 2), torch.zeros(3, hidden)
+    fields[..., hidden] = rel[0, 1] = out[0, 0] = 1  # relu(rel_x + 1): the pixel's place in its cell, from 0 to 2
+    weights = pack_weights(spec, True, rel, None, [], (out, torch.zeros(3)))
     x = (torch.rand(4096, dtype=torch.float64) * 2 - 1).float()  # with all bits of a float32 in use
     coord = torch.stack([torch.zeros(4096), x], -1)[None]
     with running(backend) as name:
@@ -132,7 +134,7 @@ def test_points_of_a_wide_map_keep_their_place(backend, seed):
 
 @over_compiled
 def test_points_do_not_depend_on_their_neighbours(backend, seed):
-    call = draw(seed, points=True)
+    call = draw(seed, points=True, **limits(backend))
     with running(backend) as name, poisoned():
         whole = call.run(name)
         order = torch.randperm(call.coord.shape[1])
@@ -144,7 +146,7 @@ def test_points_do_not_depend_on_their_neighbours(backend, seed):
 
 @over_all
 def test_grid_and_points_agree(backend, seed):
-    call = draw(seed, points=False, lr_size=(11, 6), scales=(1, 2.4, 5))
+    call = draw(seed, points=False, lr_size=(11, 6), scales=(1, 2.4, 5), **limits(backend))
     height, width = call.size
     y = (2 * torch.arange(height) + 1) / height - 1
     x = (2 * torch.arange(width) + 1) / width - 1
@@ -165,11 +167,11 @@ def test_grid_and_points_agree(backend, seed):
 @over_all
 def test_inputs_need_not_be_contiguous(backend, seed):
     for points in (False, True):
-        call = draw(seed, points=points, lr_size=(6, 8), skip=True)
+        call = draw(seed, points=points, lr_size=(6, 8), skip=True, **limits(backend))
         strided = call._replace(
             fields=call.fields.permute(0, 3, 2, 1).contiguous().permute(0, 3, 2, 1),
             weights=torch.stack([call.weights, call.weights], 1)[:, 0],
-            skip=torch.cat([call.skip, call.skip], 3)[..., :8])
+            skip=torch.cat([call.skip, call.skip], 3)[..., :call.skip.shape[3]])
         if points:
             strided = strided._replace(coord=call.coord.transpose(0, 1).contiguous().transpose(0, 1),
                                        cell=call.cell.flip(2).contiguous().flip(2)[:, :1].expand_as(call.cell))
@@ -177,14 +179,14 @@ def test_inputs_need_not_be_contiguous(backend, seed):
         with running(backend) as name, poisoned():
             assert_same(name, strided.run(name), call.run(name))
             # Rows of a wider map: strided over cells, dense over channels.
-            wide = torch.cat([call.fields, call.fields], 2)[:, :, :8]
+            wide = torch.cat([call.fields, call.fields], 2)[:, :, :call.fields.shape[2]]
             assert_same(name, call._replace(fields=wide).run(name), call.run(name))
 
 
 @over_all
 def test_nan_stays_in_its_pixels(backend):
     spec = PAPERS["lm-liif"]
-    call = draw(5, points=False, spec=spec, lr_size=(8, 8), scales=(4,), skip=False)
+    call = draw(5, points=False, spec=spec, lr_size=(8, 8), scales=(4,), skip=False, **limits(backend))
     fields = call.fields.clone()
     fields[:, 3, 4] = float("nan")
     with running(backend) as name:
@@ -197,7 +199,7 @@ def test_nan_stays_in_its_pixels(backend):
 @over_all
 def test_points_that_are_nowhere(backend):
     """A NaN coordinate gives NaN to its own point alone; a point far outside sees the border cell from far away."""
-    call = draw(11, points=True, spec=RenderSpec("linear", 0, (4,), True), lr_size=(3, 4), skip=True)
+    call = draw(11, points=True, spec=RenderSpec("linear", 0, (4,), True), lr_size=(3, 4), skip=True, **limits(backend))
     coord = torch.tensor([[0.1, 0.2], [float("nan"), 0.0], [1e10, -1e10], [0.3, -0.9]]).expand(len(call.fields), 4, 2)
     call = call._replace(coord=coord, cell=torch.full_like(coord, 0.1))
     with running(backend) as name:
@@ -213,9 +215,9 @@ def test_points_that_are_nowhere(backend):
 def test_every_width_of_a_row(backend, ensemble):
     """Down to a single pixel and up past the map's own width: lanes then reach over more cells than one vector tells."""
     spec = RenderSpec("linear", 0, (7,), ensemble)
-    call = draw(12, points=False, spec=spec, lr_size=(1, 200), skip=False)
+    call = draw(12, points=False, spec=spec, lr_size=(1, 200), scales=(1,), skip=False, **limits(backend))
     with running(backend) as name:
-        for width in range(1, 260, 3 if name in ("reference", "triton") else 1):
+        for width in range(1, 260, {"reference": 3, "emulator": 7, "triton": 7}.get(name, 1)):
             wide = call._replace(size=(1, width))
             torch.testing.assert_close(wide.run(name).double(), wide.run("reference", torch.float64),
                                        rtol=1e-4, atol=1e-5)
@@ -224,7 +226,7 @@ def test_every_width_of_a_row(backend, ensemble):
 @over_all
 def test_empty_windows_and_batches(backend):
     spec = PAPERS["lm-liif"]
-    call = draw(6, points=False, spec=spec, lr_size=(4, 4), scales=(2,), skip=False)
+    call = draw(6, points=False, spec=spec, lr_size=(4, 4), scales=(2,), skip=False, **limits(backend))
     with running(backend) as name:
         assert call.run(name, window=(3, 0, 0, 8)).shape == (len(call.fields), 3, 0, 8)
         assert call._replace(fields=call.fields[:0]).run(name).shape == (0, 3, 8, 8)
@@ -235,7 +237,8 @@ def test_empty_windows_and_batches(backend):
 @over_compiled
 def test_eight_bit_pictures(backend, seed):
     """DESIGN.md, section 9: no byte off by more than one, 99.9 % of them equal, on values that fill the range."""
-    call = draw(seed, points=False, spec=PAPERS["lm-liif"], lr_size=(24, 31), scales=(3.7,), skip=True)
+    call = draw(seed, points=False, spec=PAPERS["lm-liif"], lr_size=(24, 31), scales=(3.7,), skip=True,
+                **limits(backend))
     with running(backend) as name, poisoned():
         got = call.run(name, finish="unit", dtype=torch.uint8)
     truth = call.run("reference", torch.float64, finish="unit")

@@ -19,8 +19,7 @@ FILES = [*sorted(HERE.glob("test_modulated_mlp*.py")), HERE / "child_triton.py"]
 
 def test_every_test_of_the_family_passes_in_the_interpreter():
     environment = {
-        **os.environ, "TRITON_INTERPRET": "1", "LMF_TEST_BACKENDS": "triton", "LMF_TEST_PIXELS": "1500",
-        "OMP_NUM_THREADS": "1"}
+        **os.environ, "TRITON_INTERPRET": "1", "LMF_TEST_BACKENDS": "triton", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider", *FILES],
                           capture_output=True, text=True, env=environment, cwd=HERE.parent)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,202 @@
+// What a kernel may touch. Global memory: the elements of the call's tensors, each output element written exactly once.
+// Shared memory: what was written before, by the same thread or before a barrier.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace lmf::emulator {
+
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+inline std::string address(const void* p) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%p", p);
+  return text;
+}
+
+// One axis of a tensor, strides in elements.
+struct Axis {
+  int64_t count, stride;
+};
+
+// The elements of a strided tensor, as runs of bytes that lie side by side.
+class Range {
+ public:
+  Range(const char* name, const void* data, int64_t element, std::vector<Axis> axes, bool output = false)
+      : name(name), output(output), begin_(static_cast<const char*>(data)), run_(element) {
+    std::sort(axes.begin(), axes.end(), [](const Axis& a, const Axis& b) { return a.stride < b.stride; });
+    span_ = element;
+    for (const Axis& axis : axes) {
+      if (axis.count == 0) empty_ = true;
+      if (axis.count <= 1 || axis.stride == 0) continue;
+      const Axis bytes{axis.count, axis.stride * element};
+      const bool gap = bytes.stride > span_ || !outer_.empty();
+      if (gap && bytes.stride >= span_) {
+        outer_.insert(outer_.begin(), bytes);
+      } else {  // side by side, or over one another
+        outer_.clear();
+        run_ = span_ + (bytes.count - 1) * bytes.stride;
+      }
+      span_ += (bytes.count - 1) * bytes.stride;
+    }
+    if (empty_) span_ = 0;
+    if (output) written_.resize(size_t(span_));
+  }
+
+  bool contains(const void* p, int64_t bytes) const {
+    int64_t offset = static_cast<const char*>(p) - begin_;
+    if (offset < 0 || offset + bytes > span_) return false;
+    for (const Axis& axis : outer_) offset -= std::min(offset / axis.stride, axis.count - 1) * axis.stride;
+    return offset + bytes <= run_;
+  }
+
+  void mark_written(const void* p, int64_t bytes) {
+    const int64_t offset = static_cast<const char*>(p) - begin_;
+    for (int64_t i = offset; i < offset + bytes; ++i) {
+      if (written_[size_t(i)]) throw Error("a second store to " + address(p) + " in " + name);
+      written_[size_t(i)] = true;
+    }
+    stored_ += bytes;
+  }
+
+  // Bytes of the tensor's elements that no store has reached.
+  int64_t unwritten() const {
+    int64_t total = empty_ ? 0 : run_;
+    for (const Axis& axis : outer_) total *= axis.count;
+    return total - stored_;
+  }
+
+  std::string words() const { return name + (" [" + address(begin_) + ", " + address(begin_ + span_) + ")"); }
+
+  const char* name;
+  bool output;
+
+ private:
+  const char* begin_;
+  int64_t run_, span_ = 0, stored_ = 0;
+  bool empty_ = false;
+  std::vector<Axis> outer_;  // in bytes, widest first
+  std::vector<bool> written_;
+};
+
+class GlobalMemory {
+ public:
+  explicit GlobalMemory(std::vector<Range> ranges) : ranges_(std::move(ranges)) {}
+
+  void check_load(const void* p, int64_t bytes) const {
+    if (uintptr_t(p) % uintptr_t(bytes) != 0) misaligned("load", p, bytes);
+    for (const Range& range : ranges_) {
+      if (!range.output && range.contains(p, bytes)) return;
+    }
+    outside("load", p, bytes, false);
+  }
+
+  void check_store(const void* p, int64_t bytes) {
+    if (uintptr_t(p) % uintptr_t(bytes) != 0) misaligned("store", p, bytes);
+    for (Range& range : ranges_) {
+      if (range.output && range.contains(p, bytes)) return range.mark_written(p, bytes);
+    }
+    outside("store", p, bytes, true);
+  }
+
+  void check_complete() const {
+    for (const Range& range : ranges_) {
+      if (range.output && range.unwritten() != 0)
+        throw Error(std::to_string(range.unwritten()) + " bytes of " + range.name + " were never written");
+    }
+  }
+
+ private:
+  [[noreturn]] static void misaligned(const char* what, const void* p, int64_t bytes) {
+    throw Error(std::string("global ") + what + " of " + std::to_string(bytes) + " bytes at " + address(p) +
+                ": the address is not a multiple of the size");
+  }
+
+  [[noreturn]] void outside(const char* what, const void* p, int64_t bytes, bool output) const {
+    std::string text = std::string("global ") + what + " of " + std::to_string(bytes) + " bytes at " + address(p) +
+                       " lies outside the elements of";
+    for (const Range& range : ranges_) {
+      if (range.output == output) text += ' ' + range.words();
+    }
+    throw Error(text);
+  }
+
+  std::vector<Range> ranges_;
+};
+
+// The shared memory of one block, with what a race detector must know of each word.
+class SharedMemory {
+ public:
+  static constexpr int64_t kWord = 4;  // no access is smaller
+
+  explicit SharedMemory(int64_t bytes) : memory_(size_t(bytes + kAlign)), words_(size_t(bytes / kWord)) {
+    begin_ = memory_.data() + (kAlign - uintptr_t(memory_.data()) % kAlign) % kAlign;
+  }
+
+  unsigned char* begin() const { return begin_; }
+
+  // thread: of the block. All accesses between two barriers are one interval.
+  void check_load(const void* p, int64_t bytes, int thread) {
+    for (Word *w = find("load", p, bytes), *end = w + bytes / kWord; w != end; ++w) {
+      if (w->writer == kNobody) throw Error("shared load" + where(p, bytes) + ": nothing was written there");
+      if (w->writer != thread && w->write_interval == interval_) race("load", p, bytes, w->writer, "wrote");
+      w->reader = w->read_interval == interval_ && w->reader != thread ? kMany : thread;
+      w->read_interval = interval_;
+    }
+  }
+
+  void check_store(const void* p, int64_t bytes, int thread) {
+    for (Word *w = find("store", p, bytes), *end = w + bytes / kWord; w != end; ++w) {
+      if (w->writer != kNobody && w->writer != thread && w->write_interval == interval_)
+        race("store", p, bytes, w->writer, "wrote");
+      if (w->reader != thread && w->read_interval == interval_) race("store", p, bytes, w->reader, "read");
+      w->writer = thread;
+      w->write_interval = interval_;
+    }
+  }
+
+  void barrier() { ++interval_; }
+
+ private:
+  static constexpr int64_t kAlign = 128;
+  static constexpr int kNobody = -1, kMany = -2;
+
+  struct Word {
+    int writer = kNobody, reader = kNobody, write_interval = -1, read_interval = -1;
+  };
+
+  std::string where(const void* p, int64_t bytes) const {
+    return " of " + std::to_string(bytes) + " bytes at offset " +
+           std::to_string(static_cast<const unsigned char*>(p) - begin_);
+  }
+
+  Word* find(const char* what, const void* p, int64_t bytes) {
+    const int64_t offset = static_cast<const unsigned char*>(p) - begin_, size = int64_t(words_.size()) * kWord;
+    if (offset < 0 || offset + bytes > size)
+      throw Error(std::string("shared ") + what + where(p, bytes) + " lies outside the block's " +
+                  std::to_string(size) + " bytes");
+    if (offset % bytes != 0)
+      throw Error(std::string("shared ") + what + where(p, bytes) + ": the offset is not a multiple of the size");
+    return &words_[size_t(offset / kWord)];
+  }
+
+  [[noreturn]] void race(const char* what, const void* p, int64_t bytes, int other, const char* did) const {
+    throw Error(std::string("shared ") + what + where(p, bytes) + ": " +
+                (other == kMany ? "other threads" : "thread " + std::to_string(other)) + " " + did +
+                " it since the last barrier");
+  }
+
+  std::vector<unsigned char> memory_;
+  std::vector<Word> words_;
+  unsigned char* begin_;
+  int interval_ = 0;
+};
+
+}  // namespace lmf::emulator

@@ -1,0 +1,52 @@
+// mma.sync.aligned.m16n8k16.row.col.f32.<half>.<half>.f32 of the lanes' fragments. The layout is that of the PTX
+// manual, "Matrix fragments for mma.m16n8k16 with floating point type": g = lane / 4, t = lane % 4, low half = lower
+// index.
+#pragma once
+
+#include "half.h"
+#include "lockstep.h"
+
+namespace lmf::emulator {
+
+struct MmaOperands {
+  const uint32_t* a;  // 4: row g, columns 2t and 2t+1; row g + 8; then columns 8 further of row g and row g + 8
+  const uint32_t* b;  // 2: rows 2t and 2t+1 of column g; rows 8 further
+  const float* c;     // 4: row g, columns 2t and 2t+1; row g + 8
+};
+
+// A mistake made on purpose, so that a test can show that it would be seen: two registers of A change places.
+#ifdef LMF_EMULATE_WRONG_FRAGMENT
+constexpr int kRegisterOfA[2][2] = {{0, 2}, {1, 3}};
+#else
+constexpr int kRegisterOfA[2][2] = {{0, 1}, {2, 3}};  // [which half of the columns][which half of the rows]
+#endif
+
+// Products are exact and sums are carried in double; each element is rounded to float32 once, at the end.
+template <class Half>
+void complete_mma(Lane* warp) {
+  double a[16][16], b[16][8], d[16][8];
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const MmaOperands& own = *static_cast<const MmaOperands*>(warp[lane].in);
+    const int g = lane / 4, t = lane % 4;
+    for (int k = 0; k < 2; ++k) {
+      for (int half = 0; half < 2; ++half) {
+        const int column = 8 * k + 2 * t + half, shift = 16 * half;
+        for (int m = 0; m < 2; ++m)
+          a[g + 8 * m][column] = widened(uint16_t(own.a[kRegisterOfA[k][m]] >> shift), Half{});
+        b[column][g] = widened(uint16_t(own.b[k] >> shift), Half{});
+      }
+    }
+    for (int i = 0; i < 4; ++i) d[g + 8 * (i / 2)][2 * t + i % 2] = own.c[i];
+  }
+  for (int row = 0; row < 16; ++row) {
+    for (int k = 0; k < 16; ++k) {
+      for (int column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
+    }
+  }
+  for (int lane = 0; lane < kWarp; ++lane) {
+    float* own = static_cast<float*>(warp[lane].out);
+    for (int i = 0; i < 4; ++i) own[i] = float(d[lane / 4 + 8 * (i / 2)][2 * (lane % 4) + i % 2]);
+  }
+}
+
+}  // namespace lmf::emulator

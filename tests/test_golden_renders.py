@@ -1,0 +1,89 @@
+"""The golden cases of the modulated models on every compiled backend: in float32, and as half-precision pictures."""
+
+import emulator
+import golden_cases
+import pytest
+import torch
+from every_backend import over_compiled, over_halves, running
+from half_errors import DTYPES, check_bytes, check_error
+from lmf_kernels import load_model
+from lmf_kernels.ops import modulated_mlp, modulated_mlp_points
+
+CASES = golden_cases.ids(("lmliif", "lmlte"))
+QUICK = [pytest.param(*ids, marks=pytest.mark.slow if "175x146" in ids[1] else ()) for ids in CASES]
+
+
+@over_compiled
+@pytest.mark.parametrize("model, name", CASES)
+@torch.no_grad()
+def test_golden_values(backend, model, name):
+    case = golden_cases.case(model, name)
+    loaded = load_model(golden_cases.path(model))
+    with running(backend) as loaded.backend:
+        if case.size:
+            golden_cases.check(loaded.render_grid(case.image, case.size), case)
+        else:
+            golden_cases.check(loaded(case.image, case.coord, case.cell), case)
+
+
+class Rounded:
+    """A golden case whose fields, weights and skip are rounded to a half type before anything is rendered."""
+
+    def __init__(self, model, name, dtype):
+        self.case = golden_cases.case(model, name)
+        loaded = load_model(golden_cases.path(model))
+        image, (h, w) = self.case.image, self.case.image.shape[-2:]
+        if self.case.size:
+            rel_cell = loaded.rel_cell_of((h, w), self.case.size)
+        else:
+            rel_cell = self.case.cell[:, 0] * torch.tensor([h, w])
+        skip = image.to(dtype) if loaded.has_skip else None
+        self.tensors = (loaded.fields(loaded.encode(image), rel_cell).to(dtype), loaded.render_weights().to(dtype), skip)
+        self.spec = loaded.render_spec
+
+    def render(self, backend, precision=None, **options):
+        """The picture or the points' values; precision: of all inputs, else the half type."""
+        fields, weights, skip = (t if t is None or precision is None else t.to(precision) for t in self.tensors)
+        if self.case.size:
+            return modulated_mlp(fields, weights, self.spec, self.case.size, skip=skip, backend=backend, **options)
+        return modulated_mlp_points(fields, weights, self.spec, self.case.coord, self.case.cell, skip=skip,
+                                    backend=backend)
+
+
+@over_halves
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+@pytest.mark.parametrize("model, name", QUICK)
+@torch.no_grad()
+def test_golden_values_in_half_precision(backend, model, name, dtype):
+    rounded = Rounded(model, name, dtype)
+    with running(backend) as runs:
+        got = rounded.render(runs)
+    truth, eager = rounded.render("reference", torch.float64), rounded.render("reference")
+    check_error(got, truth, eager, largest=True)
+
+
+@over_halves
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+@pytest.mark.parametrize("model, name", [ids for ids in CASES if "96x80" in ids[1] or "48x40" in ids[1]])
+@torch.no_grad()
+def test_golden_pictures_in_bytes(backend, model, name, dtype):
+    rounded = Rounded(model, name, dtype)
+    with running(backend) as runs:
+        got = rounded.render(runs, finish="unit", dtype=torch.uint8)
+    check_bytes(got, rounded.render("reference", torch.float64, finish="unit", dtype=torch.float64), dtype)
+
+
+@pytest.mark.skipif(not emulator.COMPILER, reason="there is no C++ compiler")
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+@pytest.mark.parametrize("model", ["lmliif", "lmlte"])
+@pytest.mark.parametrize("name", ["image0-48x40", "image0-72x60", "image0-points"])
+@torch.no_grad()
+def test_a_wrong_fragment_layout_would_be_seen(model, name, dtype):
+    """The emulator with two registers of the A fragment in each other's place, as a wrong index would put them."""
+    rounded = Rounded(model, name, dtype)
+    truth, eager = rounded.render("reference", torch.float64), rounded.render("reference")
+    with emulator.registered(wrong_fragment=True):
+        wrong = rounded.render("emulator")
+    with pytest.raises(AssertionError, match="error .*, that of eager torch is"):
+        check_error(wrong, truth, eager)
+    assert (wrong - truth).abs().max() > 0.1, "not only rounding: the picture is another one"
