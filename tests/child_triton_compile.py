@@ -3,7 +3,7 @@
     python child_triton_compile.py ARCHITECTURE shipped|all
 
 ARCHITECTURE as in the table of configurations (sm_90, gfx942). "shipped": linear and Fourier, each element type, in the
-table's tile for large scales. "all": in all its tiles, and points, no ensemble, int64 positions and other widths.
+table's tile for large scales. "all": in all its tiles, and points, no ensemble, int64 positions, other widths and depths.
 For NVIDIA the numbers come from Triton's own cuobjdump.
 """
 
@@ -53,13 +53,15 @@ def cases(architecture, everything):
             yield f"int64 {element}", make_call(LINEAR, element), last, True
             alone = LINEAR._replace(ensemble=False)
             yield f"alone {element}", make_call(alone, element, skip=False), last, False
-            for head, width, in_dim in (("linear", 24, 0), ("linear", 64, 0), ("fourier", 32, 30)):
-                wide = RenderSpec(head, in_dim, (width,) * 4)
-                yield f"{head} {width} {element}", make_call(wide, element), last, False
+            for head, width, in_dim, depth in (("linear", 24, 0, 4), ("linear", 64, 0, 4), ("fourier", 32, 30, 4),
+                                               ("linear", 16, 0, 12)):
+                wide = RenderSpec(head, in_dim, (width,) * depth)
+                yield f"{head} {depth} x {width} {element}", make_call(wide, element), last, False
 
 
 def compile_kernel(target, call, configuration, wide):
     """Triton's compiled kernel, of the constants and options that a launch would pass."""
+    configuration = face.fitting(configuration, call)
     tile_rows, tile_cols = face.tile(configuration, 8)
     values = {**face.constants(call, wide), "TILE_ROWS": tile_rows, "TILE_COLS": tile_cols}
     pointers = {"out": "fp32", "coord": "fp32", "cell": "fp32"}

@@ -9,6 +9,7 @@ import torch
 
 if interpreter.INTERPRETING:
     interpreter.sum_in_order()
+    interpreter.look_once()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ over_all = pytest.mark.parametrize("backend", CHOICES)
 over_compiled = pytest.mark.parametrize("backend", COMPILED)
 over_halves = pytest.mark.parametrize("backend", HALVES)
 
-_LIMITS = {"emulator": {"width": 16, "pixels": 4000}, "triton": {"pixels": 1500}}
+_LIMITS = {"emulator": {"width": 16, "pixels": 4000}, "triton": {"pixels": 4000}}
 
 
 def limits(choice):

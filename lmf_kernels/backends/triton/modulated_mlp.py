@@ -8,7 +8,7 @@ import torch
 from . import availability, configurations
 from ..native_call import refuse_common
 
-WIDEST, DEEPEST = 64, 16  # a tile's activations stay in registers, and layers are unrolled
+WIDEST = 64  # wider ones would not leave a tile's activations in registers
 PROGRAMS = 2 ** 31 - 1  # of one launch
 IEEE_ON_SM_100 = (3, 9)  # 3.6.0 compiles the Fourier head's product to tcgen05 TF32 whatever input_precision says
 INT32 = 2 ** 31  # what positions are computed from stays below it, or they are int64
@@ -28,8 +28,6 @@ def refuse_shape(spec):
     wide = max(spec.widths[0], spec.in_dim)
     if wide > WIDEST:
         return f"a layer is {wide} wide, the kernel takes widths up to {WIDEST}"
-    if len(spec.widths) > DEEPEST:
-        return f"the render MLP has {len(spec.widths)} hidden layers, the kernel takes up to {DEEPEST}"
     return None
 
 
@@ -52,9 +50,16 @@ def run(call):
     """
     element = str(call.fields.dtype).removeprefix("torch.")
     configuration = configurations.choose(availability.architecture(call.fields.device), element, scale(call))
+    configuration = fitting(configuration, call)
     out = torch.empty(call.output_shape(), dtype=call.dtype, device=call.fields.device)
     launch(call, out, configuration)
     return out
+
+
+def fitting(configuration, call):
+    """The configuration with the warps that float32 layers above 32 need: fewer would spill."""
+    wide = call.fields.dtype == torch.float32 and max(call.spec.widths[0], call.spec.in_dim) > 32
+    return configuration._replace(warps=max(configuration.warps, 16)) if wide else configuration
 
 
 def scale(call):

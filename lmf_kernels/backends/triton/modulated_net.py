@@ -8,6 +8,8 @@ import triton.language as tl
 
 from .arithmetic import product, sincospi
 
+UNROLLED = tl.constexpr(8)  # layers, as deep as the papers' models; the loop of deeper ones stays a loop
+
 
 @triton.jit
 def read(
@@ -146,9 +148,14 @@ def evaluate(
         sums = tl.fma(rel_x, read(weights + HIDDEN + o, HIDDEN, HIDDEN_PADDED).to(tl.float32), sums)
     x = film(sums, record, DEPTH, HIDDEN, HIDDEN_PADDED)
     layers: tl.constexpr = 2 * HALF + 2 * HALF * HIDDEN if FOURIER else 4 * HIDDEN
-    for layer in tl.static_range(1, DEPTH):
-        w = matrix(weights + layers + (layer - 1) * HIDDEN * HIDDEN, HIDDEN, HIDDEN, HIDDEN_PADDED, HIDDEN_PADDED)
-        x = film(product(x, w, TYPE, EMULATED), record + layer * HIDDEN, DEPTH, HIDDEN, HIDDEN_PADDED)
+    if DEPTH <= UNROLLED:
+        for layer in tl.static_range(1, DEPTH):
+            w = matrix(weights + layers + (layer - 1) * HIDDEN * HIDDEN, HIDDEN, HIDDEN, HIDDEN_PADDED, HIDDEN_PADDED)
+            x = film(product(x, w, TYPE, EMULATED), record + layer * HIDDEN, DEPTH, HIDDEN, HIDDEN_PADDED)
+    else:
+        for layer in range(1, DEPTH):
+            w = matrix(weights + layers + (layer - 1) * HIDDEN * HIDDEN, HIDDEN, HIDDEN, HIDDEN_PADDED, HIDDEN_PADDED)
+            x = film(product(x, w, TYPE, EMULATED), record + layer * HIDDEN, DEPTH, HIDDEN, HIDDEN_PADDED)
     return x
 
 
