@@ -55,13 +55,12 @@ def cases(architecture, everything):
             yield f"alone {element}", make_call(alone, element, skip=False), last, False
             for head, width, in_dim, depth in (("linear", 24, 0, 4), ("linear", 64, 0, 4), ("fourier", 32, 30, 4),
                                                ("linear", 16, 0, 12)):
-                wide = RenderSpec(head, in_dim, (width,) * depth)
-                yield f"{head} {depth} x {width} {element}", make_call(wide, element), last, False
+                wide = make_call(RenderSpec(head, in_dim, (width,) * depth), element)
+                yield f"{head} {depth} x {width} {element}", wide, face.configuration_of(wide, architecture), False
 
 
 def compile_kernel(target, call, configuration, wide):
     """Triton's compiled kernel, of the constants and options that a launch would pass."""
-    configuration = face.fitting(configuration, call)
     tile_rows, tile_cols = face.tile(configuration, 8)
     values = {**face.constants(call, wide), "TILE_ROWS": tile_rows, "TILE_COLS": tile_cols}
     pointers = {"out": "fp32", "coord": "fp32", "cell": "fp32"}

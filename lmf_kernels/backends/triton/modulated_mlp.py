@@ -8,7 +8,7 @@ import torch
 from . import availability, configurations
 from ..native_call import refuse_common
 
-WIDEST = 64  # wider ones would not leave a tile's activations in registers
+WIDEST = 64  # there some architectures begin to spill a tile's activations
 PROGRAMS = 2 ** 31 - 1  # of one launch
 IEEE_ON_SM_100 = (3, 9)  # 3.6.0 compiles the Fourier head's product to tcgen05 TF32 whatever input_precision says
 INT32 = 2 ** 31  # what positions are computed from stays below it, or they are int64
@@ -48,18 +48,17 @@ def run(call):
 
     float32 fields are computed in IEEE float32, half fields on tensor cores with float32 accumulation.
     """
-    element = str(call.fields.dtype).removeprefix("torch.")
-    configuration = configurations.choose(availability.architecture(call.fields.device), element, scale(call))
-    configuration = fitting(configuration, call)
     out = torch.empty(call.output_shape(), dtype=call.dtype, device=call.fields.device)
-    launch(call, out, configuration)
+    launch(call, out, configuration_of(call, availability.architecture(call.fields.device)))
     return out
 
 
-def fitting(configuration, call):
-    """The configuration with the warps that float32 layers above 32 need: fewer would spill."""
-    wide = call.fields.dtype == torch.float32 and max(call.spec.widths[0], call.spec.in_dim) > 32
-    return configuration._replace(warps=max(configuration.warps, 16)) if wide else configuration
+def configuration_of(call, architecture):
+    """The table's configuration for the call; float32 layers above 32 have one of their own, where that would spill much."""
+    if architecture != "interpreter" and call.fields.dtype == torch.float32:
+        if max(call.spec.widths[0], call.spec.in_dim) > 32:
+            return configurations.Configuration(4, 8, 8)
+    return configurations.choose(architecture, str(call.fields.dtype).removeprefix("torch."), scale(call))
 
 
 def scale(call):
