@@ -54,7 +54,7 @@ def run(call):
 
 
 def configuration_of(call, architecture):
-    """The table's configuration for the call; float32 layers above 32 have one of their own, where that would spill much."""
+    """The table's configuration for the call; float32 layers above 32, where it would spill much, have their own."""
     if architecture != "interpreter" and call.fields.dtype == torch.float32:
         if max(call.spec.widths[0], call.spec.in_dim) > 32:
             return configurations.Configuration(4, 8, 8)
