@@ -2,7 +2,7 @@
 
     python child_triton_compile.py ARCHITECTURE shipped|all
 
-ARCHITECTURE: sm_90, gfx942, .... "shipped": linear and Fourier, each element type, in the table's tile for large scales.
+ARCHITECTURE: sm_90, gfx942, .... "shipped": linear and Fourier, each element type, in its tile for large scales.
 "all": in all its tiles, and points, no ensemble, int64 positions, other widths and depths.
 For NVIDIA the numbers come from Triton's own cuobjdump.
 """
