@@ -3,8 +3,13 @@
 import os
 import random
 
+import interpreter
 import pytest
 import torch
+
+if interpreter.INTERPRETING:
+    interpreter.sum_in_order()
+    interpreter.look_once()
 
 
 @pytest.fixture

@@ -217,7 +217,7 @@ def test_every_width_of_a_row(backend, ensemble):
     spec = RenderSpec("linear", 0, (7,), ensemble)
     call = draw(12, points=False, spec=spec, lr_size=(1, 200), scales=(1,), skip=False, **limits(backend))
     with running(backend) as name:
-        for width in range(1, 260, {"reference": 3, "emulator": 7}.get(name, 1)):
+        for width in range(1, 260, {"reference": 3, "emulator": 7, "triton": 7}.get(name, 1)):
             wide = call._replace(size=(1, width))
             torch.testing.assert_close(wide.run(name).double(), wide.run("reference", torch.float64),
                                        rtol=1e-4, atol=1e-5)

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ..errors import BackendError, InputError
-from . import cpu, cuda, evidence, reference
+from . import cpu, cuda, evidence, reference, triton
 
-BACKENDS = {b.name: b for b in (cpu, cuda, reference)}  # in the order in which "auto" tries them
+BACKENDS = {b.name: b for b in (cpu, cuda, triton, reference)}  # in the order in which "auto" tries them
 MEASURED = ("cuda", "triton")  # "auto" takes these by evidence alone
 ENVIRONMENT = "LMF_KERNELS_BACKEND"
 

@@ -16,6 +16,7 @@ from .evaluate import evaluate
 from .info import info
 from .models import models
 from .train import train
+from .tune import tune
 from .upscale import upscale
 
 _PROGRAM = "lmf-kernels"
@@ -29,7 +30,7 @@ def program(context):
         click.echo(context.get_help())
 
 
-for command in (upscale, info, models, evaluate, compare, train):
+for command in (upscale, info, models, evaluate, compare, train, tune):
     program.add_command(command)
 
 

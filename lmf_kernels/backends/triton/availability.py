@@ -1,0 +1,62 @@
+"""Whether Triton is here, and whether it has something to run on. Asking does not import it."""
+
+import os
+import re
+from functools import lru_cache
+from importlib import metadata, util
+
+import torch
+
+AT_LEAST = (3, 6)
+INTERPRETER = "TRITON_INTERPRET"  # Triton reads it when a kernel's file is imported, so once in a process
+
+
+@lru_cache(maxsize=None)
+def interpreting():
+    """Kernels run on CPU tensors, one numpy operation after the other."""
+    return os.environ.get(INTERPRETER, "").lower() in ("1", "true", "yes", "on", "y")
+
+
+def release():
+    """(major, minor) of the installed Triton."""
+    return tuple(map(int, re.findall(r"\d+", version())[:2]))
+
+
+@lru_cache(maxsize=None)
+def version():
+    """Triton's version, or None where it is not installed."""
+    if util.find_spec("triton") is None:
+        return None
+    for distribution in ("triton", "pytorch-triton", "pytorch-triton-rocm", "triton-rocm"):
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    import triton
+
+    return triton.__version__
+
+
+def status():
+    """(available, detail)."""
+    found = version()
+    wanted = ".".join(map(str, AT_LEAST))
+    if found is None:
+        return False, f"Triton is not installed; `pip install 'triton>={wanted}'`"
+    if release() < AT_LEAST:
+        return False, f"Triton {found} is too old; `pip install 'triton>={wanted}'`"
+    if interpreting():
+        return True, f"Triton {found}, in the interpreter ({INTERPRETER} is set): slow, on CPU tensors"
+    if not torch.cuda.is_available():
+        return False, f"Triton {found} has no GPU to run on here: torch shows none"
+    return True, f"Triton {found}, never run on a GPU by its authors"
+
+
+@lru_cache(maxsize=None)
+def architecture(device):
+    """What a device is called in the table of configurations: "sm_90", "gfx942", or "interpreter"."""
+    if device.type == "cpu":
+        return "interpreter"
+    if torch.version.hip:
+        return torch.cuda.get_device_properties(device).gcnArchName.split(":")[0]
+    return "sm_{}{}".format(*torch.cuda.get_device_capability(device))

@@ -1,0 +1,96 @@
+"""How a program is cut on each architecture: a fixed table, and a file of measured ones that goes before it.
+
+The table was made without a GPU: every entry compiles without spilling (tests/test_triton_compiled.py). At small scales
+neighbouring pixels share few LR cells, and a square tile reads fewest; at large ones a flat tile stores longer runs.
+"""
+
+import json
+import os
+from functools import lru_cache
+from typing import NamedTuple
+
+from ...errors import InputError
+
+FILE = "LMF_TRITON_CONFIGURATIONS"  # names a file that `lmf-kernels tune` wrote
+
+
+class Configuration(NamedTuple):
+    """A program's tile of output pixels (rows x cols, powers of two, 16 or more pixels) and its warps."""
+
+    rows: int
+    cols: int
+    warps: int
+
+
+class Range(NamedTuple):
+    """A configuration for output scales, sqrt(H W / (h w)), up to scale_to; None: for all others."""
+
+    scale_to: float | None
+    configuration: Configuration
+
+
+_SQUARE_THEN_FLAT = (Range(3.0, Configuration(8, 8, 4)), Range(None, Configuration(4, 16, 4)))
+TABLE = {  # architecture: {type of the fields: ranges, by rising scale}
+    architecture: {element: _SQUARE_THEN_FLAT for element in ("float32", "float16", "bfloat16")}
+    for architecture in ("sm_80", "sm_90", "sm_100", "sm_120", "gfx942")
+}
+# The interpreter's time goes by programs, not pixels.
+TABLE["interpreter"] = dict.fromkeys(("float32", "float16", "bfloat16"), (Range(None, Configuration(16, 64, 4)),))
+RELATIVES = (("sm_9", "sm_90"), ("sm_10", "sm_100"), ("sm_11", "sm_100"), ("sm_12", "sm_120"), ("gfx", "gfx942"))
+
+
+def choose(architecture, element, scale):
+    """The Configuration for an architecture, the fields' type ("float16") and an output scale.
+
+    The scale is the whole picture's, so a window of it is computed as the whole is. Architectures that the table does
+    not know take their nearest relative's entry.
+    """
+    ranges = measured().get(architecture, {}).get(element)
+    if ranges is None:
+        ranges = TABLE[relative(architecture)][element]
+    return next(r.configuration for r in ranges if r.scale_to is None or scale <= r.scale_to)
+
+
+def relative(architecture):
+    """The architecture of the table whose entry serves this one."""
+    if architecture in TABLE:
+        return architecture
+    return next((known for start, known in RELATIVES if architecture.startswith(start)), "sm_80")
+
+
+def measured():
+    """The table in the file that LMF_TRITON_CONFIGURATIONS names; empty without one. Raises InputError."""
+    path = os.environ.get(FILE)
+    return _read(path) if path else {}
+
+
+@lru_cache(maxsize=None)
+def _read(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return {architecture: {element: _ranges(rows) for element, rows in elements.items()}
+                    for architecture, elements in json.load(file)["configurations"].items()}
+    except OSError as error:
+        raise InputError(f"{FILE}={path} cannot be read ({error.strerror}): name a file that `lmf-kernels tune` "
+                         "wrote, or unset it.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{FILE}={path} is not a file that `lmf-kernels tune` wrote: make it anew, or unset the "
+                         "variable.") from None
+
+
+def _ranges(rows):
+    """Ranges from their JSON form, [{"scale_to", "rows", "cols", "warps"}]. Raises ValueError."""
+    ranges = tuple(Range(row["scale_to"], Configuration(row["rows"], row["cols"], row["warps"])) for row in rows)
+    limits = [r.scale_to for r in ranges]
+    good = limits and limits[-1] is None and all(a < b for a, b in zip(limits, limits[1:-1]))
+    for *tile, warps in (r.configuration for r in ranges):
+        powers = all(type(n) is int and n > 0 and n & (n - 1) == 0 for n in (*tile, warps))
+        good = good and powers and tile[0] * tile[1] >= 16 and warps <= 32
+    if not good:
+        raise ValueError
+    return ranges
+
+
+def to_json(ranges):
+    """The form that `measured` reads."""
+    return [{"scale_to": r.scale_to, **r.configuration._asdict()} for r in ranges]

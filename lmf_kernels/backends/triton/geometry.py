@@ -1,0 +1,51 @@
+"""Where output pixels fall among the LR cells: csrc/common/geometry.h in Triton."""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def grid_axis(
+    position,  # (pixels,) int: output rows or columns
+    n_in,  # int scalar: LR cells
+    n_out,  # int scalar: output pixels of the whole picture
+):
+    """Corner cells k0 and k1 (clamped), their rel and weight, and whether k1 is the nearest: each (pixels,).
+
+    u = (2 * position + 1) * n_in / (2 * n_out) - 1/2 is split into cell and remainder in integers of position's type,
+    which must hold (2 * n_out + 1) * n_in + n_out. Only the remainder becomes a float, so no size moves a pixel.
+    """
+    n_in = n_in.to(position.dtype)
+    n_out = n_out.to(position.dtype)
+    den = 2 * n_out
+    num = (2 * position + 1) * n_in + n_out  # of u + 1, which is never negative
+    k = num // den - 1
+    rest = num - (k + 1) * den
+    f = tl.div_rn(rest.to(tl.float32), tl.zeros_like(rest).to(tl.float32) + den.to(tl.float32))
+    cell0 = tl.minimum(tl.maximum(k, 0), n_in - 1)
+    cell1 = tl.minimum(k + 1, n_in - 1)
+    rel0 = 2.0 * ((k - cell0).to(tl.float32) + f)
+    rel1 = 2.0 * ((k - cell1).to(tl.float32) + f)
+    return cell0, cell1, rel0, rel1, 1.0 - f, f, 2 * rest >= den
+
+
+@triton.jit
+def point_axis(
+    x,  # (pixels,) float32 coordinates in [-1, 1]
+    n_in,  # int scalar: LR cells
+):
+    """As `grid_axis`, of u = ((x + 1) * n_in - 1) / 2 in float64: in float32 a wide map would move the pixel."""
+    n = n_in.to(tl.float64)
+    u = ((x.to(tl.float64) + 1.0) * n - 1.0) * 0.5
+    # Far outside (or NaN) the cell is one at the border, or any; rel and f keep the true value, so a NaN reaches the
+    # output. Whatever becomes an integer is bounded first.
+    k = tl.floor(tl.where(u > -4e15, tl.where(u < 4e15, u, 4e15), -4e15))
+    f = u - k
+    f = tl.where((f >= 1.0) | (f < 0.0), 0.0, f)  # beyond 4e15 half cells a float32 coordinate has no fraction
+    place0 = tl.minimum(tl.maximum(k, 0.0), n - 1.0)
+    place1 = tl.minimum(tl.maximum(k + 1.0, 0.0), n - 1.0)
+    rel0 = (2.0 * (u - place0)).to(tl.float32)
+    rel1 = (2.0 * (u - place1)).to(tl.float32)
+    cell0 = place0.to(tl.int32)
+    cell1 = place1.to(tl.int32)
+    return cell0, cell1, rel0, rel1, (1.0 - f).to(tl.float32), f.to(tl.float32), f >= 0.5

@@ -1,0 +1,123 @@
+"""The modulated family's Triton kernel: a program renders a tile of pixels from gathered records to stored bytes."""
+
+import triton
+import triton.language as tl
+
+from .arithmetic import clamp_unit, round_to_byte, rounded
+from .geometry import grid_axis, point_axis
+from .modulated_net import evaluate, output_layer, rel_cell_part
+
+# Sizes change from call to call: they must not compile anew where one happens to be 1 or a multiple of 16.
+SIZES = ("lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "tiles", "tiles_x", "first")
+
+
+@triton.jit
+def corner_of(
+    number,  # int: which of the four, y before x
+    axis_y,  # of grid_axis or point_axis
+    axis_x,
+):
+    """Cell (y, x), rel (y, x) and weight of an ensemble corner: each (pixels,)."""
+    low = number // 2 == 0
+    left = number % 2 == 0
+    weight = tl.where(low, axis_y[4], axis_y[5]) * tl.where(left, axis_x[4], axis_x[5])
+    return (tl.where(low, axis_y[0], axis_y[1]), tl.where(left, axis_x[0], axis_x[1]),
+            tl.where(low, axis_y[2], axis_y[3]), tl.where(left, axis_x[2], axis_x[3]), weight)
+
+
+@triton.jit(do_not_specialize=SIZES)
+def modulated_mlp_kernel(
+    fields,  # (B, h, w, C) by strides, the channel stride 1
+    skip,  # (B, 3, h, w) by strides, or None
+    out,  # by strides b, c, y, x; points: y unused, x steps from query to query
+    coord,  # (B, Q, 2) float32, or None: grid mode
+    cell,  # (B, Q, 2) float32, or None
+    weights,  # (weight_count,)
+    fields_b, fields_y, fields_x,
+    skip_b, skip_c, skip_y, skip_x,
+    out_b, out_c, out_y, out_x,
+    lr_h, lr_w, lr_y0, lr_x0,  # the whole LR map, and where the fields begin in it
+    height, width,  # of the whole output; unused for points
+    y0, x0, rows, cols,  # the window; points: 0, 0, 1, Q
+    tiles, tiles_x,  # tiles of a picture, and of a row of tiles
+    first,  # the launch's first tile, counted through the batch
+    cell_y, cell_x,  # grid mode: rel_cell
+    GRID: tl.constexpr,
+    FOURIER: tl.constexpr,
+    ENSEMBLE: tl.constexpr,
+    UNIT: tl.constexpr,  # finish: v * 0.5 + 0.5, clamped to [0, 1]
+    DEPTH: tl.constexpr,
+    HIDDEN: tl.constexpr,
+    HIDDEN_PADDED: tl.constexpr,
+    HALF: tl.constexpr,  # in_dim / 2
+    HALF_PADDED: tl.constexpr,
+    TYPE: tl.constexpr,  # of matrix operands
+    EMULATED: tl.constexpr,  # inside the interpreter
+    WIDE: tl.constexpr,  # positions need int64
+    TILE_ROWS: tl.constexpr,
+    TILE_COLS: tl.constexpr,
+):
+    """Store the finished pixels of tile `first + program_id`. Pixels past the window repeat the last one, unstored."""
+    tile = tl.program_id(0)
+    if WIDE:
+        tile = tile.to(tl.int64) + first
+    picture = tile // tiles
+    inner = tile % tiles
+    lane = tl.arange(0, TILE_ROWS * TILE_COLS)
+    row = inner // tiles_x * TILE_ROWS + lane // TILE_COLS
+    col = inner % tiles_x * TILE_COLS + lane % TILE_COLS
+    inside = (row < rows) & (col < cols)
+    row = tl.minimum(row, rows - 1)
+    col = tl.minimum(col, cols - 1)
+    picture = picture.to(tl.int64)
+    if GRID:
+        axis_y = grid_axis(row + y0, lr_h, height)
+        axis_x = grid_axis(col + x0, lr_w, width)
+        rel_cell_y = tl.full((1,), cell_y, tl.float32)
+        rel_cell_x = tl.full((1,), cell_x, tl.float32)
+    else:
+        query = 2 * (picture * cols + col)
+        axis_y = point_axis(tl.load(coord + query), lr_h)
+        axis_x = point_axis(tl.load(coord + query + 1), lr_w)
+        rel_cell_y = tl.load(cell + query) * lr_h.to(tl.float32)
+        rel_cell_x = tl.load(cell + query + 1) * lr_w.to(tl.float32)
+
+    cell_part = rel_cell_part(weights, rel_cell_y, rel_cell_x, FOURIER, HIDDEN, HIDDEN_PADDED, HALF, HALF_PADDED)
+    fields += picture * fields_b
+    # The output layer is linear, so it follows the blend: one product in place of four.
+    x = tl.zeros((TILE_ROWS * TILE_COLS, HIDDEN_PADDED), tl.float32)
+    if ENSEMBLE:
+        for number in range(4):
+            at_y, at_x, rel_y, rel_x, weight = corner_of(number, axis_y, axis_x)
+            record = fields + (at_y - lr_y0).to(tl.int64) * fields_y + (at_x - lr_x0).to(tl.int64) * fields_x
+            corner = evaluate(record[:, None], rel_y[:, None], rel_x[:, None], cell_part, weights, FOURIER, DEPTH,
+                              HIDDEN, HIDDEN_PADDED, HALF, HALF_PADDED, TYPE, EMULATED)
+            x = tl.fma(corner, weight[:, None], x)
+    else:
+        at_y = tl.where(axis_y[6], axis_y[1], axis_y[0])
+        at_x = tl.where(axis_x[6], axis_x[1], axis_x[0])
+        rel_y = tl.where(axis_y[6], axis_y[3], axis_y[2])
+        rel_x = tl.where(axis_x[6], axis_x[3], axis_x[2])
+        record = fields + (at_y - lr_y0).to(tl.int64) * fields_y + (at_x - lr_x0).to(tl.int64) * fields_x
+        x = evaluate(record[:, None], rel_y[:, None], rel_x[:, None], cell_part, weights, FOURIER, DEPTH, HIDDEN,
+                     HIDDEN_PADDED, HALF, HALF_PADDED, TYPE, EMULATED)
+    rgb = output_layer(x, weights, FOURIER, DEPTH, HIDDEN, HIDDEN_PADDED, HALF, TYPE, EMULATED)
+
+    channel = tl.arange(0, 16)[None, :]
+    if skip is not None:
+        skip += picture * skip_b + channel * skip_c
+        for number in tl.static_range(4):
+            at_y, at_x, rel_y, rel_x, weight = corner_of(number, axis_y, axis_x)
+            place = (at_y - lr_y0).to(tl.int64) * skip_y + (at_x - lr_x0).to(tl.int64) * skip_x
+            value = tl.load(skip + place[:, None], mask=channel < 3, other=0.0).to(tl.float32)
+            rgb = tl.fma(value, weight[:, None], rgb)
+    if UNIT:
+        rgb = clamp_unit(tl.fma(rgb, 0.5, 0.5))
+    place = picture * out_b + row.to(tl.int64) * out_y + col.to(tl.int64) * out_x
+    pointers = out + place[:, None] + channel.to(tl.int64) * out_c
+    store: tl.constexpr = out.dtype.element_ty
+    if store == tl.uint8:
+        rgb = round_to_byte(rgb * 255.0)
+    else:
+        rgb = rounded(rgb, store, EMULATED).to(store)
+    tl.store(pointers, rgb, mask=inside[:, None] & (channel < 3))

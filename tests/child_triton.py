@@ -1,0 +1,157 @@
+"""Tests of the Triton kernel that need its interpreter; test_triton_interpreted.py runs them in a process of their own,
+where TRITON_INTERPRET=1."""
+
+import pytest
+import torch
+import triton
+import triton.language as tl
+from every_backend import poisoned
+from lmf_kernels.backends import explain
+from lmf_kernels.backends.triton import availability, configurations, modulated_mlp as face
+from lmf_kernels.backends.triton.arithmetic import round_to_byte, rounded, sincospi
+from lmf_kernels.ops import RenderSpec, modulated_mlp
+from lmf_kernels.spec import weight_count
+from random_renders import draw
+
+PAPERS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
+HALVES = (torch.float16, torch.bfloat16)
+SHIPPED = sorted({r.configuration for elements in configurations.TABLE.values() for ranges in elements.values()
+                  for r in ranges})
+
+over_papers = pytest.mark.parametrize("spec", PAPERS.values(), ids=PAPERS)
+
+
+def small(seed, spec, dtype=torch.float32, scales=(2.5,)):
+    call = draw(seed, points=False, spec=spec, lr_size=(3, 5), scales=scales, skip=True)
+    return call._replace(fields=call.fields.to(dtype))
+
+
+@over_papers
+@pytest.mark.parametrize("dtype", [torch.float32, *HALVES], ids=str)
+def test_shipped_tiles_give_the_same_bits(spec, dtype, seed, monkeypatch):
+    """The other tests run in large tiles, because the interpreter's time goes by programs; nothing hangs on it."""
+    call = small(seed, spec, dtype)
+    whole = call.run("triton")
+    for configuration in SHIPPED:
+        monkeypatch.setattr(configurations, "choose", lambda *case, it=configuration: it)
+        with poisoned():
+            assert torch.equal(call.run("triton"), whole), configuration
+    assert len(SHIPPED) >= 3 and min(c.rows * c.cols for c in SHIPPED) == 64
+
+
+@over_papers
+@pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
+def test_int64_positions_and_several_launches(spec, points, seed, monkeypatch):
+    call = draw(seed, points=points, spec=spec, lr_size=(3, 5), scales=(2.5,), skip=True)
+    before = call.run("triton")
+    monkeypatch.setattr(configurations, "choose", lambda *case: configurations.Configuration(4, 8, 4))
+    monkeypatch.setattr(face, "INT32", 0)
+    monkeypatch.setattr(face, "PROGRAMS", 2)
+    with poisoned():
+        assert torch.equal(call.run("triton"), before)
+
+
+@pytest.mark.parametrize("spec", [PAPERS["lm-liif"], PAPERS["lm-liif"]._replace(ensemble=False)])
+def test_the_far_end_of_an_immense_picture(spec, seed):
+    """Two thousand million pixels wide: float32, or a product in int32, would be somewhere else."""
+    width, lr_w, last = 2 ** 31 - 1, 40_001, 3
+    call = draw(seed, points=False, spec=spec, lr_size=(2, last), scales=(2,), skip=True)
+    options = dict(size=(3, width), window=(0, width - 90_000, 3, 90), lr_size=(2, lr_w), lr_origin=(0, lr_w - last),
+                   cell=(1.0, 1e-5), backend="triton")
+    got = modulated_mlp(call.fields, call.weights, spec, skip=call.skip, **options)
+    options.update(backend="reference", dtype=torch.float64)
+    truth = modulated_mlp(call.fields.double(), call.weights.double(), spec, skip=call.skip.double(), **options)
+    assert ((got - truth).abs().max() / truth.abs().max()) < 1e-5
+
+
+@over_papers
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("weights", [torch.float32, None], ids=["weights float32", "weights half"])
+def test_half_fields(spec, dtype, weights, seed):
+    """At most twice the error of the same maths in eager torch of that type, both fed the rounded inputs."""
+    call = small(seed, spec, dtype)
+    call = call._replace(weights=call.weights.to(dtype).to(weights or dtype), skip=call.skip.to(dtype))
+    truth = call.run("reference", torch.float64)
+    with poisoned():
+        got = call.run("triton")
+    eager = call.run("reference", dtype)
+    assert (got - truth).abs().max() <= 2 * (eager.double() - truth).abs().max()
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_half_stores(dtype, layout, seed):
+    call = small(seed, PAPERS["lm-liif"])
+    with poisoned():
+        got = call.run("triton", dtype=dtype, layout=layout, finish="unit")
+    assert torch.equal(got, call.run("triton", layout=layout, finish="unit").to(dtype))
+
+
+def test_auto_leaves_it_out(seed):
+    call = small(seed, PAPERS["lm-liif"])
+    fit = dict(family="modulated_mlp", spec=call.spec, fields=call.fields, weights=call.weights, size=(6, 10),
+               window=(0, 0, 6, 10), lr=(0, 0, 3, 5))
+    from lmf_kernels.backends import RenderCall
+
+    told = explain(RenderCall(**fit))
+    assert told["runs"] in ("cpu", "reference") and "backend='triton' runs it" in told["refusals"]["triton"]
+    assert explain(RenderCall(**fit), "triton")["runs"] == "triton"
+
+
+@pytest.mark.parametrize("spec, reason", [
+    (RenderSpec("linear", 0, (65,)), "65 wide"),
+    (RenderSpec("fourier", 66, (16,)), "66 wide"),
+    (RenderSpec("linear", 0, (16,), True, 4), "3 channels"),
+])
+def test_refusals(spec, reason):
+    call = draw(1, points=False, spec=spec._replace(out_dim=3), lr_size=(2, 2), scales=(1,), skip=False)
+    weights = torch.randn(weight_count("modulated_mlp", spec))
+    with pytest.raises(RuntimeError, match=reason):
+        modulated_mlp(call.fields, weights, spec, (2, 2), backend="triton")
+
+
+def test_status():
+    available, detail = availability.status()
+    assert available and "interpreter" in detail
+
+
+@triton.jit
+def _apply(x, y, COUNT: tl.constexpr, FUNCTION: tl.constexpr):
+    place = tl.arange(0, COUNT)
+    value = tl.load(x + place)
+    if FUNCTION == "byte":
+        tl.store(y + place, round_to_byte(value))
+    elif FUNCTION == "bf16":
+        tl.store(y + place, rounded(value, tl.bfloat16, True))
+    else:
+        cos, sin = sincospi(value)
+        tl.store(y + place, cos)
+        tl.store(y + COUNT + place, sin)
+
+
+def test_emulated_bfloat16_is_torch_s(seed):
+    """Random bit patterns, ties, NaN with any payload, infinities, and the overflow to them."""
+    x = torch.randint(-2 ** 31, 2 ** 31, (4096,)).to(torch.int32)
+    x[:512] = (x[:512] & ~0xFFFF) | 0x8000
+    x[512:516] = torch.tensor([0x7F800000, 0x7F7FFFFF, 0x7FFFFFFF, 0x7F800001])
+    x = x.view(torch.float32)
+    y = torch.empty_like(x)
+    _apply[(1,)](x, y, 4096, "bf16")
+    expected = x.bfloat16().float()
+    assert x.isnan().any() and torch.equal(y.isnan(), x.isnan())
+    assert torch.equal(y[~x.isnan()], expected[~x.isnan()])
+
+
+def test_round_to_byte():
+    x = torch.cat([torch.arange(511) / 2, torch.tensor([float("nan")])])
+    y = torch.empty(512, dtype=torch.uint8)
+    _apply[(1,)](x, y, 512, "byte")
+    assert torch.equal(y[:511], x[:511].round().to(torch.uint8)) and y[511] == 0
+
+
+def test_sincospi(seed):
+    q = torch.cat([torch.randn(2048) * 3, torch.randn(1024) * 1000, torch.arange(-512, 512) / 4])
+    y = torch.empty(2, 4096)
+    _apply[(1,)](q, y, 4096, "sincos")
+    angle = torch.pi * q.double()
+    assert (y.double() - torch.stack([angle.cos(), angle.sin()])).abs().max() < 3e-7

@@ -1,0 +1,60 @@
+"""What Triton's compiler makes of the kernels for GPUs that are not here: matrix instructions, registers, no spills."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from lmf_kernels.backends.triton import availability, modulated_mlp as face
+
+pytest.importorskip("triton")
+
+CHILD = pathlib.Path(__file__).with_name("child_triton_compile.py")
+MATRIX = ("HMMA", "HGMMA", "UTCHMMA")  # mma.sync, wgmma, tcgen05
+
+
+def compiled(architecture, which, cache):
+    """The child's reports, one a kernel."""
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(cache)}
+    environment.pop("TRITON_INTERPRET", None)
+    done = subprocess.run([sys.executable, CHILD, architecture, which], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def check(architecture, reports):
+    for report in reports:
+        half = report["element"] != "torch.float32"
+        roomy = " x 64 " not in report["name"]  # 64 wide, sm_90 and gfx942 spill a little: it runs, nobody tuned it
+        assert report["stack"] == 0 or not roomy, report
+        if architecture == "gfx942":
+            mfma = [name for name in report if name.startswith("v_mfma")]
+            assert mfma and all("xf32" not in name for name in mfma), report
+            assert all(name.endswith(("f16", "bf16", "bf16_1k")) == half for name in mfma), report
+            assert report["registers"] <= 512, report
+            continue
+        assert 0 < report["registers"] <= 255, report
+        assert not {"LDL", "STL"} & report.keys() or not roomy, report
+        if not half and architecture == "sm_100" and availability.release() < face.IEEE_ON_SM_100:
+            continue  # refused at run time for what the next line would find
+        # float32 is IEEE: a matrix instruction there would mean TF32.
+        assert any(report.get(name) for name in MATRIX) == half, report
+        assert half or report["FFMA"] > 100, report
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100", "sm_120", "gfx942"])
+def test_shipped_configurations(architecture, tmp_path):
+    reports = compiled(architecture, "shipped", tmp_path)
+    assert [r["name"] for r in reports] == [
+        f"{head} {element}" for element in ("float32", "float16", "bfloat16") for head in ("linear", "fourier")]
+    check(architecture, reports)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120", "gfx942"])
+def test_every_variant(architecture, tmp_path):
+    reports = compiled(architecture, "all", tmp_path)
+    assert len(reports) == 3 * (4 + 7)
+    check(architecture, reports)
