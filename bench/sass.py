@@ -62,13 +62,13 @@ def kernels(file):
     """One record a kernel and architecture: kernel, architecture, registers, stack and shared bytes, opcodes
     (name without its dots -> count), instructions (their sum)."""
     records = {}
-    for architecture, symbol, lines in _functions(cuobjdump("-sass", file)):
+    for architecture, symbol, lines in functions(cuobjdump("-sass", file)):
         found = (_INSTRUCTION.match(line) for line in lines)
         opcodes = collections.Counter(match.group(1) for match in found if match)
         del opcodes["NOP"]
         records[architecture, symbol] = {"architecture": architecture, "opcodes": dict(opcodes.most_common()),
                                          "instructions": opcodes.total()}
-    for architecture, symbol, lines in _functions(cuobjdump("-res-usage", file)):
+    for architecture, symbol, lines in functions(cuobjdump("-res-usage", file)):
         usage = next(match for match in map(_USAGE.search, lines) if match)
         for key, record in records.items():
             if key == (architecture or key[0], symbol):  # of a cubin, which has but one, it is not told
@@ -77,7 +77,7 @@ def kernels(file):
     return [{"kernel": name, **record} for name, record in zip(names, records.values())]
 
 
-def _functions(text):
+def functions(text):
     """(architecture, symbol, its lines) of every function in what cuobjdump prints."""
     architecture, found = None, []
     for line in text.splitlines():
