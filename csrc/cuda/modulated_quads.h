@@ -10,7 +10,12 @@
 
 namespace lmf {
 
-constexpr int kTiles = 5;  // tiles in flight: more share a folding, and take registers
+// Tiles in flight: more share a folding, and take registers, of which Blackwell's compiler needs more for the same code.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+constexpr int kTiles = 4;
+#else
+constexpr int kTiles = 5;
+#endif
 
 // What one axis of a call is.
 struct Axis {
