@@ -119,7 +119,14 @@ def test_modules_import_where_no_gpu_is_seen_and_say_so():
               "assert report['count'] == 0 and report['reason'], report\n"
               "available, detail = cuda.status()\n"
               "assert not available and report['reason'] in detail, detail\n"
-              "assert any(line.startswith('GPU: ') for line in build_info.lines())\n")
+              "assert any(line.startswith('GPU: ') for line in build_info.lines())\n"
+              "for dtype, wrong in (('float32', ValueError), ('bfloat16', RuntimeError)):\n"
+              "    try:\n"
+              "        lmf_kernels._cuda.mma_rate(dtype, 0.1, 0)\n"
+              "    except wrong as error:\n"
+              "        assert 'float32' in str(error) or 'cudaError' in str(error), error\n"
+              "    else:\n"
+              "        raise AssertionError(dtype)\n")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
                           env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
     assert done.returncode == 0, done.stderr

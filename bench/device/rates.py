@@ -36,10 +36,7 @@ def matmul(setting, dtype):
 
 
 def mma_sync(setting):
-    """Operations per second of mma.sync m16n8k16 in registers, {} where _cuda brings no probe.
-
-    The probe would be `_cuda.mma_rate(dtype's name, seconds, device index)`, as `_cpu.fma_rate` is the CPU's.
-    """
+    """Operations per second of mma.sync m16n8k16 in registers, {} without _cuda; `_cpu.fma_rate` is its like."""
     from lmf_kernels.backends.cuda import native
 
     probe = getattr(native.module, "mma_rate", None)

@@ -45,6 +45,14 @@ void modulated_mlp(lmf::Address fields, const std::array<int64_t, 11>& fields_in
   lmf::cuda::modulated_mlp(call, device, reinterpret_cast<void*>(stream));
 }
 
+double mma_rate(const std::string& dtype, double seconds, int device) {
+  if (dtype != "float16" && dtype != "bfloat16") {
+    throw py::value_error("dtype is \"float16\" or \"bfloat16\", got \"" + dtype + "\".");
+  }
+  py::gil_scoped_release release;
+  return lmf::cuda::mma_rate(dtype == "float16" ? lmf::Element::f16 : lmf::Element::bf16, seconds, device);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_cuda, m) {
@@ -53,6 +61,8 @@ PYBIND11_MODULE(_cuda, m) {
         "What this module was made with: version, compiler, nvcc and the exact GPU architectures.");
   m.def("modulated_mlp", &modulated_mlp,
         "Renders a call on a device and stream without waiting; RuntimeError with CUDA's words where it cannot begin.");
+  m.def("mma_rate", &mma_rate, py::arg("dtype"), py::arg("seconds"), py::arg("device"),
+        "mma.sync in registers, in operations (two a multiply-add) a second: the peak a tensor-core kernel is held against.");
   m.def("device_info", &device_info,
         "count, devices (name, capability, total_memory in bytes), reason (why there are none), driver_version and "
         "runtime_version (12040 is 12.4; the driver's is 0 without a driver). Never raises.");

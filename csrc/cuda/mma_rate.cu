@@ -1,0 +1,82 @@
+#include "kernels.h"
+#include "launch.h"
+#include "unroll.h"
+#include "warp.h"
+
+namespace lmf::cuda {
+namespace {
+
+constexpr int kChains = 8;      // of matrix instructions in a warp, none waiting for another
+constexpr int kThreads = 256;   // of a block
+constexpr int kBlocks = 4;      // a multiprocessor
+
+template <class Half>
+__global__ void __launch_bounds__(kThreads) chains(int rounds, float* sink) {
+  const uint32_t one = warp::pack<Half>(1.0f / 16, 1.0f / 16), lane = uint32_t(warp::lane());
+  const uint32_t a[4] = {one, one ^ lane, one, one ^ lane}, b[2] = {one, one ^ (lane << 1)};  // lanes differ: equal numbers can run faster
+  float d[kChains][4] = {};
+  for (int i = 0; i < rounds; ++i) {
+    LMF_UNROLL
+    for (int k = 0; k < kChains; ++k) warp::mma<Half>(d[k], a, b, d[k]);
+  }
+  float sum = 0.0f;
+  LMF_UNROLL
+  for (int k = 0; k < kChains; ++k) sum += d[k][0] + d[k][1] + d[k][2] + d[k][3];
+  if (sum == -1.0f) *sink = sum;  // never: the compiler must not know
+}
+
+class Timer {
+ public:
+  Timer() {
+    check(cudaEventCreate(&begin_), "making an event");
+    check(cudaEventCreate(&end_), "making an event");
+  }
+  ~Timer() {
+    cudaEventDestroy(begin_);
+    cudaEventDestroy(end_);
+  }
+  Timer(const Timer&) = delete;
+
+  template <class F>
+  double seconds(F launch) {
+    check(cudaEventRecord(begin_), "recording an event");
+    launch();
+    check(cudaGetLastError(), "launching mma_rate");
+    check(cudaEventRecord(end_), "recording an event");
+    check(cudaEventSynchronize(end_), "running mma_rate");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, begin_, end_), "reading an event");
+    return milliseconds * 1e-3;
+  }
+
+ private:
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+};
+
+template <class Half>
+double rate(double seconds, int multiprocessors) {
+  const int blocks = multiprocessors * kBlocks;
+  Timer timer;
+  const auto run = [&](int rounds) {
+    return timer.seconds([&] { chains<Half><<<blocks, kThreads>>>(rounds, nullptr); });
+  };
+  run(1);  // loads the kernel
+  int rounds = 1000;
+  double took = run(rounds);
+  while (took < seconds && rounds < (1 << 28)) {
+    rounds *= 2;
+    took = run(rounds);
+  }
+  const double operations = 2.0 * 16 * 8 * 16;  // of one m16n8k16
+  return operations * kChains * rounds * blocks * (kThreads / 32) / took;
+}
+
+}  // namespace
+
+double mma_rate(Element half, double seconds, int device) {
+  const OnDevice guard(device);
+  return half == Element::f16 ? rate<warp::F16>(seconds, guard.multiprocessors())
+                              : rate<warp::BF16>(seconds, guard.multiprocessors());
+}
+
+}  // namespace lmf::cuda
