@@ -33,7 +33,7 @@ def test_a_run_learns_and_its_weights_load(data, tmp_path, seed):
     outcome = pieces.run(data, out, 150, licence="Apache-2.0", recipe={"seed": seed % 1000})
     assert outcome.finished and outcome.signal is None and outcome.step == 150
     losses = [line["loss"] for line in log_of(out) if "loss" in line]
-    assert len(losses) == 15 and losses[-1] < 0.6 * losses[0]
+    assert len(losses) == 15 and losses[-1] < 0.8 * losses[0]
     model = load_model(out / "weights.safetensors")
     assert upscale(model, torch.rand(1, 3, 9, 7), 2.3).shape == (1, 3, 20, 16)
     told = read_metadata(out / "weights.safetensors")
