@@ -21,7 +21,7 @@ import settings
 
 RENDERERS = {"fused": rendering.render_fused, "torch": rendering.render_points}
 BATCH, QUERIES = (2, 64) if settings.QUICK else (16, 2304)
-SAME = 1e-3  # relative L2 norm: a value rounded to the other side of a ReLU's or L1's kink moves more than rounding does
+SAME = 1e-3  # relative L2 norm: a value on the other side of a ReLU's or L1's kink moves more than rounding does
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ thus a lower bound of how busy the multipliers are.
 """
 
 
-# Of a forward pass: the layer, its input's gradient, its weights' gradient. What backward computes again does not count.
+# Of a forward pass: the layer, its input's gradient, its weights' gradient. What backward computes again is left out.
 FORWARD_AND_BACKWARD = 3
 
 

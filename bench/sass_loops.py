@@ -1,4 +1,6 @@
-"""Instructions in the loops of the tensor-core kernels: python bench/sass_loops.py [FILE ...] [--arch sm_90] [--kernel REGEX]
+"""Instructions in the loops of the tensor-core kernels.
+
+    python bench/sass_loops.py [FILE ...] [--arch sm_90] [--kernel REGEX]
 
 FILE as for bench/sass.py. A loop is a backward branch and all between it and its target; loops without matrix
 instructions are left out. One pass of it costs the counts that are shown, less what its own branches jump over.

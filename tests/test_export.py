@@ -44,13 +44,13 @@ def test_a_model_is_exported_saved_and_loaded(name, strict, tmp_path, seed):
     module, program = exported(name, strict)
     torch.export.save(program, tmp_path / "model.pt2")
     loaded = torch.export.load(tmp_path / "model.pt2")
-    assert sum("lmf_kernels" in str(node.target) for node in loaded.graph.nodes) == 1, "the render stage is one operator"
+    assert sum("lmf_kernels" in str(node.target) for node in loaded.graph.nodes) == 1, "one operator renders"
     assert_same(loaded.module(), module)
 
 
 @pytest.mark.slow
 def test_an_aotinductor_package_runs_where_the_package_is_imported(tmp_path, seed):
-    """The operators are implemented in Python: a process without `import lmf_kernels` does not know them, and says so."""
+    """The operators are Python's: a process without `import lmf_kernels` does not know them, and says so."""
     module, program = exported("lmliif", False)
     path = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "model.pt2"))
     loaded = torch._inductor.aoti_load_package(path)

@@ -43,7 +43,7 @@ def draw_small(seed, **how):
 
 
 def away_from_kinks(call, **options):
-    """Like the output, float64: 1 where no ReLU of the pixel is near its kink (nor its value near a clamp's), else 0."""
+    """Like the output, float64: 1 where no ReLU of the pixel is near its kink (nor its value near a clamp), else 0."""
     near, relu = [], torch.relu
 
     def noting(z):

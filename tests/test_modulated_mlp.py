@@ -213,7 +213,7 @@ def test_points_that_are_nowhere(backend):
 @over_all
 @pytest.mark.parametrize("ensemble", [True, False])
 def test_every_width_of_a_row(backend, ensemble):
-    """Down to a single pixel and up past the map's own width: lanes then reach over more cells than one vector tells."""
+    """Down to one pixel and up past the map's own width: lanes then reach over more cells than one vector tells."""
     spec = RenderSpec("linear", 0, (7,), ensemble)
     call = draw(12, points=False, spec=spec, lr_size=(1, 200), scales=(1,), skip=False, **limits(backend))
     with running(backend) as name:

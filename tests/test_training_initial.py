@@ -52,7 +52,8 @@ def test_without_room_for_colours_it_begins_as_torch_does(seed):
         spec = {"name": "lmliif", "args": {**pieces.SPEC["args"], **change}}
         torch.manual_seed(seed % 1000)
         plain = build_model(spec)
-        assert all(map(torch.equal, plain.state_dict().values(), initial_model(spec, seed % 1000).state_dict().values()))
+        got = initial_model(spec, seed % 1000)
+        assert all(map(torch.equal, plain.state_dict().values(), got.state_dict().values()))
 
 
 def test_a_seed_gives_its_weights_whatever_was_drawn_before(seed):

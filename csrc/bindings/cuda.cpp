@@ -62,7 +62,7 @@ PYBIND11_MODULE(_cuda, m) {
   m.def("modulated_mlp", &modulated_mlp,
         "Renders a call on a device and stream without waiting; RuntimeError with CUDA's words where it cannot begin.");
   m.def("mma_rate", &mma_rate, py::arg("dtype"), py::arg("seconds"), py::arg("device"),
-        "mma.sync in registers, in operations (two a multiply-add) a second: the peak a tensor-core kernel is held against.");
+        "mma.sync in registers, in operations (two each) a second: the peak a tensor-core kernel is held against.");
   m.def("device_info", &device_info,
         "count, devices (name, capability, total_memory in bytes), reason (why there are none), driver_version and "
         "runtime_version (12040 is 12.4; the driver's is 0 without a driver). Never raises.");

@@ -88,7 +88,8 @@ struct Worker {
 
   const float* record(int64_t b, int64_t row, int64_t col) const {
     const Fields& f = call.fields;
-    return static_cast<const float*>(f.data) + b * f.stride[0] + (row - f.lr_y0) * f.stride[1] + (col - f.lr_x0) * f.stride[2];
+    return static_cast<const float*>(f.data) + b * f.stride[0] + (row - f.lr_y0) * f.stride[1] +
+           (col - f.lr_x0) * f.stride[2];
   }
   const float* skip_pixel(int64_t b, int64_t row, int64_t col) const {
     const Skip& s = call.skip;

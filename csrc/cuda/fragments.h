@@ -23,14 +23,14 @@ class Fragments {
     const int out_start = head_floats + count_ * kWidth * kWidth;
     for (int i = thread; i < count_ * kLanes; i += threads) {
       const int start = head_floats + i / kLanes * kWidth * kWidth, g = i % kLanes / 4, t = i % 4;
-      warp::shared_store(matrices() + i, uint4{pair(mlp, start, kWidth, 2 * t, g), pair(mlp, start, kWidth, 2 * t + 8, g),
-                                              pair(mlp, start, kWidth, 2 * t, g + 8),
-                                              pair(mlp, start, kWidth, 2 * t + 8, g + 8)});
+      const auto part = [&](int k, int n) { return pair(mlp, start, kWidth, k, n); };
+      warp::shared_store(matrices() + i, uint4{part(2 * t, g), part(2 * t + 8, g), part(2 * t, g + 8),
+                                               part(2 * t + 8, g + 8)});
     }
     for (int i = thread; i < kLanes; i += threads) {
       const int g = i / 4, t = i % 4;  // outputs 3 to 7 of the instruction are not used
-      warp::shared_store(outs() + i, g < 3 ? uint2{pair(mlp, out_start, 3, 2 * t, g), pair(mlp, out_start, 3, 2 * t + 8, g)}
-                                         : uint2{0, 0});
+      const auto part = [&](int k) { return g < 3 ? pair(mlp, out_start, 3, k, g) : 0u; };
+      warp::shared_store(outs() + i, uint2{part(2 * t), part(2 * t + 8)});
     }
     for (int i = thread; i < head_floats; i += threads) {
       warp::shared_store(head_ + i, read_element(mlp.weights, mlp.element, i));

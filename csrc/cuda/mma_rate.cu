@@ -13,7 +13,8 @@ constexpr int kBlocks = 4;      // a multiprocessor
 template <class Half>
 __global__ void __launch_bounds__(kThreads) chains(int rounds, float* sink) {
   const uint32_t one = warp::pack<Half>(1.0f / 16, 1.0f / 16), lane = uint32_t(warp::lane());
-  const uint32_t a[4] = {one, one ^ lane, one, one ^ lane}, b[2] = {one, one ^ (lane << 1)};  // lanes differ: equal numbers can run faster
+  // Lanes differ: equal numbers can run faster.
+  const uint32_t a[4] = {one, one ^ lane, one, one ^ lane}, b[2] = {one, one ^ (lane << 1)};
   float d[kChains][4] = {};
   for (int i = 0; i < rounds; ++i) {
     LMF_UNROLL

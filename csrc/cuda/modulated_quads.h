@@ -10,7 +10,7 @@
 
 namespace lmf {
 
-// Tiles in flight: more share a folding, and take registers, of which Blackwell's compiler needs more for the same code.
+// Tiles in flight: more share a folding, and take registers, of which the same code needs more on Blackwell.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 constexpr int kTiles = 4;
 #else

@@ -55,7 +55,8 @@ LMF_DEVICE void modulate_row(float (&x)[4], const uint16_t* record, int layer, i
   LMF_UNROLL
   for (int half = 0; half < 2; ++half) {
     const int c = 8 * half + t2;
-    const float2 s = load_pair<Half>(record, layer * kWidth + c), t = load_pair<Half>(record, (depth + layer) * kWidth + c);
+    const float2 s = load_pair<Half>(record, layer * kWidth + c);
+    const float2 t = load_pair<Half>(record, (depth + layer) * kWidth + c);
     x[2 * half] = warp::fma(x[2 * half], 1.0f + s.x, t.x);
     x[2 * half + 1] = warp::fma(x[2 * half + 1], 1.0f + s.y, t.y);
   }
@@ -119,7 +120,8 @@ LMF_DEVICE void render_strip(const ModulatedCall& call, const Fragments<Half, he
     for (int r = 0; r < 2; ++r) {
       const AxisCorners &y = at[r].y, &x = at[r].x;
       const int a = call.mlp.ensemble ? corner >> 1 : y.nearest, b = call.mlp.ensemble ? corner & 1 : x.nearest;
-      record[r] = fields + record_offset(call.fields, batch, pick(a, y.cell[0], y.cell[1]), pick(b, x.cell[0], x.cell[1]));
+      const int64_t cell_y = pick(a, y.cell[0], y.cell[1]), cell_x = pick(b, x.cell[0], x.cell[1]);
+      record[r] = fields + record_offset(call.fields, batch, cell_y, cell_x);
       rel_y[r] = pick(a, y.rel[0], y.rel[1]);
       rel_x[r] = pick(b, x.rel[0], x.rel[1]);
       w[r] = call.mlp.ensemble ? pick(a, y.weight[0], y.weight[1]) * pick(b, x.weight[0], x.weight[1]) : 1.0f;

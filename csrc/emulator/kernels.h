@@ -19,7 +19,8 @@ void mma(int half, const uint32_t* a, const uint32_t* b, const float* c, float* 
 // 32 values, 32 source lanes.
 void shuffle(const float* values, const int32_t* sources, float* out);
 
-// n lanes' worth of one operation: "pack", "pack_relu", "widen_low", "widen_high" or "times_one_plus". Floats travel as bits.
+// n lanes' worth of one operation: "pack", "pack_relu", "widen_low", "widen_high" or "times_one_plus". Floats travel as
+// bits.
 void elementwise(const std::string& operation, int half, int64_t n, const uint32_t* a, const uint32_t* b,
                  uint32_t* out);
 

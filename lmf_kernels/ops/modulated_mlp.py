@@ -38,8 +38,8 @@ def modulated_mlp(
     even of 255 v. layout: "nchw" -> (B, 3, rows, cols), "nhwc" -> (B, rows, cols, 3).
     backend: "auto" or a name of `lmf_kernels.backends()`.
 
-    Differentiable once in fields, weights and skip, in reverse mode, by recomputation: a backward pass keeps nothing per
-    pixel; torch.func.vmap runs it once an element, and derivatives through torch.func are refused. Under autocast
+    Differentiable once in fields, weights and skip, in reverse mode, by recomputation: nothing per pixel is kept for a
+    backward pass; torch.func.vmap runs it once an element, and derivatives through torch.func are refused. Under autocast
     everything is float32, coordinates and modulations above all. A corner whose weight is 0 may or may not be read: it
     matters only where a cell holds NaN or infinity.
 

@@ -10,8 +10,8 @@ PRECISIONS = ("fp32", "bf16")
 
 # Smallest and largest value of every number in a recipe.
 _RANGES = {
-    "batch": (1, 65536), "patch": (4, 4096), "queries": (1, 2 ** 24), "max_scale": (1, 30), "shrink": (1, 16), "lr": (1e-8, 1),
-    "warm_up": (0, 0.5), "clip": (1e-6, 1e6), "ema": (0, 0.999999), "seed": (0, 2 ** 31 - 1),
+    "batch": (1, 65536), "patch": (4, 4096), "queries": (1, 2 ** 24), "max_scale": (1, 30), "shrink": (1, 16),
+    "lr": (1e-8, 1), "warm_up": (0, 0.5), "clip": (1e-6, 1e6), "ema": (0, 0.999999), "seed": (0, 2 ** 31 - 1),
 }
 
 
