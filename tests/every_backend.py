@@ -2,8 +2,8 @@
 
 Those that need a GPU carry the marker `gpu` and skip where there is none. Tests draw and compare on the CPU: `placed`
 moves a call's tensors to where the backend runs. The test-only backend "emulator" runs the CUDA kernels lane by lane:
-it exists inside `running("emulator")` alone. Triton's interpreter has a process of its own (test_triton_interpreted.py),
-where LMF_TEST_BACKENDS="triton" names it.
+it exists inside `running("emulator")` alone. Triton's interpreter has a process of its own
+(test_triton_interpreted.py), where LMF_TEST_BACKENDS="triton" names it.
 """
 
 import os

@@ -39,8 +39,8 @@ def modulated_mlp(
     backend: "auto" or a name of `lmf_kernels.backends()`.
 
     Differentiable once in fields, weights and skip, in reverse mode, by recomputation: nothing per pixel is kept for a
-    backward pass; torch.func.vmap runs it once an element, and derivatives through torch.func are refused. Under autocast
-    everything is float32, coordinates and modulations above all. A corner whose weight is 0 may or may not be read: it
+    backward pass; torch.func.vmap runs it once an element, and derivatives through torch.func are refused. Under
+    autocast everything is float32, coordinates and modulations above all. A corner whose weight is 0 may or may not be read: it
     matters only where a cell holds NaN or infinity.
 
     Raises InputError for arguments that do not fit together or derivatives through torch.func and forward mode,
