@@ -127,6 +127,6 @@ def test_modules_import_where_no_gpu_is_seen_and_say_so():
               "        assert 'float32' in str(error) or 'cudaError' in str(error), error\n"
               "    else:\n"
               "        raise AssertionError(dtype)\n")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True,
                           env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
     assert done.returncode == 0, done.stderr
