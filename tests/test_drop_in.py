@@ -48,21 +48,26 @@ def test_autocast(model, seed):
 
 
 def test_replicas_of_data_parallel(model, seed, monkeypatch):
-    """torch's own replication, its copy to other devices replaced by one in memory: same values, and gradients."""
-    given, names = queries(), [name for name, value in model.named_parameters() if value.requires_grad]
-    expected = model(*given)
-    wanted = torch.autograd.grad(expected.sum(), [model.get_parameter(name) for name in names])
+    """torch's own replication, its copy to other devices replaced by one in memory: same values, and gradients.
+
+    Gradients in float64: in float32 a value on the other side of a ReLU's kink moves them more than rounding does.
+    """
     monkeypatch.setattr(data_parallel, "_broadcast_coalesced_reshape", lambda tensors, devices, detach=False: [
         [t.detach().clone() if detach else t.clone() for t in tensors] for _ in devices])
-    first, second = data_parallel.replicate(model, [0, 1])
-    assert first._packed is not second._packed is not model._packed
-    halves = [replica(*(t[i:i + 1] for t in given)) for i, replica in enumerate((first, second))]
-    torch.testing.assert_close(torch.cat(halves), expected, rtol=0, atol=1e-5)
-    found = torch.autograd.grad(sum(half.sum() for half in halves), [model.get_parameter(name) for name in names])
-    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+    for dtype, close in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
+        model, given = model.to(dtype), [t.to(dtype) for t in queries()]
+        expected = model(*given)
+        first, second = data_parallel.replicate(model, [0, 1])
+        assert first._packed is not second._packed is not model._packed
+        halves = [replica(*(t[i:i + 1] for t in given)) for i, replica in enumerate((first, second))]
+        torch.testing.assert_close(torch.cat(halves), expected, rtol=0, atol=close)
+    weights = [value for value in model.parameters() if value.requires_grad]
+    wanted = torch.autograd.grad(expected.sum(), weights)
+    found = torch.autograd.grad(sum(half.sum() for half in halves), weights)
+    torch.testing.assert_close(found, wanted, rtol=1e-8, atol=1e-8)
     with torch.no_grad():
         still, _ = data_parallel.replicate(model, [0, 1], detach=True)
-        torch.testing.assert_close(still(*given), expected.detach(), rtol=0, atol=1e-5)
+        torch.testing.assert_close(still(*given), expected.detach(), rtol=0, atol=1e-10)
 
 
 def test_functional_call_runs_on_other_parameters(model, seed):
