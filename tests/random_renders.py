@@ -87,3 +87,19 @@ def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None
                       cell=torch.rand(batch, count, 2) * 0.1)
     size = tuple(max(1, int(n * s)) for n, s in zip((h, w), scale))
     return Render(spec, fields, weights, image, size=size)
+
+
+def assert_windows_are_equal(
+    call,
+    backend,
+    whole,  # (B, 3, H, W), the call's picture
+    choose,
+    count,
+):
+    """Windows drawn by `choose` have the bits of the same pixels of the whole picture."""
+    height, width = call.size
+    for _ in range(count):
+        y0, x0 = choose.randrange(height), choose.randrange(width)
+        rows, cols = choose.randint(1, height - y0), choose.randint(1, width - x0)
+        part = call.run(backend, window=(y0, x0, rows, cols))
+        assert torch.equal(part, whole[:, :, y0:y0 + rows, x0:x0 + cols]), (call, y0, x0, rows, cols)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from every_backend import limits, over_all, over_compiled, poisoned, running
 from lmf_kernels.ops import RenderSpec, modulated_mlp, pack_weights
-from random_renders import Render, draw, of_width
+from random_renders import Render, assert_windows_are_equal, draw, of_width
 
 PAPERS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
 
@@ -71,7 +71,6 @@ def test_finished_stores(backend, draw_number, seed):
 def test_same_bits_for_any_band_and_thread_count(backend, draw_number, seed):
     call = draw(seed, points=False, **limits(backend))
     choose = random.Random(seed)
-    height, width = call.size
     threads = torch.get_num_threads()
     with running(backend) as name, poisoned():
         try:
@@ -81,11 +80,7 @@ def test_same_bits_for_any_band_and_thread_count(backend, draw_number, seed):
             assert torch.equal(call.run(name), whole), "thread count changed the bits"
         finally:
             torch.set_num_threads(threads)
-        for _ in range(5):
-            y0, x0 = choose.randrange(height), choose.randrange(width)
-            rows, cols = choose.randint(1, height - y0), choose.randint(1, width - x0)
-            part = call.run(name, window=(y0, x0, rows, cols))
-            assert torch.equal(part, whole[:, :, y0:y0 + rows, x0:x0 + cols]), (call, y0, x0, rows, cols)
+        assert_windows_are_equal(call, name, whole, choose, 5)
 
 
 @over_all

@@ -10,7 +10,7 @@ import torch
 from every_backend import limits, over_halves, poisoned, running
 from half_errors import DTYPES, check_error
 from lmf_kernels.ops import RenderSpec
-from random_renders import SCALES, draw
+from random_renders import SCALES, assert_windows_are_equal, draw
 
 PAPERS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
 over_types = pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
@@ -115,14 +115,9 @@ def test_same_bits_for_any_window(backend, dtype, ensemble, scale, seed):
     spec = choose.choice(list(PAPERS.values()))._replace(ensemble=ensemble)
     call = draw(seed, points=False, spec=spec, lr_size=(7, 6), scales=(scale,), **limits(backend))
     call = rounded(call, dtype)
-    height, width = call.size
     with running(backend) as name, poisoned():
         whole = call.run(name)
-        for _ in range(4):
-            y0, x0 = choose.randrange(height), choose.randrange(width)
-            rows, cols = choose.randint(1, height - y0), choose.randint(1, width - x0)
-            part = call.run(name, window=(y0, x0, rows, cols))
-            assert torch.equal(part, whole[:, :, y0:y0 + rows, x0:x0 + cols]), (call, y0, x0, rows, cols)
+        assert_windows_are_equal(call, name, whole, choose, 4)
 
 
 @over_halves
