@@ -5,10 +5,10 @@
     python bench/evidence.py [FILE ...] --write    writes them into the package: lmf_kernels/backends/measured.json
     python bench/evidence.py [FILE ...] --check    exit status 1 where the package has any others
 
-A file of a run on a GPU says "on": "gpu". Of its cases those count whose kind is "render" or "points", whose backend is
-a GPU kernel, and whose numbers passed ("numerics_passed": true); they carry "device", "capability", "family", "model",
-"dtype" (of the fields), "cells", "pixels" and "gpixel_per_s". Of one case in several files the latest counts. Quick
-runs measure nothing and give nothing.
+A file of a run on a GPU says "on": "gpu". Of its cases those count whose kind is "render" or "gradients", whose backend
+is a GPU kernel, and whose numbers passed ("numerics_passed": true); they carry "device", "capability", "family",
+"model", "dtype" (of the fields), "cells", "pixels" and "gpixel_per_s". Of one case in several files the latest counts.
+Quick runs measure nothing and give nothing.
 """
 
 import argparse
@@ -61,10 +61,10 @@ def entries_of(run):
         return
     commit = run["commit"] or {"describe": "unknown", "dirty": False}
     for case in run["cases"]:
-        if case["kind"] in ("render", "points") and case["backend"] in MEASURED and case.get("numerics_passed") is True:
+        if case["kind"] in evidence.TASKS and case["backend"] in MEASURED and case.get("numerics_passed") is True:
             yield evidence.Entry(
-                case["device"], tuple(case["capability"]), case["backend"], case["family"], HEADS[case["model"]],
-                case["dtype"], case["cells"], case["pixels"], round(case["gpixel_per_s"], 4),
+                case["device"], tuple(case["capability"]), case["backend"], case["kind"], case["family"],
+                HEADS[case["model"]], case["dtype"], case["cells"], case["pixels"], round(case["gpixel_per_s"], 4),
                 commit["describe"] + " with changes" * commit["dirty"])
 
 

@@ -13,7 +13,7 @@ from .spec import field_channels, weight_count
 class Explanation:
     """family: the render family. requested: the backend asked for. runs: the one that would run, None if none can.
     refusals: why others cannot, by name. passed_over: why "auto" leaves alone what could, by name. evidence: on a GPU,
-    what was measured on its kind, in words."""
+    what was measured on its kind, in words. gradients: the backend that makes those of fields, weights and skip."""
 
     family: str
     requested: str
@@ -21,11 +21,13 @@ class Explanation:
     refusals: dict
     passed_over: dict
     evidence: list
+    gradients: Optional[str]
 
     def __str__(self):
         lines = [f"{self.family}: runs on {self.runs or 'nothing'} (asked for: {self.requested})"]
         lines += [f"  {name} cannot: {reason}" for name, reason in self.refusals.items()]
         lines += [f"  {name} is passed over: {reason}" for name, reason in self.passed_over.items()]
+        lines += [f"  gradients: made by {self.gradients}"] if self.gradients else []
         return "\n".join(lines + [f"  measured: {entry}" for entry in self.evidence])
 
 

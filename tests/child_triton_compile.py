@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from typing import NamedTuple
 
 import torch
 import triton
@@ -22,8 +23,10 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from lmf_kernels.backends import RenderCall
-from lmf_kernels.backends.triton import configurations, modulated_mlp as face
-from lmf_kernels.backends.triton.modulated_kernel import SIZES, modulated_mlp_kernel
+from lmf_kernels.backends.triton import configurations, modulated_backward, modulated_mlp as face
+from lmf_kernels.backends.triton.arguments import COMPILED_WITH, network
+from lmf_kernels.backends.triton.modulated_backward_kernel import modulated_backward_kernel
+from lmf_kernels.backends.triton.modulated_kernel import modulated_mlp_kernel
 from lmf_kernels.ops import RenderSpec
 from lmf_kernels.spec import field_channels, weight_count
 
@@ -34,53 +37,96 @@ LINEAR, FOURIER = RenderSpec("linear", 0, (16,) * 6), RenderSpec("fourier", 16, 
 
 def make_call(spec, element, *, points=False, skip=True, finish="unit"):
     fields = torch.empty(1, 4, 4, field_channels("modulated_mlp", spec), dtype=getattr(torch, element))
-    queries = {"coord": torch.empty(1, 5, 2), "cell": torch.empty(1, 5, 2)} if points else {}
+    queries = {"coord": torch.empty(1, 16, 2), "cell": torch.empty(1, 16, 2)} if points else {}
     return RenderCall(
         "modulated_mlp", spec, fields, fields.new_empty(weight_count("modulated_mlp", spec)),
         skip=fields.new_empty(1, 3, 4, 4) if skip else None, size=(8, 8), window=(0, 0, 8, 8), lr=(0, 0, 4, 4),
         finish=finish, **queries)
 
 
+class Case(NamedTuple):
+    """A kernel to compile, as a launch would."""
+
+    name: str
+    kernel: triton.JITFunction
+    call: RenderCall
+    values: dict  # of its compile-time constants, and None for what it is not given
+    pointers: dict  # the types of the others, where they are not the fields'
+    warps: int
+
+    def facts(self):
+        sizes = {key.lower(): self.values[key] for key in ("TILE_ROWS", "TILE_COLS", "GROUP", "READERS")
+                 if key in self.values}
+        return {"name": self.name, "element": str(self.call.fields.dtype), "warps": self.warps, **sizes}
+
+
+def forward(name, call, configuration, wide=False):
+    tile_rows, tile_cols = face.tile(configuration, 8)
+    absent = [name for name in ("skip", "coord", "cell") if getattr(call, name) is None]
+    values = {**face.constants(call, wide), "TILE_ROWS": tile_rows, "TILE_COLS": tile_cols, **dict.fromkeys(absent)}
+    return Case(name, modulated_mlp_kernel, call, values,
+                {"out": "fp32", "coord": "fp32", "cell": "fp32"}, configuration.warps)
+
+
+def backward(name, call, wide=False):
+    cut = modulated_backward.cut_of(call)
+    absent = ["order", "starts", "readers", "coord", "cell"] if call.on_grid else []
+    values = {**network(call), "WIDE": wide, "GROUP": cut.group, "READERS": cut.each, **dict.fromkeys(absent)}
+    pointers = {**dict.fromkeys(("grad", "coord", "cell", "to_fields", "to_skip", "to_weights"), "fp32"),
+                **dict.fromkeys(("order", "starts", "readers"), "i64")}
+    return Case(f"backward {name}", modulated_backward_kernel, call, values, pointers, cut.warps)
+
+
 def cases(architecture, everything):
-    """(name, call, configuration, int64 positions) of each kernel to compile."""
+    """The cases of an architecture: everything, or one of each head and type."""
+    alone = LINEAR._replace(ensemble=False)
     for element, ranges in configurations.TABLE[configurations.relative(architecture)].items():
         last = ranges[-1].configuration
         for configuration in sorted({r.configuration for r in ranges}) if everything else [last]:
             for spec in (LINEAR, FOURIER):
-                yield f"{spec.head} {element}", make_call(spec, element), configuration, False
+                yield forward(f"{spec.head} {element}", make_call(spec, element), configuration)
+        points = make_call(FOURIER, element, points=True, finish="none")
+        others = [make_call(RenderSpec(head, in_dim, (width,) * depth), element) for head, width, in_dim, depth in (
+            ("linear", 24, 0, 4), ("linear", 64, 0, 4), ("fourier", 32, 30, 4), ("linear", 16, 0, 12))]
         if everything:
-            yield f"points {element}", make_call(FOURIER, element, points=True, finish="none"), last, False
-            yield f"int64 {element}", make_call(LINEAR, element), last, True
-            alone = LINEAR._replace(ensemble=False)
-            yield f"alone {element}", make_call(alone, element, skip=False), last, False
-            for head, width, in_dim, depth in (("linear", 24, 0, 4), ("linear", 64, 0, 4), ("fourier", 32, 30, 4),
-                                               ("linear", 16, 0, 12)):
-                wide = make_call(RenderSpec(head, in_dim, (width,) * depth), element)
-                yield f"{head} {depth} x {width} {element}", wide, face.configuration_of(wide, architecture), False
+            yield forward(f"points {element}", points, last)
+            yield forward(f"int64 {element}", make_call(LINEAR, element), last, True)
+            yield forward(f"alone {element}", make_call(alone, element, skip=False), last)
+            for wide in others:
+                yield forward(named(wide), wide, face.configuration_of(wide, architecture))
+        for spec in (LINEAR, FOURIER):
+            yield backward(f"points {spec.head} {element}", make_call(spec, element, points=True, finish="none"))
+        if everything:
+            yield backward(f"int64 {element}", make_call(LINEAR, element), True)
+            yield backward(f"alone {element}", make_call(alone, element, skip=False))
+            for wide in others:
+                yield backward(named(wide), wide)
 
 
-def compile_kernel(target, call, configuration, wide):
+def named(call):
+    """The name of a case that stands for its network."""
+    spec = call.spec
+    return f"{spec.head} {len(spec.widths)} x {spec.widths[0]} {call.fields.dtype}"
+
+
+def compile_kernel(target, case):
     """Triton's compiled kernel, of the constants and options that a launch would pass."""
-    tile_rows, tile_cols = face.tile(configuration, 8)
-    values = {**face.constants(call, wide), "TILE_ROWS": tile_rows, "TILE_COLS": tile_cols}
-    pointers = {"out": "fp32", "coord": "fp32", "cell": "fp32"}
+    element = TYPES[str(case.call.fields.dtype).removeprefix("torch.")]
     signature, hints = {}, {}
-    for place, name in enumerate(modulated_mlp_kernel.arg_names):
-        tensor = getattr(call, name, None)
-        if name in values or name in ("skip", "coord", "cell") and tensor is None:
+    for place, name in enumerate(case.kernel.arg_names):
+        if name in case.values:
             signature[name] = "constexpr"
-            values.setdefault(name, None)
-        elif name in ("fields", "skip", "weights", *pointers):
-            signature[name] = "*" + (pointers.get(name) or TYPES[str(call.fields.dtype).removeprefix("torch.")])
+        elif name in ("fields", "skip", "weights", *case.pointers):
+            signature[name] = "*" + case.pointers.get(name, element)
             hints[(place,)] = [["tt.divisibility", 16]]
         elif name in ("cell_y", "cell_x"):
             signature[name] = "fp32"
         else:
             signature[name] = "i32"
-            if name not in SIZES and name.startswith("fields"):
+            if name.startswith("fields"):  # the others are not specialised, or 1 as often as a multiple of 16
                 hints[(place,)] = [["tt.divisibility", 16]]
-    source = ASTSource(fn=modulated_mlp_kernel, signature=signature, constexprs=values, attrs=hints)
-    return triton.compile(source, target=target, options={"num_warps": configuration.warps, **face.COMPILED_WITH})
+    source = ASTSource(fn=case.kernel, signature=signature, constexprs=case.values, attrs=hints)
+    return triton.compile(source, target=target, options={"num_warps": case.warps, **COMPILED_WITH})
 
 
 def nvidia_report(kernel):
@@ -107,11 +153,10 @@ def amd_report(kernel):
 def main(architecture, which):
     amd = architecture.startswith("gfx")
     target = GPUTarget("hip", architecture, 64) if amd else GPUTarget("cuda", int(architecture[3:]), 32)
-    for name, call, configuration, wide in cases(architecture, which == "all"):
-        kernel = compile_kernel(target, call, configuration, wide)
+    for case in cases(architecture, which == "all"):
+        kernel = compile_kernel(target, case)
         report = amd_report(kernel) if amd else nvidia_report(kernel)
-        print(json.dumps({"name": name, "element": str(call.fields.dtype), **configuration._asdict(), **report}),
-              flush=True)
+        print(json.dumps({**case.facts(), **report}), flush=True)
 
 
 if __name__ == "__main__":

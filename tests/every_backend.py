@@ -50,7 +50,7 @@ def placed(
     backend,
 ):
     """The tensor where a backend takes it, laid out in memory as it was."""
-    if tensor is None or backend not in ON_GPU:
+    if tensor is None or tensor.is_cuda or backend not in ON_GPU:
         return tensor
     memory = torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage())
     return memory.to("cuda").as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())

@@ -31,9 +31,9 @@ def bench_evidence():
     return module
 
 
-def kernel(name, refuses=None):
+def kernel(name, refuses=None, **also):
     """A backend that would run anything, or says why not."""
-    family = types.SimpleNamespace(can_run=lambda call: refuses, run=None)
+    family = types.SimpleNamespace(can_run=lambda call: refuses, run=None, **also)
     return types.SimpleNamespace(name=name, families={"modulated_mlp": family}, status=lambda: (True, "faked"))
 
 
@@ -96,7 +96,7 @@ def test_the_fastest_at_the_nearest_size(machine):
     {"backend": "reference"}], ids=lambda change: next(iter(change)))
 def test_what_was_measured_elsewhere_does_not_count(machine, change):
     machine([{**CASE, **change}], cuda=kernel("cuda"))
-    with pytest.warns(UserWarning, match="never run on a GPU|no measurement of modulated_mlp, linear head"):
+    with pytest.warns(UserWarning, match="never run on a GPU|no measurement of modulated_mlp render, linear head"):
         assert chosen(gpu_call(12)) == "reference"
 
 
@@ -115,6 +115,26 @@ def test_explain_shows_what_was_measured(machine):
     machine([], cuda=kernel("cuda"))
     told = lmf.explanation.Explanation("modulated_mlp", **choice.explain(gpu_call(12)))
     assert told.runs == "reference" and "cuda is passed over: it has never run on a GPU" in str(told)
+
+
+def with_backward(name, refuses=None):
+    return kernel(name, can_differentiate=lambda call, wanted: refuses)
+
+
+def test_gradients_have_evidence_of_their_own(machine):
+    """A kernel may be the fastest forward and have no backward; then the fastest one that has is taken for that."""
+    backward = {**CASE, "kind": "gradients", "backend": "triton"}
+    call, leaves = gpu_call(4), ("fields", "weights")
+    machine([CASE, backward], cuda=kernel("cuda"), triton=with_backward("triton"))
+    assert chosen(call) == "cuda" and choice.backward_of(call, leaves) == "triton"
+    assert choice.backward_of(call, leaves, "cuda") == "reference" and choice.explain(call)["gradients"] == "triton"
+    machine([CASE, backward], cuda=kernel("cuda"), triton=with_backward("triton", "not these"))
+    assert choice.backward_of(call, leaves) == "reference"
+    assert choice.backward_of(call, leaves, "triton") == "reference"
+    machine([CASE, {**CASE, "backend": "triton"}], cuda=kernel("cuda"), triton=with_backward("triton"))
+    with pytest.warns(UserWarning, match="the gradients of .* no measurement of modulated_mlp gradients, linear"):
+        assert choice.choose_backward(call, leaves) is choice.reference.families["modulated_mlp"]
+    assert choice.backward_of(call, leaves, "triton") == "triton"
 
 
 def test_of_one_case_the_latest_counts():

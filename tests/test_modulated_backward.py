@@ -1,4 +1,4 @@
-"""The fused backward of the modulated family, every instruction set, against the float64 reference's gradients.
+"""The fused backward of the modulated family on every backend that has one, against the float64 reference's gradients.
 
 A ReLU's derivative jumps where its argument is 0: a float32 value on the other side of it than the float64 one changes
 a gradient by far more than rounding. So pixels with such an argument get no gradient here (`away_from_kinks`), and all
@@ -9,10 +9,11 @@ import random
 
 import pytest
 import torch
-from every_backend import ISAS, poisoned, running
+from every_backend import CHOICES, HALVES, ISAS, limits, marked, placed, poisoned, running
 from lmf_kernels import InputError
-from lmf_kernels.backends import cpu
+from lmf_kernels.backends.choice import BACKENDS
 from lmf_kernels.backends.reference import common
+from lmf_kernels.backends.triton import modulated_backward
 from lmf_kernels.ops import RenderSpec
 from random_renders import draw
 
@@ -21,25 +22,34 @@ NEAR = 1e-5  # of a layer's largest argument: closer to 0 than this, float32 may
 MAPS = ((5, 7), (1, 9), (12, 1), (9, 14))
 SCALES = (1, 2, 3, 3.7, 4, 7.3, 0.5, 0.93)
 
-over_isas = pytest.mark.parametrize("backend", [f"cpu-{isa}" for isa in ISAS])
+WITH_BACKWARD = [choice for choice in CHOICES if choice.startswith("cpu-") or choice == "triton"]
+KERNELS = list(dict.fromkeys(choice.split("-")[0] for choice in WITH_BACKWARD))  # the CPU's instruction sets as one
+
+over_backward = pytest.mark.parametrize("backend", marked(WITH_BACKWARD))
+over_kernels = pytest.mark.parametrize("backend", marked(KERNELS))
 
 
 @pytest.fixture(autouse=True)
 def kernel_calls(monkeypatch):
-    """What the backward kernel was asked for, call by call."""
-    calls, original = [], cpu.modulated_mlp.gradients
+    """What the backward kernels were asked for, call by call."""
+    calls = []
 
-    def gradients(call, grad, wanted):
-        calls.append(tuple(wanted))
-        return original(call, grad, wanted)
+    def watch(family, original):
+        def gradients(call, grad, wanted):
+            calls.append(tuple(wanted))
+            return original(call, grad, wanted)
 
-    monkeypatch.setattr(cpu.modulated_mlp, "gradients", gradients)
+        monkeypatch.setattr(family, "gradients", gradients)
+
+    for name in KERNELS:
+        family = BACKENDS[name].families["modulated_mlp"]
+        watch(family, family.gradients)
     return calls
 
 
-def draw_small(seed, **how):
+def draw_small(seed, backend=None, **how):
     choose = random.Random(seed)
-    return draw(seed, **{"lr_size": choose.choice(MAPS), "scales": SCALES, **how})
+    return draw(seed, **{"lr_size": choose.choice(MAPS), "scales": SCALES, **limits(backend), **how})
 
 
 def away_from_kinks(call, **options):
@@ -65,10 +75,11 @@ def away_from_kinks(call, **options):
 
 
 def gradients(call, name, grad, precision=None, wanted=("fields", "weights", "skip"), **options):
-    """Of `call.run`'s output, for those of the named tensors that the call has."""
-    leaves = {n: getattr(call, n).detach().clone().requires_grad_() for n in wanted if getattr(call, n) is not None}
+    """Of `call.run`'s output, for those of the named tensors that the call has: on the CPU, contiguous."""
+    wanted = [tensor for tensor in wanted if getattr(call, tensor) is not None]
+    leaves = {tensor: placed(getattr(call, tensor).detach(), name).requires_grad_() for tensor in wanted}
     out = call._replace(**leaves).run(name, precision, **options)
-    return torch.autograd.grad(out, list(leaves.values()), grad.to(out.dtype))
+    return [found.cpu() for found in torch.autograd.grad(out, list(leaves.values()), grad.to(out.dtype))]
 
 
 def truth(call, seed, **options):
@@ -89,34 +100,60 @@ def assert_close(found, expected, call, bound=BOUND):
         assert off < bound, f"{call}: {off:.1e} of the largest gradient off"
 
 
+@over_kernels
 @pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
 @pytest.mark.parametrize("draw_number", range(12))
-def test_gradients_are_the_float64_reference_s(points, draw_number, seed, kernel_calls):
-    call = draw_small(seed, points=points)
+def test_gradients_are_the_float64_reference_s(backend, points, draw_number, seed, kernel_calls):
+    call = draw_small(seed, backend, points=points)
+    choices = [f"cpu-{isa}" for isa in ISAS] if backend == "cpu" else [backend]
     grad, expected = truth(call, seed)
-    for isa in ISAS:
-        with running(f"cpu-{isa}") as name, poisoned():
-            assert_close(gradients(call, name, grad), expected, f"{isa}, {call}")
-    assert len(kernel_calls) == len(ISAS), "the reference made gradients that the kernel should have"
+    for choice in choices:
+        with running(choice) as name, poisoned():
+            assert_close(gradients(call, name, grad), expected, f"{choice}, {call}")
+    if not BACKENDS[backend].families["modulated_mlp"].can_differentiate(call, ()):
+        assert len(kernel_calls) == len(choices), "the reference made gradients that the kernel should have"
 
 
-@over_isas
-def test_many_readers_of_a_cell_keep_their_digits(backend, seed):
-    """One cell under 360 000 evaluations: float32 sums taken one by one would lose several times as many digits."""
-    spec = RenderSpec("linear", 0, (2,))
-    call = draw(seed, points=False, spec=spec, lr_size=(1, 1), scales=(300,), skip=True)
+@pytest.mark.parametrize("backend", marked([choice for choice in WITH_BACKWARD if choice in HALVES]))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
+def test_half_tensors(backend, points, dtype, seed):
+    """Gradients of half tensors are those of the numbers that they hold, rounded once."""
+    names = ("fields", "weights", "skip")
+    call = draw_small(seed, backend, points=points, skip=True, width=16)
+    half = call._replace(**{name: getattr(call, name).to(dtype) for name in names})
+    held = call._replace(**{name: getattr(half, name).double() for name in names})
+    grad = (torch.randn(half.run("reference").shape) * away_from_kinks(held)).to(torch.float32 if points else dtype)
+    expected = gradients(held, "reference", grad, torch.float64)
+    with running(backend) as name, poisoned():
+        found = gradients(half, name, grad, **({} if points else {"dtype": dtype}))
+    for got, true in zip(found, expected, strict=True):
+        assert got.dtype == dtype and not got.isnan().any()
+        allowed = 0.501 * torch.finfo(dtype).eps * true.abs() + BOUND * true.abs().max()
+        assert ((got.double() - true).abs() <= allowed).all(), call
+
+
+@over_backward
+def test_many_readers_of_a_cell_keep_their_digits(backend, seed, monkeypatch):
+    """One cell under a hundred tiles and more: float32 sums taken one by one would lose several times as many digits.
+    """
+    spec, size = RenderSpec("linear", 0, (2,)), 300
+    if backend == "triton":
+        monkeypatch.setattr(modulated_backward, "tile_size", lambda spec: (16, 8))  # many small tiles
+        size = 80
+    call = draw(seed, points=False, spec=spec, lr_size=(1, 1), scales=(size,), skip=True)
     call = call._replace(fields=call.fields[:1].abs(), weights=call.weights.abs(), skip=call.skip[:1])
-    grad = torch.ones(1, 3, 300, 300)
+    grad = torch.ones(1, 3, size, size)
     with running(backend) as name:
         found = gradients(call, name, grad)
     expected = gradients(call, "reference", grad, torch.float64)
     assert_close(found, expected, call, bound=1e-6)
 
 
-@over_isas
+@over_backward
 def test_points_that_crowd_and_points_outside(backend, seed):
     """Many points in one cell (more than a tile takes), none in most, and some beyond the border of the map."""
-    call = draw_small(seed, points=True, lr_size=(9, 14), skip=True)
+    call = draw_small(seed, backend, points=True, lr_size=(9, 14), skip=True)
     crowd = call.coord[:, :1] + 1e-3 * torch.randn(len(call.fields), 70, 2)
     outside = torch.tensor([[-1.5, 0.0], [3.0, 3.0], [0.2, 1.01], [-1.0, 1.0]]).expand(len(call.fields), 4, 2)
     coord = torch.cat([crowd, outside, crowd[:, :3]], 1)
@@ -126,7 +163,7 @@ def test_points_that_crowd_and_points_outside(backend, seed):
         assert_close(gradients(call, name, grad), expected, call)
 
 
-@over_isas
+@over_backward
 def test_windows_of_the_picture_and_of_the_map(backend, seed):
     """A window's gradient goes to the cells that it reads; all others, here also rows above and below, get zeros."""
     call = draw(seed, points=False, lr_size=(9, 20), scales=(3,), skip=True)
@@ -139,10 +176,10 @@ def test_windows_of_the_picture_and_of_the_map(backend, seed):
     assert not found[0][:, 4:].any() and found[0][:, 3].any()
 
 
-@over_isas
+@over_backward
 def test_through_the_finish(backend, seed):
     """[0, 1] output passes no gradient where it is clamped."""
-    call = draw_small(seed, points=False, spec=RenderSpec("linear", 0, (16,) * 3), lr_size=(9, 14))
+    call = draw_small(seed, backend, points=False, spec=RenderSpec("linear", 0, (16,) * 3), lr_size=(9, 14))
     call = call._replace(weights=call.weights * 2)
     for layout in ("nchw", "nhwc"):
         options = {"finish": "unit", "layout": layout}
@@ -153,10 +190,10 @@ def test_through_the_finish(backend, seed):
             assert_close(gradients(call, name, grad, **options), expected, call)
 
 
-@over_isas
+@over_backward
 @pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
 def test_same_bits_for_any_number_of_threads(backend, points, seed):
-    call = draw_small(seed, points=points, lr_size=(9, 14), skip=True)
+    call = draw_small(seed, backend, points=points, lr_size=(9, 14), skip=True)
     grad = torch.randn(call.run("reference").shape)
     threads = torch.get_num_threads()
     with running(backend) as name, poisoned():
@@ -171,24 +208,24 @@ def test_same_bits_for_any_number_of_threads(backend, points, seed):
         assert all(torch.equal(a, b) for a, b in zip(others, found[0])), call
 
 
-@over_isas
+@over_backward
 @pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
 def test_tensors_need_not_be_contiguous(backend, points, seed):
-    call = draw_small(seed, points=points, lr_size=(6, 8), skip=True)
+    call = draw_small(seed, backend, points=points, lr_size=(6, 8), skip=True)
     grad = torch.randn(call.run("reference").shape)
     strided = call._replace(
         fields=call.fields.permute(0, 3, 2, 1).contiguous().permute(0, 3, 2, 1),
         weights=torch.stack([call.weights, call.weights], 1)[:, 0],
         skip=torch.cat([call.skip, call.skip], 3)[..., :8])
     with running(backend) as name, poisoned():
-        leaves = [t.requires_grad_() for t in (strided.fields, strided.weights, strided.skip)]
-        found = torch.autograd.grad(strided.run(name), leaves, grad.flip(-1).contiguous().flip(-1))
-        assert all(torch.equal(a, b) for a, b in zip(found, gradients(call, name, grad)))
-        of_sum = torch.autograd.grad(strided.run(name).sum(), leaves)  # one number expanded over the output
-        assert all(torch.equal(a, b) for a, b in zip(of_sum, gradients(call, name, torch.ones_like(grad))))
+        expected = gradients(call, name, grad)
+        found = gradients(strided, name, grad.flip(-1).contiguous().flip(-1))
+        assert all(torch.equal(a, b) for a, b in zip(found, expected))
+        of_ones = gradients(strided, name, torch.ones(()).expand(grad.shape))  # one number expanded over the output
+        assert all(torch.equal(a, b) for a, b in zip(of_ones, gradients(call, name, torch.ones_like(grad))))
 
 
-@over_isas
+@over_backward
 def test_nan_stays_in_its_cell(backend):
     call = draw(5, points=False, spec=RenderSpec("linear", 0, (16,) * 3), lr_size=(8, 8), scales=(4,), skip=False)
     grad = torch.randn(call.run("reference").shape)
@@ -201,7 +238,7 @@ def test_nan_stays_in_its_cell(backend):
     assert torch.equal(got, clean)
 
 
-@over_isas
+@over_backward
 def test_empty_calls(backend):
     call = draw(6, points=False, spec=RenderSpec("linear", 0, (16,) * 2), lr_size=(4, 4), scales=(2,), skip=True)
     none = call.fields.new_zeros(len(call.fields), 0, 2)
@@ -213,29 +250,38 @@ def test_empty_calls(backend):
             assert not any(g.any() for g in found)
 
 
-def test_only_what_is_asked_for_is_made(kernel_calls, seed):
-    call = draw_small(seed, points=True, skip=True)
+@over_kernels
+@pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
+def test_only_what_is_asked_for_is_made(backend, points, kernel_calls, seed):
+    call = draw_small(seed, backend, points=points, skip=True, width=16)
     grad = torch.randn(call.run("reference").shape)
-    whole = dict(zip(("fields", "weights", "skip"), gradients(call, "cpu", grad)))
+    whole = dict(zip(("fields", "weights", "skip"), gradients(call, backend, grad)))
     for wanted in (("skip",), ("weights",), ("fields", "skip")):
-        found = gradients(call, "cpu", grad, wanted=wanted)
+        found = gradients(call, backend, grad, wanted=wanted)
         assert kernel_calls[-1] == wanted and all(torch.equal(whole[n], g) for n, g in zip(wanted, found))
 
 
-@pytest.mark.parametrize("change, wanted", [
-    (lambda call: call, ("fields", "coord")),
-    (lambda call: call, ("cell",)),
-    (lambda call: draw(3, points=True, spec=RenderSpec("linear", 0, (65,)), lr_size=(3, 4)), ("fields",)),
-    (lambda call: draw(3, points=True, spec=RenderSpec("fourier", 130, (4,)), lr_size=(3, 4)), ("fields",)),
-    (lambda call: draw(3, points=True, spec=RenderSpec("linear", 0, (4,) * 17), lr_size=(3, 4)), ("fields",)),
-], ids=["coordinates", "cells", "wide", "wide Fourier head", "deep"])
-def test_what_the_kernel_does_not_do_falls_to_the_reference(change, wanted, seed, kernel_calls):
-    call = change(draw_small(seed, points=True, spec=RenderSpec("linear", 0, (16,) * 2)))
+REFUSED = {  # specs beyond what a backward kernel takes
+    "cpu": {"wide": RenderSpec("linear", 0, (65,)), "wide Fourier head": RenderSpec("fourier", 130, (4,)),
+            "deep": RenderSpec("linear", 0, (4,) * 17)},
+    "triton": {"wide": RenderSpec("linear", 0, (33,)), "wide Fourier head": RenderSpec("fourier", 34, (4,)),
+               "deep": RenderSpec("linear", 0, (4,) * 13)},
+}
+
+
+@over_kernels
+@pytest.mark.parametrize("what", ["coordinates", "cells", *REFUSED["cpu"]])
+def test_what_the_kernel_does_not_do_falls_to_the_reference(backend, what, seed, kernel_calls):
+    spec = REFUSED[backend].get(what, RenderSpec("linear", 0, (16,) * 2))
+    wanted = {"coordinates": ("fields", "coord"), "cells": ("cell",)}.get(what, ("fields",))
+    call = draw(seed, points=True, spec=spec, lr_size=(3, 4))
     grad = torch.randn(call.run("reference").shape)
-    found = gradients(call, "cpu", grad, wanted=wanted)
-    assert not kernel_calls and cpu.modulated_mlp.can_differentiate(call, wanted)
+    found = gradients(call, backend, grad, wanted=wanted)
+    assert not kernel_calls and BACKENDS[backend].families["modulated_mlp"].can_differentiate(call, wanted)
     expected = gradients(call, "reference", grad, wanted=wanted)
-    assert all(torch.equal(a, b) and a.any() for a, b in zip(found, expected))
+    for a, b in zip(found, expected):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * b.abs().max().item())
+        assert a.any()
 
 
 def test_float64_is_the_reference_s(seed, kernel_calls):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from lmf_kernels.backends.triton import availability, modulated_mlp as face
+from lmf_kernels.backends.triton import availability
 
 pytest.importorskip("triton")
 
@@ -37,7 +37,7 @@ def check(architecture, reports):
             continue
         assert 0 < report["registers"] <= 255, report
         assert not {"LDL", "STL"} & report.keys() or not roomy, report
-        if not half and architecture == "sm_100" and availability.release() < face.IEEE_ON_SM_100:
+        if not half and architecture == "sm_100" and availability.release() < availability.IEEE_ON_SM_100:
             continue  # refused at run time for what the next line would find
         # float32 is IEEE: a matrix instruction there would mean TF32.
         assert any(report.get(name) for name in MATRIX) == half, report

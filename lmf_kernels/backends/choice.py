@@ -46,14 +46,20 @@ def requested(name="auto"):
     return check_name(os.environ.get(ENVIRONMENT) or "auto")
 
 
-def refusal(name, call):
-    """Why backend `name` cannot run the call, or None."""
+def refusal(name, call, wanted=None):
+    """Why backend `name` cannot run the call, or None. wanted: names of tensors, whose gradients it shall make."""
     backend = BACKENDS[name]
     available, detail = backend.status()
     if not available:
         return detail
     family = backend.families.get(call.family)
-    return f"it has no {call.family} kernel yet" if family is None else family.can_run(call)
+    if family is None:
+        return f"it has no {call.family} kernel yet"
+    reason = family.can_run(call)
+    if reason is not None or wanted is None or name == "reference":
+        return reason
+    can_differentiate = getattr(family, "can_differentiate", None)  # a backend may have forward kernels alone
+    return "it has no backward kernel" if can_differentiate is None else can_differentiate(call, wanted)
 
 
 def choose(call, name="auto"):
@@ -75,54 +81,64 @@ def choose(call, name="auto"):
     return BACKENDS[found].families[call.family]
 
 
-def _automatic(call):
-    """What "auto" runs, {name: why it cannot} of those before it, {name: why it is left alone} of those that could."""
-    refusals, kernels = {}, []
+def _automatic(call, wanted=None):
+    """What "auto" runs, {name: why it cannot} of those before it, {name: why it is left alone} of those that could.
+
+    wanted: as in `refusal`.
+    """
+    refusals, kernels, task = {}, [], evidence.RENDER if wanted is None else evidence.GRADIENTS
     for name in BACKENDS:  # the last, the reference, runs everything
-        reason = refusal(name, call)
+        reason = refusal(name, call, wanted)
         if reason is not None:
             refusals[name] = reason
         elif name not in MEASURED:
             break
         else:
             kernels.append(name)
-    best = evidence.fastest(tuple(kernels), call) if kernels else None
+    best = evidence.fastest(tuple(kernels), call, task) if kernels else None
     if best is not None:
         return best.backend, refusals, {}
-    return name, refusals, {kernel: evidence.absence(kernel, call) for kernel in kernels}
+    return name, refusals, {kernel: evidence.absence(kernel, call, task) for kernel in kernels}
 
 
 def choose_backward(call, wanted, name="auto"):
-    """The family module that will make the call's gradients: what `choose` gives where it can, else the reference.
+    """The family module that will make the call's gradients: of the backend asked for where it can, else the
+    reference; for "auto" the one that `choose` would take if they were what is run.
 
     wanted: names of the tensors whose gradients are asked for, in the order of `RenderCall.tensors`.
+    Raises BackendError where a backend asked for by name cannot run the call.
     """
-    family = choose(call, name)
-    return family if _differentiates(family, call, wanted) else reference.families[call.family]
+    if requested(name) != "auto":
+        choose(call, name)
+    found, refusals, passed_over = _backward(call, wanted, name)
+    if found == "reference" and requested(name) == "auto":
+        _check_fallback(call, refusals, passed_over, "the gradients of ")
+    return BACKENDS[found].families[call.family]
 
 
-def has_backward_kernel(call, wanted, name="auto"):
-    """Whether `choose_backward` would give a kernel. Says and runs nothing."""
-    runs = explain(call, name)["runs"]
-    return runs is not None and _differentiates(BACKENDS[runs].families[call.family], call, wanted)
+def backward_of(call, wanted, name="auto"):
+    """The name of the backend that `choose_backward` would take. Says and runs nothing."""
+    return _backward(call, wanted, name)[0]
 
 
-def _differentiates(family, call, wanted):
-    can_differentiate = getattr(family, "can_differentiate", None)  # a backend may have forward kernels alone
-    return can_differentiate is not None and can_differentiate(call, wanted) is None
+def _backward(call, wanted, name):
+    asked = requested(name)
+    if asked == "auto":
+        return _automatic(call, wanted)
+    return asked if refusal(asked, call, wanted) is None else "reference", {}, {}
 
 
-def _check_fallback(call, refusals, passed_over):
+def _check_fallback(call, refusals, passed_over, what=""):
     """The slow reference is no answer to who named an instruction set, and on a GPU it is worth one warning."""
     device = call.fields.device.type
     complaint = cpu.wrong_override() if device == "cpu" else None
     if complaint and call.family in cpu.families:
         raise BackendError(complaint)
-    if device == "cuda" and call.family not in _warned:
-        _warned.add(call.family)
+    if device == "cuda" and (what, call.family) not in _warned:
+        _warned.add((what, call.family))
         told = "; ".join([f"{name}: {reason}" for name, reason in {**refusals, **passed_over}.items()])
         advice = "".join(f', backend="{name}" runs it all the same' for name in passed_over)
-        warnings.warn(f"{call.family} on a CUDA tensor runs on the slow PyTorch reference ({told}){advice}.",
+        warnings.warn(f"{what}{call.family} on a CUDA tensor runs on the slow PyTorch reference ({told}){advice}.",
                       stacklevel=2)
 
 
@@ -144,7 +160,8 @@ def explain(call, name="auto"):
     """What would run the call and why. Runs nothing.
 
     {"requested", "runs", "refusals": {backend: why it cannot}, "passed_over": {backend: why "auto" leaves it alone},
-    "evidence": what was measured on this kind of GPU with such fields, in words, fastest first}.
+    "evidence": what was measured on this kind of GPU with such fields, in words, fastest first, "gradients": what makes
+    those of the fields, the weights and the skip}.
     """
     wanted = requested(name)
     refusals = {n: reason for n in BACKENDS if (reason := refusal(n, call)) is not None}
@@ -152,6 +169,8 @@ def explain(call, name="auto"):
         runs, _, passed_over = _automatic(call)
     else:
         runs, passed_over = None if wanted in refusals else wanted, {}
-    known = sorted(evidence.fitting(call), key=lambda e: -e.gpixel_per_s)
+    known = sorted((e for task in evidence.TASKS for e in evidence.fitting(call, task)),
+                   key=lambda e: (e.task, -e.gpixel_per_s))
+    leaves = [tensor for tensor in call.tensors() if tensor not in ("coord", "cell")]
     return {"requested": wanted, "runs": runs, "refusals": refusals, "passed_over": passed_over,
-            "evidence": [str(e) for e in known]}
+            "evidence": [str(e) for e in known], "gradients": runs and backward_of(call, leaves, name)}

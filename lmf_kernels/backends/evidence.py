@@ -9,7 +9,8 @@ from typing import NamedTuple, Tuple
 import torch
 
 FILE = Path(__file__).with_name("measured.json")
-SCHEMA = 1
+SCHEMA = 2
+TASKS = GRADIENTS, RENDER = "gradients", "render"
 
 
 class Entry(NamedTuple):
@@ -18,17 +19,18 @@ class Entry(NamedTuple):
     device: str  # the GPU's name
     capability: Tuple[int, int]  # its compute capability (major, minor)
     backend: str
+    task: str  # of TASKS
     family: str
     head: str  # of the render MLP
     dtype: str  # of the fields: "float32", "float16" or "bfloat16"
     cells: int  # LR cells, batch included
     pixels: int  # output pixels or points, batch included
-    gpixel_per_s: float  # of the render stage
+    gpixel_per_s: float  # of the render stage, or of its backward pass
     commit: str  # of the sources that were measured
 
     def __str__(self):
         major, minor = self.capability
-        what = f"{self.family}, {self.head} head, {self.dtype}"
+        what = f"{self.family} {self.task}, {self.head} head, {self.dtype}"
         return (f"{self.backend}: {what}, {self.gpixel_per_s:.3g} Gpixel/s from {self.cells} cells to {self.pixels} "
                 f"pixels on {self.device} (compute capability {major}.{minor}), commit {self.commit}")
 
@@ -49,16 +51,17 @@ def capability(device):
     return torch.cuda.get_device_capability(device) if device.type == "cuda" else None
 
 
-def fitting(call):
-    """The entries that speak of a call: same compute capability, family, head and dtype of the fields."""
-    return _fitting(*_kind(call)) if entries() else ()  # without any, the driver need not be asked
+def fitting(call, task):
+    """The entries that speak of a task of a call: same compute capability, family, head and dtype of the fields."""
+    return _fitting(task, *_kind(call)) if entries() else ()  # without any, the driver need not be asked
 
 
 def fastest(
     names,  # tuple of the backends that can run the call
     call,
+    task,
 ):
-    """The Entry of the fastest of `names` on the measured case nearest in size to the call; None without a case.
+    """The Entry of the fastest of `names` at a task, on the measured case nearest in size to the call; None without one.
 
     Near is by ratio: of LR cells, and of pixels to a cell.
     """
@@ -66,15 +69,15 @@ def fastest(
         return None
     batch, h, w, _ = call.fields.shape
     pixels = batch * (call.window[2] * call.window[3] if call.on_grid else call.coord.shape[1])
-    return _fastest(names, _kind(call), batch * h * w, pixels)
+    return _fastest(names, (task, *_kind(call)), batch * h * w, pixels)
 
 
-def absence(name, call):
-    """Why "auto" does not take backend `name`, which could run the call, in words."""
+def absence(name, call, task):
+    """Why "auto" does not take backend `name`, which could do the task, in words."""
     if not any(e.backend == name for e in entries()):
         return "it has never run on a GPU"
-    return (f"it has no measurement of {call.family}, {call.spec.head} head, with {_dtype_of(call)} fields on this "
-            "kind of GPU")
+    return (f"it has no measurement of {call.family} {task}, {call.spec.head} head, with {_dtype_of(call)} fields on "
+            "this kind of GPU")
 
 
 def _dtype_of(call):
@@ -87,7 +90,7 @@ def _kind(call):
 
 @lru_cache(maxsize=None)
 def _fitting(*kind):
-    return tuple(e for e in entries() if (e.capability, e.family, e.head, e.dtype) == kind)
+    return tuple(e for e in entries() if (e.task, e.capability, e.family, e.head, e.dtype) == kind)
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,7 @@ from importlib import metadata, util
 import torch
 
 AT_LEAST = (3, 6)
+IEEE_ON_SM_100 = (3, 9)  # 3.6.0 compiles the Fourier head's product to tcgen05 TF32 whatever input_precision says
 INTERPRETER = "TRITON_INTERPRET"  # Triton reads it when a kernel's file is imported, so once in a process
 
 
@@ -60,3 +61,12 @@ def architecture(device):
     if torch.version.hip:
         return torch.cuda.get_device_properties(device).gcnArchName.split(":")[0]
     return "sm_{}{}".format(*torch.cuda.get_device_capability(device))
+
+
+def refuse_ieee(device):
+    """Why Triton's float32 products on the device are not IEEE float32, or None."""
+    if device.type != "cuda" or torch.version.hip or release() >= IEEE_ON_SM_100:
+        return None
+    if torch.cuda.get_device_capability(device)[0] not in (10, 11):
+        return None
+    return f"Triton {version()} makes some float32 products in TF32 on this GPU; Triton 3.9 does not"

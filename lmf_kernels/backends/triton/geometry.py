@@ -49,3 +49,17 @@ def point_axis(
     cell0 = place0.to(tl.int32)
     cell1 = place1.to(tl.int32)
     return cell0, cell1, rel0, rel1, (1.0 - f).to(tl.float32), f.to(tl.float32), f >= 0.5
+
+
+@triton.jit
+def corner_of(
+    number,  # int: which of the four, y before x
+    axis_y,  # of grid_axis or point_axis
+    axis_x,
+):
+    """Cell (y, x), rel (y, x) and weight of an ensemble corner: each (pixels,)."""
+    low = number // 2 == 0
+    left = number % 2 == 0
+    weight = tl.where(low, axis_y[4], axis_y[5]) * tl.where(left, axis_x[4], axis_x[5])
+    return (tl.where(low, axis_y[0], axis_y[1]), tl.where(left, axis_x[0], axis_x[1]),
+            tl.where(low, axis_y[2], axis_y[3]), tl.where(left, axis_x[2], axis_x[3]), weight)

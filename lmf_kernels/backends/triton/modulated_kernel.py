@@ -4,25 +4,11 @@ import triton
 import triton.language as tl
 
 from .arithmetic import clamp_unit, round_to_byte, rounded
-from .geometry import grid_axis, point_axis
+from .geometry import corner_of, grid_axis, point_axis
 from .modulated_net import evaluate, output_layer, rel_cell_part
 
 # Sizes change from call to call: they must not compile anew where one happens to be 1 or a multiple of 16.
 SIZES = ("lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "tiles", "tiles_x", "first")
-
-
-@triton.jit
-def corner_of(
-    number,  # int: which of the four, y before x
-    axis_y,  # of grid_axis or point_axis
-    axis_x,
-):
-    """Cell (y, x), rel (y, x) and weight of an ensemble corner: each (pixels,)."""
-    low = number // 2 == 0
-    left = number % 2 == 0
-    weight = tl.where(low, axis_y[4], axis_y[5]) * tl.where(left, axis_x[4], axis_x[5])
-    return (tl.where(low, axis_y[0], axis_y[1]), tl.where(left, axis_x[0], axis_x[1]),
-            tl.where(low, axis_y[2], axis_y[3]), tl.where(left, axis_x[2], axis_x[3]), weight)
 
 
 @triton.jit(do_not_specialize=SIZES)

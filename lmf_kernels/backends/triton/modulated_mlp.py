@@ -5,13 +5,12 @@ from contextlib import nullcontext
 
 import torch
 
-from . import availability, configurations
+from . import availability, configurations, modulated_backward
+from .arguments import COMPILED_WITH, INT32, extent, network, power_of_two
 from ..native_call import refuse_common
 
 WIDEST = 64  # there some architectures begin to spill a tile's activations
 PROGRAMS = 2 ** 31 - 1  # of one launch
-IEEE_ON_SM_100 = (3, 9)  # 3.6.0 compiles the Fourier head's product to tcgen05 TF32 whatever input_precision says
-INT32 = 2 ** 31  # what positions are computed from stays below it, or they are int64
 
 
 def can_run(call):
@@ -21,6 +20,23 @@ def can_run(call):
         place = "on CPU tensors, in the interpreter" if availability.interpreting() else "on a GPU"
         return f"tensors are on {device}, the kernel runs {place}"
     return refuse_common(call, halves=True) or refuse_shape(call.spec) or _refuse_device(call)
+
+
+def can_differentiate(call, wanted):
+    """None, or in words why the backward kernel cannot make the gradients named in `wanted`."""
+    return modulated_backward.refuse(call, wanted)
+
+
+def gradients(
+    call,
+    grad,  # like the call's output
+    wanted,
+):
+    """Gradients of the tensors named in `wanted`, in their order and of their types: see `modulated_backward`."""
+    if call.finish == "unit":
+        value = run(call._replace(dtype=torch.float32))  # strictly inside [0, 1]: a value on the edge counts as clamped
+        grad = torch.where((value > 0) & (value < 1), 0.5 * grad, 0)
+    return modulated_backward.gradients(call, grad, wanted)
 
 
 def refuse_shape(spec):
@@ -35,12 +51,9 @@ def _refuse_device(call):
     device = call.fields.device
     if device.type != "cuda" or torch.version.hip:
         return None
-    capability = torch.cuda.get_device_capability(device)
-    if capability < (8, 0):
+    if torch.cuda.get_device_capability(device) < (8, 0):
         return "the GPU is older than compute capability 8.0, which the kernel is made for"
-    if call.fields.dtype == torch.float32 and capability[0] in (10, 11) and availability.release() < IEEE_ON_SM_100:
-        return f"Triton {availability.version()} makes some float32 products in TF32 on this GPU; Triton 3.9 does not"
-    return None
+    return availability.refuse_ieee(device) if call.fields.dtype == torch.float32 else None
 
 
 def run(call):
@@ -78,45 +91,27 @@ def launch(
     from .modulated_kernel import modulated_mlp_kernel
 
     fields = call.fields if call.fields.stride(3) == 1 else call.fields.contiguous()
-    skip, weights = call.skip, call.weights.contiguous()
-    if call.on_grid:
-        coord = cell = None
-        y0, x0, rows, cols = call.window
-        lr_y0, lr_x0, lr_h, lr_w = call.lr
-        b, c, y, x = (0, 1, 2, 3) if call.layout == "nchw" else (0, 3, 1, 2)
-        steps = out.stride(b), out.stride(c), out.stride(y), out.stride(x)
-    else:
-        coord, cell = call.coord.contiguous(), call.cell.contiguous()
-        y0, x0, rows, cols = 0, 0, 1, coord.shape[1]
-        lr_y0, lr_x0, (lr_h, lr_w) = 0, 0, fields.shape[1:3]
-        steps = out.stride(0), out.stride(2), 0, out.stride(1)
+    skip, weights, to = call.skip, call.weights.contiguous(), extent(call, out)
+    rows, cols = to.window[2:]
     tile_rows, tile_cols = tile(configuration, rows)
     tiles_x = -(-cols // tile_cols)
     tiles = tiles_x * -(-rows // tile_rows)
     total = tiles * fields.shape[0]
-    height, width = call.size
-    wide = max((2 * height + 1) * lr_h + height, (2 * width + 1) * lr_w + width, total * tile_rows * tile_cols,
-               2 * cols) >= INT32
+    wide = not to.fits_int32() or max(total * tile_rows * tile_cols, 2 * cols) >= INT32
     device = fields.device
     with nullcontext() if device.type == "cpu" else torch.cuda.device(device):
         for first in range(0, total, PROGRAMS):
             modulated_mlp_kernel[(min(PROGRAMS, total - first),)](
-                fields, skip, out, coord, cell, weights,
-                *fields.stride()[:3], *((0, 0, 0, 0) if skip is None else skip.stride()), *steps,
-                lr_h, lr_w, lr_y0, lr_x0, height, width, y0, x0, rows, cols, tiles, tiles_x, first,
-                *(call.rel_cell if call.on_grid else (0.0, 0.0)),
+                fields, skip, out, to.coord, to.cell, weights,
+                *fields.stride()[:3], *((0, 0, 0, 0) if skip is None else skip.stride()), *to.steps,
+                *to.lr, *to.size, *to.window, tiles, tiles_x, first, *to.rel_cell,
                 **constants(call, wide), TILE_ROWS=tile_rows, TILE_COLS=tile_cols,
                 num_warps=configuration.warps, **COMPILED_WITH)
 
 
-# Products and sums are fused where the kernel says so and nowhere else: bits then do not depend on what else a
-# compilation knows, such as a stride of 1.
-COMPILED_WITH = {"num_stages": 1, "enable_fp_fusion": False}
-
-
 def tile(configuration, rows):
     """(rows, cols) of a tile, flatter where the window has fewer rows than it: its pixels stay as many."""
-    tall = min(configuration.rows, _power_of_two(rows))
+    tall = min(configuration.rows, power_of_two(rows))
     return tall, configuration.rows * configuration.cols // tall
 
 
@@ -124,17 +119,6 @@ def constants(call, wide):
     """What the kernel is compiled for, beside its tile. wide: positions need int64."""
     import triton.language as tl
 
-    spec, emulated = call.spec, availability.interpreting()
-    hidden, half = spec.widths[0], spec.in_dim // 2
     types = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}
-    return {
-        "GRID": call.on_grid, "FOURIER": spec.head == "fourier", "ENSEMBLE": spec.ensemble,
-        "UNIT": call.finish == "unit", "DEPTH": len(spec.widths), "HIDDEN": hidden,
-        "HIDDEN_PADDED": max(16, _power_of_two(hidden)), "HALF": half, "HALF_PADDED": max(8, _power_of_two(half)),
-        "TYPE": types[call.fields.dtype], "EMULATED": emulated, "WIDE": wide,
-    }
-
-
-def _power_of_two(n):
-    """The smallest power of two that is not below n."""
-    return 1 << max(0, n - 1).bit_length()
+    return {**network(call), "UNIT": call.finish == "unit", "TYPE": types[call.fields.dtype],
+            "EMULATED": availability.interpreting(), "WIDE": wide}

@@ -1,0 +1,59 @@
+"""A render call as the numbers and compile-time constants that the kernels of the modulated family share."""
+
+from typing import NamedTuple, Optional, Tuple
+
+from torch import Tensor
+
+INT32 = 2 ** 31  # what positions are computed from stays below it, or they are int64
+# Products and sums are fused where the kernel says so and nowhere else: bits then do not depend on what else a
+# compilation knows, such as a stride of 1.
+COMPILED_WITH = {"num_stages": 1, "enable_fp_fusion": False}
+
+
+class Extent(NamedTuple):
+    """Which pixels, of which map, and where they lie in memory. Points are one row of a picture of their own."""
+
+    coord: Optional[Tensor]  # (B, Q, 2) contiguous
+    cell: Optional[Tensor]  # (B, Q, 2) contiguous
+    steps: Tuple[int, int, int, int]  # from picture to picture, channel to channel, row to row, pixel to pixel
+    lr: Tuple[int, int, int, int]  # (h, w) of the whole map, (y0, x0) of the fields in it
+    size: Tuple[int, int]  # (H, W) of the whole output; unused for points
+    window: Tuple[int, int, int, int]  # (y0, x0, rows, cols)
+    rel_cell: Tuple[float, float]  # unused for points
+
+    def fits_int32(self):
+        """Whether int32 holds every number that `geometry.grid_axis` and `readers.grid_readers` compute."""
+        return all((2 * out + 1) * n_in + max(out, 2 * n_in + out) < INT32
+                   for n_in, out in zip(self.lr[:2], self.size))
+
+
+def extent(
+    call,
+    pixels,  # call.output_shape()
+):
+    """The Extent of a call whose output, or its gradient, is `pixels`."""
+    stride = pixels.stride()
+    if not call.on_grid:
+        lr = (*call.fields.shape[1:3], 0, 0)
+        return Extent(call.coord.contiguous(), call.cell.contiguous(), (stride[0], stride[2], 0, stride[1]), lr, (0, 0),
+                      (0, 0, 1, call.coord.shape[1]), (0.0, 0.0))
+    y0, x0, h, w = call.lr
+    b, c, y, x = (0, 1, 2, 3) if call.layout == "nchw" else (0, 3, 1, 2)
+    return Extent(None, None, (stride[b], stride[c], stride[y], stride[x]), (h, w, y0, x0), call.size, call.window,
+                  call.rel_cell)
+
+
+def network(call):
+    """What both kernels are compiled for, by name."""
+    spec = call.spec
+    hidden, half = spec.widths[0], spec.in_dim // 2
+    return {
+        "GRID": call.on_grid, "FOURIER": spec.head == "fourier", "ENSEMBLE": spec.ensemble, "DEPTH": len(spec.widths),
+        "HIDDEN": hidden, "HIDDEN_PADDED": max(16, power_of_two(hidden)), "HALF": half,
+        "HALF_PADDED": max(8, power_of_two(half)),
+    }
+
+
+def power_of_two(n):
+    """The smallest power of two that is not below n."""
+    return 1 << max(0, n - 1).bit_length()
