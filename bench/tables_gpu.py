@@ -53,6 +53,24 @@ def pipeline(run):
                  ) + caption(run, "LM-LIIF behind an EDSR-baseline of 16 blocks")
 
 
+def training(run):
+    """The render stage there and back and the whole step, each beside plain torch in the same run."""
+    rows = []
+    plain = {(case["kind"], case["model"]): case for case in run.cases.values() if case.get("backend") == "torch"}
+    for case in run.cases.values():
+        if case["kind"] not in ("gradients", "step") or case["backend"] == "torch":
+            continue
+        other = plain.get((case["kind"], case["model"]))
+        what = {"gradients": "render stage there and back", "step": "whole step, EDSR 10 x 64"}[case["kind"]]
+        rows.append([f"{NAMES[case['model']]}, {what}", case["backend"], spread(case), spread(other),
+                     number(median(other) / median(case) if other else None),
+                     {True: "yes", False: "no", None: ""}[case.get("numerics_passed")]])
+    sizes = {"{} x {} queries on patches of {}".format(*case["size"], wxh(case["lr"])) for case in plain.values()
+             if case["kind"] == "step"}
+    heads = ["float32", "gradients by", "time (IQR)", "plain torch", "x plain torch", "tests passed"]
+    return table(heads, rows) + caption(run, "; ".join(sizes))
+
+
 def overheads(run):
     """Calls, latency, memory, first call, and what the tests and the sanitizer said."""
     rows = [[case["name"].replace("/", " "), spread(case)] for case in run.cases.values()
@@ -74,7 +92,8 @@ def overheads(run):
     return table(["what", "cost"], rows) + caption(run)
 
 
-TABLES = {"gpu-headline": headline, "gpu-render": render, "gpu-pipeline": pipeline, "gpu-overheads": overheads}
+TABLES = {"gpu-headline": headline, "gpu-render": render, "gpu-pipeline": pipeline, "gpu-training": training,
+          "gpu-overheads": overheads}
 
 
 def rendered(run, tested=True):

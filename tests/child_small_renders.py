@@ -1,6 +1,7 @@
-"""Run by itself, under compute-sanitizer say: small renders of every kind on every backend named. BACKEND[/DTYPE]...
+"""Run by itself, under compute-sanitizer say: small renders of every kind on every backend named, and of a few their
+float32 gradients, where it has a backward kernel. BACKEND[/DTYPE]...
 
-Prints one line a render, and fails where a pixel stays unwritten or is far from the float64 reference.
+Prints one line a render, and fails where a pixel or a gradient stays unwritten or is far from the float64 reference.
 """
 
 import sys
@@ -8,7 +9,9 @@ import sys
 import torch
 from every_backend import ON_GPU, poisoned
 from random_renders import draw
+from test_modulated_backward import away_from_kinks, gradients
 
+from lmf_kernels.backends.choice import BACKENDS
 from lmf_kernels.ops import RenderSpec
 
 SPECS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8),
@@ -38,6 +41,20 @@ def check(what, call, backend, dtype):
         torch.cuda.synchronize()
     truth = call.run("reference", torch.float64)
     off = ((got.double() - truth).abs().max() / truth.abs().max()).item()
+    tell(what, off, dtype)
+    few = call.coord is not None or call.size == (6, 8)  # a backward kernel may take seconds to compile
+    if few and dtype == torch.float32 and hasattr(BACKENDS[backend].families["modulated_mlp"], "can_differentiate"):
+        true = call._replace(fields=call.fields.double(), weights=call.weights.double(),
+                             skip=None if call.skip is None else call.skip.double())
+        grad = torch.randn(truth.shape) * away_from_kinks(true)
+        with poisoned():
+            found = gradients(call, backend, grad)
+        for got, wanted in zip(found, gradients(true, "reference", grad, torch.float64), strict=True):
+            tell(f"{what}, a gradient", ((got - wanted).abs().max() / wanted.abs().max().clamp_min(1e-30)).item(), dtype)
+
+
+def tell(what, off, dtype):
+    """off: of the largest true value."""
     print(f"{what}: {off:.1e}", flush=True)
     if not off <= LOOSE[dtype]:
         raise SystemExit(f"{what} is {off:.1e} off")

@@ -7,11 +7,13 @@ import triton
 import triton.language as tl
 from every_backend import poisoned
 from lmf_kernels.backends import explain
-from lmf_kernels.backends.triton import availability, configurations, modulated_mlp as face
+from lmf_kernels.backends.triton import arguments, availability, configurations, modulated_backward
+from lmf_kernels.backends.triton import modulated_mlp as face
 from lmf_kernels.backends.triton.arithmetic import round_to_byte, rounded, sincospi
 from lmf_kernels.ops import RenderSpec, modulated_mlp
 from lmf_kernels.spec import weight_count
 from random_renders import draw
+from test_modulated_backward import assert_close, gradients, truth
 
 PAPERS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
 HALVES = (torch.float16, torch.bfloat16)
@@ -45,10 +47,37 @@ def test_int64_positions_and_several_launches(spec, points, seed, monkeypatch):
     call = draw(seed, points=points, spec=spec, lr_size=(3, 5), scales=(2.5,), skip=True)
     before = call.run("triton")
     monkeypatch.setattr(configurations, "choose", lambda *case: configurations.Configuration(4, 8, 4))
-    monkeypatch.setattr(face, "INT32", 0)
+    monkeypatch.setattr(arguments, "INT32", 0)
     monkeypatch.setattr(face, "PROGRAMS", 2)
     with poisoned():
         assert torch.equal(call.run("triton"), before)
+
+
+@over_papers
+@pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
+def test_gradients_with_int64_positions_and_several_tiles_a_program(spec, points, seed, monkeypatch):
+    call = draw(seed, points=points, spec=spec, lr_size=(3, 5), scales=(2.5,), skip=True)
+    grad = torch.randn(call.run("reference").shape)
+    monkeypatch.setattr(modulated_backward, "tile_size", lambda spec: (32, 8))
+    before = gradients(call, "triton", grad)
+    monkeypatch.setattr(arguments, "INT32", 0)
+    monkeypatch.setattr(modulated_backward, "PROGRAMS", 2)
+    with poisoned():
+        fields, weights, skip = gradients(call, "triton", grad)
+    assert torch.equal(fields, before[0]) and torch.equal(skip, before[2])
+    assert (weights - before[1]).abs().max() < 1e-5 * before[1].abs().max()  # summed in another order
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_the_gradients_of_an_immense_picture(ensemble, seed):
+    """As below: int32 would give the far end's pixels to other cells, or to none."""
+    width, lr_w, last, spec = 2 ** 31 - 1, 40_001, 3, RenderSpec("linear", 0, (2,), ensemble)
+    call = draw(seed, points=False, spec=spec, lr_size=(2, last), scales=(2,), skip=True)
+    options = dict(size=(3, width), window=(0, width - 90_000, 3, 90), lr_size=(2, lr_w), lr_origin=(0, lr_w - last),
+                   cell=(1.0, 1e-5))
+    call = call._replace(size=options.pop("size"))
+    grad, expected = truth(call, seed, **options)
+    assert_close(gradients(call, "triton", grad, **options), expected, call)
 
 
 @pytest.mark.parametrize("spec", [PAPERS["lm-liif"], PAPERS["lm-liif"]._replace(ensemble=False)])

@@ -2,8 +2,9 @@
 
     python child_triton_compile.py ARCHITECTURE shipped|all
 
-ARCHITECTURE: sm_90, gfx942, .... "shipped": linear and Fourier, each element type, in its tile for large scales.
-"all": in all its tiles, and points, no ensemble, int64 positions, other widths and depths.
+ARCHITECTURE: sm_90, gfx942, .... "shipped": linear and Fourier, each element type, in its tile for large scales;
+the backward of both in float32. "all": in all its tiles, and points, no ensemble, int64 positions, other widths and
+depths, forward and backward.
 For NVIDIA the numbers come from Triton's own cuobjdump.
 """
 
@@ -27,6 +28,7 @@ from lmf_kernels.backends.triton import configurations, modulated_backward, modu
 from lmf_kernels.backends.triton.arguments import COMPILED_WITH, network
 from lmf_kernels.backends.triton.modulated_backward_kernel import modulated_backward_kernel
 from lmf_kernels.backends.triton.modulated_kernel import modulated_mlp_kernel
+from lmf_kernels.backends.triton.readers import point_cells_kernel
 from lmf_kernels.ops import RenderSpec
 from lmf_kernels.spec import field_channels, weight_count
 
@@ -77,36 +79,43 @@ def backward(name, call, wide=False):
     return Case(f"backward {name}", modulated_backward_kernel, call, values, pointers, cut.warps)
 
 
+def sorting():
+    """The kernel that says which cells the queries read."""
+    return Case("readers", point_cells_kernel, make_call(LINEAR, "float32", points=True),
+                {"SKIP": True, "ENSEMBLE": True, "BLOCK": 256}, {"coord": "fp32", "cells": "i64"}, 4)
+
+
 def cases(architecture, everything):
-    """The cases of an architecture: everything, or one of each head and type."""
-    alone = LINEAR._replace(ensemble=False)
+    """The cases of an architecture: everything; or forward of each head and type, backward of each head."""
     for element, ranges in configurations.TABLE[configurations.relative(architecture)].items():
         last = ranges[-1].configuration
         for configuration in sorted({r.configuration for r in ranges}) if everything else [last]:
             for spec in (LINEAR, FOURIER):
                 yield forward(f"{spec.head} {element}", make_call(spec, element), configuration)
-        points = make_call(FOURIER, element, points=True, finish="none")
-        others = [make_call(RenderSpec(head, in_dim, (width,) * depth), element) for head, width, in_dim, depth in (
-            ("linear", 24, 0, 4), ("linear", 64, 0, 4), ("fourier", 32, 30, 4), ("linear", 16, 0, 12))]
+        if everything or element == "float32":  # backward computes in float32 whatever it reads
+            for spec in (LINEAR, FOURIER):
+                yield backward(f"points {spec.head} {element}", make_call(spec, element, points=True, finish="none"))
         if everything:
-            yield forward(f"points {element}", points, last)
-            yield forward(f"int64 {element}", make_call(LINEAR, element), last, True)
-            yield forward(f"alone {element}", make_call(alone, element, skip=False), last)
-            for wide in others:
-                yield forward(named(wide), wide, face.configuration_of(wide, architecture))
-        for spec in (LINEAR, FOURIER):
-            yield backward(f"points {spec.head} {element}", make_call(spec, element, points=True, finish="none"))
-        if everything:
-            yield backward(f"int64 {element}", make_call(LINEAR, element), True)
-            yield backward(f"alone {element}", make_call(alone, element, skip=False))
-            for wide in others:
-                yield backward(named(wide), wide)
+            yield from variants(element, last, architecture)
+    yield sorting()
 
 
-def named(call):
-    """The name of a case that stands for its network."""
-    spec = call.spec
-    return f"{spec.head} {len(spec.widths)} x {spec.widths[0]} {call.fields.dtype}"
+def variants(element, configuration, architecture):
+    """Other modes, widths and depths."""
+    points = make_call(FOURIER, element, points=True, finish="none")
+    alone = make_call(LINEAR._replace(ensemble=False), element, skip=False)
+    yield forward(f"points {element}", points, configuration)
+    yield forward(f"int64 {element}", make_call(LINEAR, element), configuration, True)
+    yield forward(f"alone {element}", alone, configuration)
+    yield backward(f"int64 {element}", make_call(LINEAR, element), True)
+    yield backward(f"alone {element}", alone)
+    for head, width, in_dim, depth in (("linear", 24, 0, 4), ("linear", 64, 0, 4), ("fourier", 32, 30, 4),
+                                       ("linear", 16, 0, 12)):
+        call = make_call(RenderSpec(head, in_dim, (width,) * depth), element)
+        name = f"{head} {depth} x {width} {element}"
+        yield forward(name, call, face.configuration_of(call, architecture))
+        if width <= modulated_backward.WIDEST:
+            yield backward(name, call)
 
 
 def compile_kernel(target, case):

@@ -40,7 +40,7 @@ def test_dry_run(tmp_path):
     stored = json.loads(path.read_text())
     assert not stored["failures"] and stored["quick"] and not stored["complete"] and stored["on"] == "gpu"
     kinds = {case["kind"] for case in stored["cases"]}
-    assert kinds == {"render", "peer", "pipeline", "call", "latency"}
+    assert kinds == {"render", "peer", "pipeline", "call", "latency", "gradients", "step"}
     rows = [case for case in stored["cases"] if case["kind"] == "render"]
     assert {(row["backend"], row["model"], row["scale"]) for row in rows} == {
         ("cpu", model, scale) for model in ("lmliif", "lmlte") for scale in ("x2", "x3.3")}
@@ -134,6 +134,9 @@ def test_numerics_count_only_when_the_tests_ran_to_their_end(parts):
     assert passed({**facts, "tests/triton": {"stopped": False}}, "triton", "float32")
     assert not passed({**facts, "tests/triton": {"stopped": False}}, "triton", "bfloat16")
     assert not passed({}, "cuda", "float32")
+    assert not passed(facts, "cuda", "float32", "gradients")
+    backward = [{**outcomes[0], "file": "test_modulated_backward.py"}]
+    assert passed({**facts, "numerics/others": numerics(backward)}, "cuda", "float32", "gradients")
 
 
 def test_training_s_state_travels_in_pieces(parts, tmp_path):

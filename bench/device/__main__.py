@@ -14,15 +14,15 @@ from functools import partial
 import settings
 import tables
 
-from . import counters, overheads, part, pipeline, rates, render_stage, report, train, trials
+from . import counters, gradients, overheads, part, pipeline, rates, render_stage, report, train, trials
 from .setting import Setting
 
 # Name, what runs, the most seconds that it may take. In the order of their worth: time may run out.
 PARTS = (
     ("card", report.card, 30), ("tests", trials.tests, 90), ("rates", rates.rates, 30),
     ("render", render_stage.render, 120), ("overheads", overheads.overheads, 60), ("pipeline", pipeline.pipeline, 50),
-    ("triton-tests", trials.triton_tests, 120), ("compiled", render_stage.compiled, 100),
-    ("sanitizer", trials.sanitizer, 75), ("ncu", counters.counters, 60),
+    ("gradients", gradients.gradients, 40), ("triton-tests", trials.triton_tests, 150),
+    ("compiled", render_stage.compiled, 100), ("sanitizer", trials.sanitizer, 75), ("ncu", counters.counters, 60),
 )
 LEAST = 10  # seconds: with less left, a part is not begun
 LARGEST_LOG = 15_000_000  # bytes

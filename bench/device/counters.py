@@ -1,4 +1,4 @@
-"""Nsight Compute on one render launch of each kernel, as text: what bounds it."""
+"""Nsight Compute on one launch of each kernel, as text: what bounds it."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ import torch
 
 import settings
 
-from . import renders
+from . import gradients, renders
 from .setting import GPU_KERNELS, Setting
 
 
@@ -32,20 +32,29 @@ def counters(job):
 
 @torch.no_grad()
 def launches():
-    """The program that ncu watches: one launch of every kernel, at the first size."""
+    """The program that ncu watches: one render of every kernel, at the first size, and one backward pass."""
     setting = Setting(dry=not torch.cuda.is_available())
     lr, scale = setting.sizes[0]
     for backend, dtype in setting.kernels:
         case = renders.kernel(setting, "lmliif", lr, scale, backend, dtype)
-        case.run(*case.inputs[0])
-        if backend in GPU_KERNELS:
-            torch.cuda.synchronize()
-            torch.cuda.cudart().cudaProfilerStart()
-        print(f"---- {backend} {dtype} {lr} {scale}", flush=True)
-        case.run(*case.inputs[0])
-        if backend in GPU_KERNELS:
-            torch.cuda.synchronize()
-            torch.cuda.cudart().cudaProfilerStop()
+        watched(f"{backend} {dtype} {lr} {scale}", backend, case.run, case.inputs[0])
+    for backend in gradients.with_backward(setting):
+        run, inputs, _ = gradients.case(setting, backend, "lmliif")
+        with torch.enable_grad():
+            watched(f"{backend} there and back", backend, run, inputs[0])
+
+
+def watched(title, backend, run, inputs):
+    """Run twice, the second time under ncu's eyes."""
+    run(*inputs)
+    if backend in GPU_KERNELS:
+        torch.cuda.synchronize()
+        torch.cuda.cudart().cudaProfilerStart()
+    print(f"---- {title}", flush=True)
+    run(*inputs)
+    if backend in GPU_KERNELS:
+        torch.cuda.synchronize()
+        torch.cuda.cudart().cudaProfilerStop()
 
 
 if __name__ == "__main__":

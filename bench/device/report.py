@@ -96,6 +96,8 @@ class Report:
         for case in self.cases:
             case |= {"device": device.get("name"), "capability": device.get("capability"),
                      "commit": (commit or {}).get("describe")}
+            if case["kind"] == "gradients":
+                case["numerics_passed"] = passed(self.facts, case["backend"], case["dtype"], "gradients")
             if case["kind"] not in ("render", "peer"):
                 continue
             case["numerics_passed"] = passed(self.facts, case["backend"], case["dtype"])

@@ -13,7 +13,10 @@ import settings
 from .setting import FLOATS
 
 TESTS = settings.ROOT / "tests"
-NUMERICS = ("test_modulated_mlp.py", "test_modulated_mlp_half.py", "test_modulated_mlp_gpu.py")
+NUMERICS = {  # what must pass before a kernel's time counts
+    "render": ("test_modulated_mlp.py", "test_modulated_mlp_half.py", "test_modulated_mlp_gpu.py"),
+    "gradients": ("test_modulated_backward.py", "test_modulated_backward_gpu.py"),
+}
 WORKERS = max(1, min(12, (os.cpu_count() or 1) - 2))  # of pytest-xdist, where it is: Triton compiles what a test draws
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -30,11 +33,12 @@ def triton_tests(job):
 
 
 def _tests(job, group, expression):
-    """facts["tests/GROUP"], and facts["numerics/GROUP"]: {backend: {dtype: {"passed", "failed", "skipped"}}}."""
+    """facts["tests/GROUP"], and facts["numerics/GROUP"]: {task: {backend: {dtype: {"passed", "failed", "skipped"}}}}.
+    """
     setting, found = job.setting, job.folder / f"outcomes-{group}.jsonl"
     arguments = ["-q", "--tb=short", "-p", "no:cacheprovider", "-p", "outcomes"]
     if setting.dry:
-        arguments += [str(TESTS / NUMERICS[0]), "-k", "eight_bit or wide_map"]
+        arguments += [str(TESTS / NUMERICS["render"][0]), "-k", "eight_bit or wide_map"]
     else:
         arguments += [str(TESTS), "-m", "gpu and not slow", "-k", expression]
         if importlib.util.find_spec("xdist"):
@@ -58,13 +62,15 @@ def count(outcomes):
 
 
 def numerics(outcomes):
-    """Counts of the kernels' own tests by backend and type of fields; the CPU's instruction sets together."""
-    found = {}
+    """Counts of the kernels' own tests by task, backend and type of fields; the CPU's instruction sets together."""
+    found = {task: {} for task in NUMERICS}
     for outcome in outcomes:
-        if outcome["file"] in NUMERICS and outcome["backend"]:
-            kinds = found.setdefault(outcome["backend"].split("-")[0], {})
-            kinds.setdefault(outcome["dtype"], []).append(outcome)
-    return {backend: {dtype: count(each) for dtype, each in kinds.items()} for backend, kinds in found.items()}
+        for task, files in NUMERICS.items():
+            if outcome["file"] in files and outcome["backend"]:
+                kinds = found[task].setdefault(outcome["backend"].split("-")[0], {})
+                kinds.setdefault(outcome["dtype"], []).append(outcome)
+    return {task: {backend: {dtype: count(each) for dtype, each in kinds.items()}
+                   for backend, kinds in backends.items()} for task, backends in found.items()}
 
 
 def sanitizer(job):
@@ -106,10 +112,10 @@ def ended(status):
     return "was stopped when its time was over" if status is None else f"ended with status {status}"
 
 
-def passed(facts, backend, dtype):
-    """Whether the kernels' own tests ran for a backend and type of fields, and none failed."""
+def passed(facts, backend, dtype, task="render"):
+    """Whether the kernels' own tests of a task ran for a backend and type of fields, and none failed."""
     assert dtype in FLOATS
     group = "triton" if backend == "triton" else "others"
-    counts = facts.get(f"numerics/{group}", {}).get(backend, {}).get(dtype)
+    counts = facts.get(f"numerics/{group}", {}).get(task, {}).get(backend, {}).get(dtype)
     whole = not facts.get(f"tests/{group}", {}).get("stopped", True)
     return whole and bool(counts) and counts["passed"] > 0 and counts["failed"] == 0

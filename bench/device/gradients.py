@@ -1,0 +1,159 @@
+"""The render stage of a training step there and back, and the whole step: the fused backward, and plain torch.
+
+Batch 16, 48x48, 2304 queries each, float32 (the papers' recipe). The whole step is that of `lmf-kernels train` with the
+model that ships: forward, backward, clipping, Adam with a rate of 0, so that every round starts from the same weights.
+"""
+
+import math
+
+import torch
+
+import cases
+import checks
+import operations
+import settings
+from lmf_kernels import build_model, ops
+from lmf_kernels.backends import use_backend
+from lmf_kernels.backends.choice import BACKENDS
+from lmf_kernels.training import objective, rendering, shipping_spec
+
+from . import clock, renders
+from .render_stage import exactly
+from .setting import MODELS
+
+FAMILY = "modulated_mlp"
+SAME = 1e-3  # relative L2 norm: a value on the other side of a ReLU's or L1's kink moves more than rounding does
+PLAIN = "torch"  # the way without a fused backward
+
+
+def gradients(job):
+    """Cases of kind "gradients", the render stage there and back, and "step"."""
+    exactly()
+    setting = job.setting
+    able = with_backward(setting)
+    for name in MODELS:
+        for way in (*able, PLAIN):
+            told(job, there_and_back, f"gradients/{way}/{name}", way, name)
+    for way in (*able, PLAIN):
+        told(job, step, f"step/{way}", way)
+
+
+def with_backward(setting):
+    """Names of the backends that run here and have a backward kernel."""
+    return [name for name, dtype in setting.kernels
+            if dtype == "float32" and hasattr(BACKENDS[name].families[FAMILY], "can_differentiate")]
+
+
+def told(job, work, title, *arguments):
+    """Write the case that work(setting, *arguments) makes; one that fails stops no other."""
+    if job.left() < 3:
+        job.warn(f"no time for {title}")
+        return
+    try:
+        found = work(job.setting, *arguments)
+    except (checks.WrongResult, RuntimeError) as wrong:
+        job.fail(f"{title}: {str(wrong).splitlines()[0]}")
+        if "CUDA error" in str(wrong):  # nothing more can run in this process
+            raise
+        return
+    job.case({"name": title, **found})
+
+
+def batch(setting):
+    """(pictures, queries of each) of a training step."""
+    return (2, 64) if setting.dry else (16, 2304)
+
+
+def there_and_back(setting, way, name):
+    """From fields to pixels, and back to the gradients of fields and weights."""
+    run, inputs, check = case(setting, way, name)
+    check(run(*inputs[0]), *inputs[0])
+    seconds = clock.device_time(run, inputs, setting)
+    check(run(*inputs[-1]), *inputs[-1])
+    flop = operations.points_flop(renders.loaded(setting, name, "float32").render_spec,
+                                  math.prod(batch(setting))) * operations.FORWARD_AND_BACKWARD
+    return record(setting, "gradients", way, name, seconds, flop=flop, gflop_per_s=flop / seconds["median"] / 1e9)
+
+
+def case(setting, way, name):
+    """(run, inputs, check): run(*inputs[k]) goes there and back; check(its result, *inputs[k]) raises WrongResult."""
+    model = renders.loaded(setting, name, "float32")
+    spec, weights = model.render_spec, model.render_weights().detach().requires_grad_()
+    inputs = [prepared(setting, model, k, *given) for k, given in enumerate(cases.training_queries(*batch(setting)))]
+
+    def run(fields, skip, coord, cell, grad):
+        if way == PLAIN:
+            values = rendering.render_points(FAMILY, spec, fields, weights, coord, cell, skip)
+        else:
+            values = ops.modulated_mlp_points(fields, weights, spec, coord, cell, skip=skip, backend=way)
+        return torch.autograd.grad(values, (fields, weights), grad)
+
+    def check(found, *given):
+        fields, skip, coord, cell, grad = (None if t is None else t.detach().double() for t in given)
+        leaves = fields.requires_grad_(), weights.detach().double().requires_grad_()
+        values = rendering.render_points(FAMILY, spec, *leaves, coord, cell, skip)
+        same(found, torch.autograd.grad(values, leaves, grad), f"{way} {name}")
+
+    return run, inputs, check
+
+
+def prepared(
+    setting,
+    model,
+    number,
+    inp,  # (B, 3, h, w)
+    coord,  # (B, Q, 2)
+    cell,  # (B, Q, 2)
+):
+    """(fields, skip or None, coord, cell, gradient that arrives) on the device."""
+    inp, coord, cell = (t.to(setting.device) for t in (inp, coord, cell))
+    with torch.no_grad():
+        fields = model.fields(model.encode(inp), cell[:, 0] * cell.new_tensor(inp.shape[-2:]))
+    generator = torch.Generator().manual_seed(number)
+    grad = torch.randn(*coord.shape[:2], 3, generator=generator).to(setting.device)
+    return fields.requires_grad_(), inp if model.has_skip else None, coord, cell, grad
+
+
+def step(setting, way):
+    """A whole training step."""
+    torch.manual_seed(0)
+    wrapped = objective.Objective(build_model(shipping_spec()).train()).to(setting.device)
+    parameters = [p for p in wrapped.parameters() if p.requires_grad]
+    optimiser = torch.optim.Adam(parameters, lr=0.0)
+    inputs = []
+    for inp, coord, cell in cases.training_queries(*batch(setting)):
+        given = inp, coord, cell[:, 0, 0], torch.rand(*coord.shape[:2], 3) * 2 - 1
+        inputs.append([t.to(setting.device) for t in given])
+
+    def run(*given, way=way):
+        objective.RENDER = rendering.render_points if way == PLAIN else rendering.render_fused
+        with use_backend("auto" if way == PLAIN else way):
+            loss = wrapped(*given)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+
+    run(*inputs[0])
+    found = [p.grad.clone() for p in parameters]
+    run(*inputs[0], way=PLAIN)
+    same(found, [p.grad for p in parameters], f"{way} step")
+    return record(setting, "step", way, "lmliif", clock.device_time(run, inputs, setting))
+
+
+def same(found, expected, what):
+    """Raise WrongResult where a gradient is missing or differs by more than kinks explain."""
+    for got, wanted in zip(found, expected, strict=True):
+        off = (got.double() - wanted).norm() / wanted.norm().clamp_min(1e-12)
+        checks.close(off, torch.zeros_like(off), SAME, f"{what} gradients")
+
+
+def record(setting, kind, way, name, seconds, **facts):
+    """A case as a results file has it."""
+    pictures, queries = batch(setting)
+    pixels = pictures * queries
+    return {
+        "kind": kind, "backend": way, "family": FAMILY, "model": name, "dtype": "float32", "scale": "training",
+        "lr": settings.TILE, "size": (pictures, queries), "cells": pictures * settings.TILE[0] * settings.TILE[1],
+        "pixels": pixels, "seconds": seconds, "rounds": len(seconds["samples"]),
+        "gpixel_per_s": pixels / seconds["median"] / 1e9, "ns_per_pixel": seconds["median"] / pixels * 1e9, **facts}
