@@ -4,7 +4,7 @@ import emulator
 import golden_cases
 import pytest
 import torch
-from every_backend import over_compiled, over_halves, running
+from every_backend import over_compiled, over_halves, placed, running
 from half_errors import DTYPES, check_bytes, check_error
 from lmf_kernels import load_model
 from lmf_kernels.ops import modulated_mlp, modulated_mlp_points
@@ -17,17 +17,24 @@ HALF_CASES = [pytest.param(*ids, marks=pytest.mark.slow if "175x146" in ids[1] e
 @pytest.mark.parametrize("model, name", CASES)
 @torch.no_grad()
 def test_golden_values(backend, model, name):
+    with running(backend) as runs:
+        got = Rounded(model, name, torch.float32).render(runs)
+    golden_cases.check(got, golden_cases.case(model, name))
+
+
+@pytest.mark.parametrize("model, name", CASES)
+@torch.no_grad()
+def test_golden_values_of_whole_models(model, name):
     case = golden_cases.case(model, name)
     loaded = load_model(golden_cases.path(model))
-    with running(backend) as loaded.backend:
-        if case.size:
-            golden_cases.check(loaded.render_grid(case.image, case.size), case)
-        else:
-            golden_cases.check(loaded(case.image, case.coord, case.cell), case)
+    if case.size:
+        golden_cases.check(loaded.render_grid(case.image, case.size), case)
+    else:
+        golden_cases.check(loaded(case.image, case.coord, case.cell), case)
 
 
 class Rounded:
-    """A golden case whose fields, weights and skip are rounded to a half type before anything is rendered."""
+    """A golden case whose fields, weights and skip are rounded to a type before anything is rendered."""
 
     def __init__(self, model, name, dtype):
         self.case = golden_cases.case(model, name)
@@ -43,12 +50,14 @@ class Rounded:
         self.spec = loaded.render_spec
 
     def render(self, backend, precision=None, **options):
-        """The picture or the points' values; precision: of all inputs, else the half type."""
-        fields, weights, skip = (t if t is None or precision is None else t.to(precision) for t in self.tensors)
+        """The picture or the points' values, on the CPU; precision: of all inputs, else that type."""
+        fields, weights, skip = (placed(t if t is None or precision is None else t.to(precision), backend)
+                                 for t in self.tensors)
         if self.case.size:
-            return modulated_mlp(fields, weights, self.spec, self.case.size, skip=skip, backend=backend, **options)
-        return modulated_mlp_points(fields, weights, self.spec, self.case.coord, self.case.cell, skip=skip,
-                                    backend=backend)
+            return modulated_mlp(fields, weights, self.spec, self.case.size, skip=skip, backend=backend,
+                                 **options).cpu()
+        where = placed(self.case.coord, backend), placed(self.case.cell, backend)
+        return modulated_mlp_points(fields, weights, self.spec, *where, skip=skip, backend=backend).cpu()
 
 
 @over_halves

@@ -5,6 +5,7 @@ a gradient by far more than rounding. So pixels with such an argument get no gra
 that is left must agree to rounding.
 """
 
+import itertools
 import random
 
 import pytest
@@ -47,9 +48,14 @@ def kernel_calls(monkeypatch):
     return calls
 
 
-def draw_small(seed, backend=None, **how):
-    choose = random.Random(seed)
-    return draw(seed, **{"lr_size": choose.choice(MAPS), "scales": SCALES, **limits(backend), **how})
+def draw_small(seed, backend="cpu", **how):
+    """A call whose gradients the backend's kernel makes."""
+    family = BACKENDS[backend.split("-")[0]].families["modulated_mlp"]
+    for number in itertools.count(seed):
+        lr_size = random.Random(number).choice(MAPS)
+        call = draw(number, **{"lr_size": lr_size, "scales": SCALES, **limits(backend), **how})
+        if family.can_differentiate(call, ()) is None:
+            return call
 
 
 def away_from_kinks(call, **options):
@@ -87,7 +93,7 @@ def truth(call, seed, **options):
     torch.manual_seed(seed + 1)
     clear = away_from_kinks(call, **options)
     grad = (torch.randn(clear.shape) * clear).float()
-    assert grad.count_nonzero() > 0.5 * grad.numel()
+    assert grad.count_nonzero() > 0.5 * grad.numel() or grad.numel() < 100  # of a few points nothing may be left
     return grad, gradients(call, "reference", grad, torch.float64, **options)
 
 
@@ -110,8 +116,7 @@ def test_gradients_are_the_float64_reference_s(backend, points, draw_number, see
     for choice in choices:
         with running(choice) as name, poisoned():
             assert_close(gradients(call, name, grad), expected, f"{choice}, {call}")
-    if not BACKENDS[backend].families["modulated_mlp"].can_differentiate(call, ()):
-        assert len(kernel_calls) == len(choices), "the reference made gradients that the kernel should have"
+    assert len(kernel_calls) == len(choices), "the reference made gradients that the kernel should have"
 
 
 @pytest.mark.parametrize("backend", marked([choice for choice in WITH_BACKWARD if choice in HALVES]))
@@ -120,7 +125,7 @@ def test_gradients_are_the_float64_reference_s(backend, points, draw_number, see
 def test_half_tensors(backend, points, dtype, seed):
     """Gradients of half tensors are those of the numbers that they hold, rounded once."""
     names = ("fields", "weights", "skip")
-    call = draw_small(seed, backend, points=points, skip=True, width=16)
+    call = draw_small(seed, backend, points=points, skip=True)
     half = call._replace(**{name: getattr(call, name).to(dtype) for name in names})
     held = call._replace(**{name: getattr(half, name).double() for name in names})
     grad = (torch.randn(half.run("reference").shape) * away_from_kinks(held)).to(torch.float32 if points else dtype)
@@ -253,7 +258,7 @@ def test_empty_calls(backend):
 @over_kernels
 @pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
 def test_only_what_is_asked_for_is_made(backend, points, kernel_calls, seed):
-    call = draw_small(seed, backend, points=points, skip=True, width=16)
+    call = draw_small(seed, backend, points=points, skip=True)
     grad = torch.randn(call.run("reference").shape)
     whole = dict(zip(("fields", "weights", "skip"), gradients(call, backend, grad)))
     for wanted in (("skip",), ("weights",), ("fields", "skip")):

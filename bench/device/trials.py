@@ -36,7 +36,7 @@ def _tests(job, group, expression):
     """facts["tests/GROUP"], and facts["numerics/GROUP"]: {task: {backend: {dtype: {"passed", "failed", "skipped"}}}}.
     """
     setting, found = job.setting, job.folder / f"outcomes-{group}.jsonl"
-    arguments = ["-q", "--tb=short", "-p", "no:cacheprovider", "-p", "outcomes"]
+    arguments = ["-q", "--tb=short", "-p", "no:cacheprovider"]
     if setting.dry:
         arguments += [str(TESTS / NUMERICS["render"][0]), "-k", "eight_bit or wide_map"]
     else:

@@ -1,4 +1,7 @@
-"""A plugin of pytest: writes each test's outcome, backend and type of fields as a line of $LMF_TEST_OUTCOMES."""
+"""Writes each test's outcome, backend and type of fields as a line of $LMF_TEST_OUTCOMES, where that names a file.
+
+Child processes that run tests of their own write to the same file. coverage_table.py and bench/device read it.
+"""
 
 import json
 import os
@@ -12,6 +15,8 @@ WORDS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "f16": "float
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
+    if "LMF_TEST_OUTCOMES" not in os.environ:
+        return
     if report.when == "call" or report.outcome == "skipped" or (report.when == "setup" and report.failed):
         write(item, report.outcome)
 
