@@ -8,7 +8,8 @@
 A file of a run on a GPU says "on": "gpu". Of its cases those count whose kind is "render" or "gradients", whose backend
 is a GPU kernel, and whose numbers passed ("numerics_passed": true); they carry "device", "capability", "family",
 "model", "dtype" (of the fields), "cells", "pixels" and "gpixel_per_s". Of one case in several files the latest counts.
-Quick runs measure nothing and give nothing.
+Quick runs measure nothing and give nothing; nor do gradients slower than plain torch's ("backend": "torch") in the same
+run.
 """
 
 import argparse
@@ -60,7 +61,11 @@ def entries_of(run):
     if run.get("on") != "gpu" or run["quick"]:
         return
     commit = run["commit"] or {"describe": "unknown", "dirty": False}
+    plain = {case["model"]: case["gpixel_per_s"] for case in run["cases"]
+             if case["kind"] == evidence.GRADIENTS and case["backend"] == "torch"}
     for case in run["cases"]:
+        if case["kind"] == evidence.GRADIENTS and case["gpixel_per_s"] < plain.get(case["model"], 0):
+            continue
         if case["kind"] in evidence.TASKS and case["backend"] in MEASURED and case.get("numerics_passed") is True:
             yield evidence.Entry(
                 case["device"], tuple(case["capability"]), case["backend"], case["kind"], case["family"],

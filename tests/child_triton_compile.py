@@ -74,8 +74,9 @@ def backward(name, call, wide=False):
     cut = modulated_backward.cut_of(call)
     absent = ["order", "starts", "readers", "coord", "cell"] if call.on_grid else []
     values = {**network(call), "WIDE": wide, "GROUP": cut.group, "READERS": cut.each, **dict.fromkeys(absent)}
-    pointers = {**dict.fromkeys(("grad", "coord", "cell", "to_fields", "to_skip", "to_weights"), "fp32"),
-                **dict.fromkeys(("order", "starts", "readers"), "i64")}
+    targets = "fp64" if cut.rounds > modulated_backward.ROUNDS else "fp32"
+    pointers = {**dict.fromkeys(("grad", "coord", "cell"), "fp32"), **dict.fromkeys(("to_fields", "to_skip"), targets),
+                "to_weights": "fp64", **dict.fromkeys(("order", "starts", "readers"), "i64")}
     return Case(f"backward {name}", modulated_backward_kernel, call, values, pointers, cut.warps)
 
 
@@ -109,6 +110,8 @@ def variants(element, configuration, architecture):
     yield forward(f"alone {element}", alone, configuration)
     yield backward(f"int64 {element}", make_call(LINEAR, element), True)
     yield backward(f"alone {element}", alone)
+    for spec in (LINEAR, FOURIER):
+        yield backward(f"x60 {spec.head} {element}", make_call(spec, element)._replace(size=(240, 240)))
     for head, width, in_dim, depth in (("linear", 24, 0, 4), ("linear", 64, 0, 4), ("fourier", 32, 30, 4),
                                        ("linear", 16, 0, 12)):
         call = make_call(RenderSpec(head, in_dim, (width,) * depth), element)

@@ -36,8 +36,8 @@ def table(outcomes):
 
 def test_of(outcome):
     """File and function, without parameters."""
-    name = outcome["test"].split("[")[0].split("::")[-1]
-    return f"{outcome['file'].removeprefix('test_').removesuffix('.py')}: {name.removeprefix('test_').replace('_', ' ')}"
+    name = outcome["test"].split("[")[0].split("::")[-1].removeprefix("test_").replace("_", " ")
+    return f"{outcome['file'].removeprefix('test_').removesuffix('.py')}: {name}"
 
 
 def cell(counts, test, backend):

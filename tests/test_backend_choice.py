@@ -62,6 +62,27 @@ def test_use_backend_is_left_after_an_error_and_stays_in_its_thread(ran):
     assert ran == ["cpu", "cpu"]
 
 
+@pytest.mark.parametrize("name", ["cpu", "reference"])
+def test_gradients_are_made_where_the_forward_call_was(name, monkeypatch):
+    """Also in a thread of their own, which is where torch makes those of CUDA tensors."""
+    made = []
+    for backend in ("cpu", "reference"):
+        family = choice.BACKENDS[backend].families["modulated_mlp"]
+
+        def gradients(*given, backend=backend, original=family.gradients):
+            made.append(backend)
+            return original(*given)
+
+        monkeypatch.setattr(family, "gradients", gradients)
+    fields, *rest = arguments()
+    with lmf.use_backend(name):
+        values = modulated_mlp(fields.requires_grad_(), *rest)
+        thread = threading.Thread(target=values.sum().backward)
+        thread.start()
+        thread.join()
+    assert made == [name] and fields.grad.any()
+
+
 def test_auto_falls_back(ran):
     plain_mlp(*arguments("plain_mlp", PLAIN))
     modulated_mlp(*arguments(dtype=torch.float64), dtype=torch.float64)

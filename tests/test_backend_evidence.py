@@ -132,9 +132,17 @@ def test_gradients_have_evidence_of_their_own(machine):
     assert choice.backward_of(call, leaves) == "reference"
     assert choice.backward_of(call, leaves, "triton") == "reference"
     machine([CASE, {**CASE, "backend": "triton"}], cuda=kernel("cuda"), triton=with_backward("triton"))
-    with pytest.warns(UserWarning, match="the gradients of .* no measurement of modulated_mlp gradients, linear"):
+    with pytest.warns(UserWarning, match="the backward pass of .* no measurement of modulated_mlp gradients, linear"):
         assert choice.choose_backward(call, leaves) is choice.reference.families["modulated_mlp"]
     assert choice.backward_of(call, leaves, "triton") == "triton"
+
+
+def test_gradients_slower_than_plain_torch_are_no_evidence():
+    tool = bench_evidence()
+    ours = {**CASE, "kind": "gradients", "backend": "triton"}
+    for rate, count in ((29.0, 1), (31.0, 0)):
+        plain = {**ours, "backend": "torch", "gpixel_per_s": rate}
+        assert len(tool.collect([{**RUN, "cases": [ours, plain, {**plain, "model": "lmlte"}]}])) == count
 
 
 def test_of_one_case_the_latest_counts():

@@ -10,7 +10,7 @@ import random
 
 import pytest
 import torch
-from every_backend import CHOICES, HALVES, ISAS, limits, marked, placed, poisoned, running
+from every_backend import CHOICES, HALVES, ISAS, ON_GPU, limits, marked, placed, poisoned, running
 from lmf_kernels import InputError
 from lmf_kernels.backends.choice import BACKENDS
 from lmf_kernels.backends.reference import common
@@ -224,7 +224,7 @@ def test_tensors_need_not_be_contiguous(backend, points, seed):
         skip=torch.cat([call.skip, call.skip], 3)[..., :8])
     with running(backend) as name, poisoned():
         expected = gradients(call, name, grad)
-        found = gradients(strided, name, grad.flip(-1).contiguous().flip(-1))
+        found = gradients(strided, name, torch.stack([grad, grad], -1)[..., 0])
         assert all(torch.equal(a, b) for a, b in zip(found, expected))
         of_ones = gradients(strided, name, torch.ones(()).expand(grad.shape))  # one number expanded over the output
         assert all(torch.equal(a, b) for a, b in zip(of_ones, gradients(call, name, torch.ones_like(grad))))
@@ -263,7 +263,11 @@ def test_only_what_is_asked_for_is_made(backend, points, kernel_calls, seed):
     whole = dict(zip(("fields", "weights", "skip"), gradients(call, backend, grad)))
     for wanted in (("skip",), ("weights",), ("fields", "skip")):
         found = gradients(call, backend, grad, wanted=wanted)
-        assert kernel_calls[-1] == wanted and all(torch.equal(whole[n], g) for n, g in zip(wanted, found))
+        assert kernel_calls[-1] == wanted
+        if backend in ON_GPU:  # another compilation, which may sum rows in another order
+            assert_close(found, [whole[name].double() for name in wanted], call, bound=1e-6)
+        else:
+            assert all(torch.equal(whole[name], g) for name, g in zip(wanted, found))
 
 
 REFUSED = {  # specs beyond what a backward kernel takes
@@ -280,7 +284,7 @@ def test_what_the_kernel_does_not_do_falls_to_the_reference(backend, what, seed,
     spec = REFUSED[backend].get(what, RenderSpec("linear", 0, (16,) * 2))
     wanted = {"coordinates": ("fields", "coord"), "cells": ("cell",)}.get(what, ("fields",))
     call = draw(seed, points=True, spec=spec, lr_size=(3, 4))
-    grad = torch.randn(call.run("reference").shape)
+    grad = torch.randn(call.run("reference").shape) * away_from_kinks(call)
     found = gradients(call, backend, grad, wanted=wanted)
     assert not kernel_calls and BACKENDS[backend].families["modulated_mlp"].can_differentiate(call, wanted)
     expected = gradients(call, "reference", grad, wanted=wanted)

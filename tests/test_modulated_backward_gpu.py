@@ -3,8 +3,9 @@
 import pytest
 import torch
 from every_backend import needs_gpu, poisoned
+from lmf_kernels.backends import BACKENDS, use_backend
 from lmf_kernels.ops import modulated_mlp, modulated_mlp_points
-from test_modulated_mlp_gpu import SIZE, inputs, over_dtypes, over_specs
+from test_modulated_mlp_gpu import SIZE, SPECS, inputs, over_dtypes, over_specs
 
 pytestmark = needs_gpu
 over_kernels = pytest.mark.parametrize("backend", ["triton"])
@@ -98,6 +99,18 @@ def test_two_streams(backend, spec, points, seed):
     torch.cuda.synchronize()
     assert all(torch.equal(a, b) for results, wanted in zip(found, expected) for got in results
                for a, b in zip(got, wanted))
+
+
+@over_kernels
+def test_use_backend_reaches_them(backend, monkeypatch, seed):
+    """torch makes a CUDA tensor's gradients in another thread, where no context manager counts."""
+    family, made = BACKENDS[backend].families["modulated_mlp"], []
+    original = family.gradients
+    monkeypatch.setattr(family, "gradients", lambda *given: made.append(1) or original(*given))
+    tensors, where, grad = case(SPECS["lm-liif"], torch.float32, True)
+    with use_backend(backend):
+        gradients(tensors, SPECS["lm-liif"], "auto", where, grad)
+    assert made
 
 
 @over_kernels

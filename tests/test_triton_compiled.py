@@ -60,5 +60,5 @@ def test_shipped_configurations(architecture, tmp_path):
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120", "gfx942"])
 def test_every_variant(architecture, tmp_path):
     reports = compiled(architecture, "all", tmp_path)
-    assert len(reports) == 3 * (4 + 7 + 2 + 5) + 1
+    assert len(reports) == 3 * (4 + 7 + 2 + 7) + 1
     check(architecture, reports)

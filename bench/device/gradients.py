@@ -18,7 +18,7 @@ from lmf_kernels.backends.choice import BACKENDS
 from lmf_kernels.training import objective, rendering, shipping_spec
 
 from . import clock, renders
-from .render_stage import exactly
+from .render_stage import exactly, fail
 from .setting import MODELS
 
 FAMILY = "modulated_mlp"
@@ -51,10 +51,8 @@ def told(job, work, title, *arguments):
         return
     try:
         found = work(job.setting, *arguments)
-    except (checks.WrongResult, RuntimeError) as wrong:
-        job.fail(f"{title}: {str(wrong).splitlines()[0]}")
-        if "CUDA error" in str(wrong):  # nothing more can run in this process
-            raise
+    except Exception as wrong:
+        fail(job, title, wrong)
         return
     job.case({"name": title, **found})
 
@@ -137,15 +135,15 @@ def step(setting, way):
     run(*inputs[0])
     found = [p.grad.clone() for p in parameters]
     run(*inputs[0], way=PLAIN)
-    same(found, [p.grad for p in parameters], f"{way} step")
+    same(found, [p.grad for p in parameters], f"{way} step", 10 * SAME)  # one pixel past L1's kink moves all of them
     return record(setting, "step", way, "lmliif", clock.device_time(run, inputs, setting))
 
 
-def same(found, expected, what):
+def same(found, expected, what, allowed=SAME):
     """Raise WrongResult where a gradient is missing or differs by more than kinks explain."""
     for got, wanted in zip(found, expected, strict=True):
         off = (got.double() - wanted).norm() / wanted.norm().clamp_min(1e-12)
-        checks.close(off, torch.zeros_like(off), SAME, f"{what} gradients")
+        checks.close(off, torch.zeros_like(off), allowed, f"{what} gradients")
 
 
 def record(setting, kind, way, name, seconds, **facts):

@@ -2,7 +2,6 @@
 
 import torch
 
-import checks
 import operations
 
 from . import clock, renders
@@ -76,15 +75,20 @@ def measured(job, title, make, way, name, lr, scale, dtype):
     except torch.OutOfMemoryError:
         job.warn(f"{title} does not fit the device's memory")
         return
-    except (checks.WrongResult, RuntimeError) as wrong:
-        job.fail(f"{title}: {str(wrong).splitlines()[0]}")
-        if "CUDA error" in str(wrong):  # nothing more can run in this process
-            raise
+    except Exception as wrong:  # Triton's own errors are no RuntimeError
+        fail(job, title, wrong)
         return
     finally:
         if setting.device.type == "cuda":
             torch.cuda.empty_cache()
     job.case(record(setting, title, way, name, scale, dtype, case, seconds, error))
+
+
+def fail(job, title, wrong):
+    """Tell a case's failure; raise it again where nothing more can run in this process."""
+    job.fail(f"{title}: {(str(wrong) or repr(wrong)).splitlines()[0]}")
+    if "CUDA error" in str(wrong) or "Triton Error [CUDA]" in str(wrong):
+        raise wrong
 
 
 def record(setting, title, way, name, scale, dtype, case, seconds, error):

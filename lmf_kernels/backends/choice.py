@@ -102,8 +102,8 @@ def _automatic(call, wanted=None):
 
 
 def choose_backward(call, wanted, name="auto"):
-    """The family module that will make the call's gradients: of the backend asked for where it can, else the
-    reference; for "auto" the one that `choose` would take if they were what is run.
+    """The family module that will make the call's gradients: that of the backend asked for, where it can, else the
+    reference's. "auto" looks for one by itself, whatever it took for the forward call.
 
     wanted: names of the tensors whose gradients are asked for, in the order of `RenderCall.tensors`.
     Raises BackendError where a backend asked for by name cannot run the call.
@@ -112,13 +112,21 @@ def choose_backward(call, wanted, name="auto"):
         choose(call, name)
     found, refusals, passed_over = _backward(call, wanted, name)
     if found == "reference" and requested(name) == "auto":
-        _check_fallback(call, refusals, passed_over, "the gradients of ")
+        _check_fallback(call, refusals, passed_over, "the backward pass of ")
     return BACKENDS[found].families[call.family]
 
 
 def backward_of(call, wanted, name="auto"):
     """The name of the backend that `choose_backward` would take. Says and runs nothing."""
     return _backward(call, wanted, name)[0]
+
+
+def forward_of(call, name="auto"):
+    """The name of the backend that `choose` would take, None where it would raise. Says and runs nothing."""
+    asked = requested(name)
+    if asked == "auto":
+        return _automatic(call)[0]
+    return asked if refusal(asked, call) is None else None
 
 
 def _backward(call, wanted, name):

@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     dtype: str  # of the fields: "float32", "float16" or "bfloat16"
     cells: int  # LR cells, batch included
     pixels: int  # output pixels or points, batch included
-    gpixel_per_s: float  # of the render stage, or of its backward pass
+    gpixel_per_s: float  # of the render stage; task gradients: there and back
     commit: str  # of the sources that were measured
 
     def __str__(self):
@@ -61,7 +61,7 @@ def fastest(
     call,
     task,
 ):
-    """The Entry of the fastest of `names` at a task, on the measured case nearest in size to the call; None without one.
+    """The Entry of the fastest of `names` at a task, on the measured case nearest in size to the call; None: no case.
 
     Near is by ratio: of LR cells, and of pixels to a cell.
     """

@@ -40,8 +40,8 @@ def modulated_mlp(
 
     Differentiable once in fields, weights and skip, in reverse mode, by recomputation: nothing per pixel is kept for a
     backward pass; torch.func.vmap runs it once an element, and derivatives through torch.func are refused. Under
-    autocast everything is float32, coordinates and modulations above all. A corner whose weight is 0 may or may not be read: it
-    matters only where a cell holds NaN or infinity.
+    autocast everything is float32, coordinates and modulations above all. A corner whose weight is 0 may or may not be
+    read: it matters only where a cell holds NaN or infinity.
 
     Raises InputError for arguments that do not fit together or derivatives through torch.func and forward mode,
     BackendError when a backend asked for by name cannot run the call.

@@ -3,12 +3,13 @@
 Each family has a grid operator, a points operator and the backward of each. The backward is an operator of its own
 that recomputes, so that nothing per HR pixel is saved and torch.compile sees two opaque calls; it is told which
 gradients are wanted and makes no others. Which backend runs is settled inside the implementation, for each of the two
-by itself: `use_backend` and LMF_KERNELS_BACKEND count at run time, also in a compiled graph.
+by itself: `use_backend` and LMF_KERNELS_BACKEND count when the forward operator runs, also for its gradients; in a
+compiled graph each counts when the operator itself runs.
 """
 
 import torch
 
-from ..backends import RenderCall, choose, choose_backward, validate
+from ..backends import RenderCall, choose, choose_backward, requested, validate
 from ..backends.call import validate_devices
 from ..backends.choice import check_name
 from ..errors import InputError
@@ -19,6 +20,7 @@ _SPEC = "str head, int in_dim, int[] widths, int out_dim, bool ensemble"
 _GRID = ("Tensor fields, Tensor weights, Tensor? skip, SymInt[] size, SymInt[] window, SymInt[] lr, float[]? cell, "
          f"{_SPEC}, str finish, ScalarType dtype, str layout, str backend")
 _POINTS = f"Tensor fields, Tensor weights, Tensor? skip, Tensor coord, Tensor cell, {_SPEC}, str backend"
+_EAGER = (torch.Tensor, torch.nn.Parameter)  # and not what stands for a tensor while torch traces
 _TENSORS = {"grid": ("fields", "weights", "skip"), "points": ("fields", "weights", "skip", "coord", "cell")}
 
 library = torch.library.Library("lmf_kernels", "DEF")
@@ -84,7 +86,10 @@ def _define(name, schema, kind, family, make_call):
 
     def save(ctx, inputs, output):
         ctx.save_for_backward(*inputs[:tensors])
-        ctx.rest = inputs[tensors:]
+        *rest, backend = inputs[tensors:]
+        if type(inputs[0]) in _EAGER:  # a CUDA tensor's backward runs in a thread that no `use_backend` reaches
+            backend = requested(backend)
+        ctx.rest = (*rest, backend)
 
     def differentiate(ctx, grad):
         wanted = list(ctx.needs_input_grad[:tensors])

@@ -13,7 +13,7 @@ from python_ref import geometry, heads, skip as lr_skip
 
 from .. import ops
 from ..backends.call import RenderCall
-from ..backends.choice import backward_of
+from ..backends.choice import backward_of, forward_of
 from ..backends.reference.common import parts
 
 
@@ -60,7 +60,8 @@ def render_fused(
 ):
     """As `render_points`, forward and backward in kernels where both run here, else `render_points` itself."""
     call = RenderCall(family, spec, fields, weights, skip, coord, cell, dtype=fields.dtype)
-    if backward_of(call, [name for name, tensor in call.tensors().items() if tensor.requires_grad]) == "reference":
+    leaves = [name for name, tensor in call.tensors().items() if tensor.requires_grad]
+    if forward_of(call) in (None, "reference") or backward_of(call, leaves) == "reference":
         return render_points(family, spec, fields, weights, coord, cell, skip)
     render = ops.modulated_mlp_points if family == "modulated_mlp" else ops.plain_mlp_points
     return render(fields, weights, spec, coord, cell, skip=skip)

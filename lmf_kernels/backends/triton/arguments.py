@@ -5,8 +5,8 @@ from typing import NamedTuple, Optional, Tuple
 from torch import Tensor
 
 INT32 = 2 ** 31  # what positions are computed from stays below it, or they are int64
-# Products and sums are fused where the kernel says so and nowhere else: bits then do not depend on what else a
-# compilation knows, such as a stride of 1.
+# Products and sums are fused where the kernel says so and nowhere else: a pixel's bits then do not depend on what else
+# a compilation knows, such as a stride of 1.
 COMPILED_WITH = {"num_stages": 1, "enable_fp_fusion": False}
 
 

@@ -13,10 +13,11 @@ from .arguments import COMPILED_WITH, INT32, extent, network
 
 PROGRAMS = 1024  # of a launch, at most: each has a row of the weights' gradient, and the bits go by their number
 FULL = 0.85  # of a tile's rows should have a reader
-
-
+ROUNDS = 16  # as many tiles of a cell are added in float32, more in float64
 DIFFERENTIATED = ("fields", "weights", "skip")
 WIDEST, DEEPEST = 32, 12  # beyond, what the layers saw does not fit the registers
+
+
 def refuse(call, wanted):
     """None, or in words why the kernel cannot make the gradients named in `wanted`."""
     foreign = [name for name in wanted if name not in DIFFERENTIATED]
@@ -33,29 +34,25 @@ def gradients(
     grad,  # like the call's output
     wanted,
 ):
-    """Gradients of the tensors named in `wanted`, in their order and of their types; the same bits every time.
+    """Gradients of the tensors named in `wanted`, in their order and of their types.
 
-    Computed in IEEE float32; sums over many tiles are float64. Nothing is waited for. Beside the gradients it takes
-    what 1024 copies of the weights do, and for points 100 bytes each or so to sort their corners by cell.
+    Computed in IEEE float32; sums over many tiles are float64. The same call gives the same bits every time; with
+    other tensors in `wanted`, or at another alignment in memory, a compiled kernel may sum a tile's rows in another
+    order. Nothing is waited for. Beside the gradients it takes what 1024 float64 copies of the weights do, and for
+    points some 200 bytes each to sort their corners by cell.
     """
     cut = cut_of(call)
     batch, h, w, channels = call.fields.shape
     tensors = call.tensors()
     shapes = {"fields": (batch, h, w, channels), "skip": (batch, 3, h, w)}
-    found = {name: call.fields.new_empty(shape, dtype=_sum_type(cut.rounds))
-             for name, shape in shapes.items() if name in wanted}
+    sums = torch.float64 if cut.rounds > ROUNDS else torch.float32
+    found = {name: call.fields.new_empty(shape, dtype=sums) for name, shape in shapes.items() if name in wanted}
     if "weights" in wanted:
-        found["weights"] = call.fields.new_zeros((cut.programs, call.weights.numel()),
-                                                 dtype=_sum_type(cut.rounds * cut.groups / cut.programs))
+        found["weights"] = call.fields.new_zeros((cut.programs, call.weights.numel()), dtype=torch.float64)
     launch(call, grad, cut, **{f"to_{name}": target for name, target in found.items()})
     if "weights" in wanted:
-        found["weights"] = found["weights"].sum(0, dtype=torch.float64)
+        found["weights"] = found["weights"].sum(0)
     return [found[name].to(tensors[name].dtype) for name in wanted]
-
-
-def _sum_type(tiles):
-    """The type of a sum over about this many tiles: float32 adds up to 16 of them one by one."""
-    return torch.float64 if tiles > 16 else torch.float32
 
 
 def launch(
@@ -64,16 +61,17 @@ def launch(
     cut,
     to_fields=None,  # (B, h, w, C) contiguous
     to_skip=None,  # (B, 3, h, w) contiguous
-    to_weights=None,  # (cut.programs, weight_count) zeros
+    to_weights=None,  # (cut.programs, weight_count) float64 zeros
 ):
-    """Fill what is given, float32 or float64, on the current stream; each program its own row of to_weights."""
+    """Fill what is given, on the current stream: fields and skip as float32 or float64, each program its own row of
+    to_weights."""
     from .modulated_backward_kernel import modulated_backward_kernel
 
     fields = call.fields if call.fields.stride(3) == 1 else call.fields.contiguous()
     weights, to = call.weights.contiguous(), extent(call, grad)
     batch, h, w, _ = fields.shape
     cells, device = batch * h * w, fields.device
-    wide = not to.fits_int32() or max(to.window[2] * to.window[3], cells) >= INT32
+    wide = not to.fits_int32() or max(to.window[2] * to.window[3], cells + cut.group) >= INT32
     with nullcontext() if device.type == "cpu" else torch.cuda.device(device):
         order, starts, readers = (None, None, None) if call.on_grid else sorted_readers(call, to.coord)
         modulated_backward_kernel[(cut.programs,)](

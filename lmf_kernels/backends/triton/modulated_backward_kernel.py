@@ -26,7 +26,7 @@ def modulated_backward_kernel(
     readers,  # points: (4 * B * Q,) int64, 4 * query + corner by the cell that it reads; or None
     to_fields,  # (B, h, w, C) float32 or float64, contiguous, written whole; or None
     to_skip,  # (B, 3, h, w) float32 or float64, contiguous, written whole; or None
-    to_weights,  # (programs, weight_count) float32 or float64 zeros; or None
+    to_weights,  # (programs, weight_count) float64 zeros; or None
     fields_b, fields_y, fields_x,
     grad_b, grad_c, grad_y, grad_x,
     cells,  # B * h * w
@@ -54,20 +54,22 @@ def modulated_backward_kernel(
     channel = tl.arange(0, 16)[None, :]
     lane = tl.arange(0, GROUP * READERS)
     slot = tl.arange(0, GROUP)
+    start = tl.program_id(0)
+    if WIDE:
+        lane, slot, start = lane.to(tl.int64), slot.to(tl.int64), start.to(tl.int64)
     share = to_weights
     if to_weights is not None:
         share = to_weights + tl.program_id(0).to(tl.int64) * weight_count
-    for group in range(tl.program_id(0), groups, tl.num_programs(0)):
+    for group in range(start, groups, tl.num_programs(0)):
         # Every cell twice: once for each of its rows, once for its sums.
         number, own = group * GROUP + lane // READERS, group * GROUP + slot
         exists, own_exists = number < cells, own < cells
         number, own = tl.minimum(number, cells - 1), tl.minimum(own, cells - 1)
-        if WIDE:
-            number, own = number.to(tl.int64), own.to(tl.int64)
         if not GRID:
             number, own = tl.load(order + number), tl.load(order + own)
-        picture = (number // (held_h * held_w)).to(tl.int64)
-        inner = number % (held_h * held_w)
+        area = held_h.to(number.dtype) * held_w
+        picture = (number // area).to(tl.int64)
+        inner = number % area
         at_y, at_x = inner // held_w, inner % held_w
         record = fields + picture * fields_b + at_y.to(tl.int64) * fields_y + at_x.to(tl.int64) * fields_x
         if GRID:
@@ -104,19 +106,18 @@ def modulated_backward_kernel(
                             mask=valid[:, None] & (channel < 3), other=0.0).to(tl.float32)
             again = done > 0
             if to_skip is not None:
-                area = held_h.to(tl.int64) * held_w
-                targets = to_skip + (own // area * 3 * area + own % area)[:, None] + channel * area
-                add_to_cells(targets, own_exists[:, None] & (channel < 3), again,
-                             tl.where(valid, weight, 0.0)[:, None] * pixel, 16, GROUP, READERS)
+                targets = to_skip + (own // area * 3 * area + own % area)[:, None] + channel * area.to(tl.int64)
+                of_skip = tl.where((valid & (weight != 0.0))[:, None], weight[:, None] * pixel, 0.0)
+                add_to_cells(targets, own_exists[:, None] & (channel < 3), again, of_skip, 16, GROUP, READERS)
             if to_fields is not None or to_weights is not None:
                 valid = valid & (part != 0.0)
-                part = tl.where(valid, part, 0.0)
+                arriving = tl.where(valid[:, None], part[:, None] * pixel, 0.0)
                 at = (tl.where(valid, rel_y, 0.0)[:, None], tl.where(valid, rel_x, 0.0)[:, None],
                       tl.where(valid, rel_cell_y, 0.0)[:, None], tl.where(valid, rel_cell_x, 0.0)[:, None])
                 target = to_fields
                 if to_fields is not None:
                     target = to_fields + (own * channels)[:, None]
-                add_gradients(record[:, None], valid[:, None], at, part[:, None] * pixel, target, own_exists[:, None],
+                add_gradients(record[:, None], valid[:, None], at, arriving, target, own_exists[:, None],
                               again, weights, share, FOURIER, DEPTH, HIDDEN, HIDDEN_PADDED, HALF, HALF_PADDED, GROUP,
                               READERS)
             tl.debug_barrier()  # other threads may read next time what these have written
