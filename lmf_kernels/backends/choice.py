@@ -110,7 +110,7 @@ def choose_backward(call, wanted, name="auto"):
     """
     if requested(name) != "auto":
         choose(call, name)
-    found, refusals, passed_over = _backward(call, wanted, name)
+    found, refusals, passed_over = _settled(call, name, wanted)
     if found == "reference" and requested(name) == "auto":
         _check_fallback(call, refusals, passed_over, "the backward pass of ")
     return BACKENDS[found].families[call.family]
@@ -118,22 +118,23 @@ def choose_backward(call, wanted, name="auto"):
 
 def backward_of(call, wanted, name="auto"):
     """The name of the backend that `choose_backward` would take. Says and runs nothing."""
-    return _backward(call, wanted, name)[0]
+    return _settled(call, name, wanted)[0]
 
 
 def forward_of(call, name="auto"):
     """The name of the backend that `choose` would take, None where it would raise. Says and runs nothing."""
-    asked = requested(name)
-    if asked == "auto":
-        return _automatic(call)[0]
-    return asked if refusal(asked, call) is None else None
+    return _settled(call, name)[0]
 
 
-def _backward(call, wanted, name):
+def _settled(call, name, wanted=None):
+    """As `_automatic`, for any name: where the backend asked for cannot, gradients are the reference's and a forward
+    call is nobody's, None."""
     asked = requested(name)
     if asked == "auto":
         return _automatic(call, wanted)
-    return asked if refusal(asked, call, wanted) is None else "reference", {}, {}
+    if refusal(asked, call, wanted) is None:
+        return asked, {}, {}
+    return None if wanted is None else "reference", {}, {}
 
 
 def _check_fallback(call, refusals, passed_over, what=""):
@@ -171,14 +172,10 @@ def explain(call, name="auto"):
     "evidence": what was measured on this kind of GPU with such fields, in words, fastest first, "gradients": what makes
     those of the fields, the weights and the skip}.
     """
-    wanted = requested(name)
     refusals = {n: reason for n in BACKENDS if (reason := refusal(n, call)) is not None}
-    if wanted == "auto":
-        runs, _, passed_over = _automatic(call)
-    else:
-        runs, passed_over = None if wanted in refusals else wanted, {}
+    runs, _, passed_over = _settled(call, name)
     known = sorted((e for task in evidence.TASKS for e in evidence.fitting(call, task)),
                    key=lambda e: (e.task, -e.gpixel_per_s))
     leaves = [tensor for tensor in call.tensors() if tensor not in ("coord", "cell")]
-    return {"requested": wanted, "runs": runs, "refusals": refusals, "passed_over": passed_over,
+    return {"requested": requested(name), "runs": runs, "refusals": refusals, "passed_over": passed_over,
             "evidence": [str(e) for e in known], "gradients": runs and backward_of(call, leaves, name)}

@@ -8,6 +8,7 @@ from ..spec import HEADS
 _STORES = {torch.float32: 0, torch.uint8: 1, torch.float16: 2, torch.bfloat16: 3}
 _ELEMENTS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 HALVES = (torch.float16, torch.bfloat16)
+DIFFERENTIATED = ("fields", "weights", "skip")  # what backward kernels make gradients of
 _NO_SKIP = (0, 0, 0, 0, 0)
 _FLOAT32, _WITH_HALVES = (torch.float32,), (torch.float32, *HALVES)
 
@@ -24,6 +25,24 @@ def refuse_common(call, halves):
     if call.spec.out_dim != 3:
         return f"it writes 3 channels, not {call.spec.out_dim}"
     return None
+
+
+def refuse_gradients(wanted):
+    """Why no backward kernel of the modulated family makes the gradients named in `wanted`, or None."""
+    foreign = [name for name in wanted if name not in DIFFERENTIATED]
+    return f"it makes no gradient of {' and '.join(foreign)}" if foreign else None
+
+
+def before_finish(
+    call,
+    grad,  # like the call's output
+    run,
+):
+    """The gradient that arrives at the values before the call's finish; run(call) renders, where one has to look."""
+    if call.finish == "none":
+        return grad
+    value = run(call._replace(dtype=torch.float32))  # strictly inside [0, 1]: a value on the edge counts as clamped
+    return torch.where((value > 0) & (value < 1), 0.5 * grad, 0)
 
 
 def modulated_arguments(

@@ -3,10 +3,9 @@
 import torch
 
 from . import native
-from ..native_call import modulated_arguments, refuse_common
+from ..native_call import DIFFERENTIATED, before_finish, modulated_arguments, refuse_common, refuse_gradients
 
 
-DIFFERENTIATED = ("fields", "weights", "skip")
 WIDEST, DEEPEST = 64, 16  # of the backward kernel: 64 partial sums of the weights' gradient stay under 20 MB
 
 
@@ -28,14 +27,11 @@ def run(call):
 
 def can_differentiate(call, wanted):
     """None, or in words why the backward kernel cannot make the gradients named in `wanted`."""
-    foreign = [name for name in wanted if name not in DIFFERENTIATED]
-    if foreign:
-        return f"it makes no gradient of {' and '.join(foreign)}"
     widest, depth = max(call.spec.widths[0], call.spec.in_dim // 2), len(call.spec.widths)
     if widest > WIDEST or depth > DEEPEST:
         return (f"its backward takes widths up to {WIDEST}, Fourier heads up to {2 * WIDEST} and depths up to "
                 f"{DEEPEST}, not {call.spec}")
-    return None
+    return refuse_gradients(wanted)
 
 
 def gradients(
@@ -48,9 +44,7 @@ def gradients(
     Beside them 128 bytes a point, a few a grid's row and column, and megabytes of partial sums; none a grid's pixel,
     except where a finish has to be looked through.
     """
-    if call.finish == "unit":
-        value = run(call)  # strictly inside [0, 1]: a value exactly on the edge counts as clamped
-        grad = torch.where((value > 0) & (value < 1), 0.5 * grad, 0)
+    grad = before_finish(call, grad, run)
     tensors = call.tensors()
     made = {name: torch.empty(tensors[name].shape) for name in wanted}
     arguments, alive = modulated_arguments(call, grad)

@@ -40,10 +40,24 @@ def product(
 
 
 @triton.jit
+def relu(x):
+    """max(x, 0); NaN stays NaN."""
+    return tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def side_by_side(
+    a,  # (rows, N)
+    b,  # (rows, N)
+):
+    """(rows, 2 N): columns of a and b in turn."""
+    return tl.reshape(tl.join(a, b), (a.shape[0], 2 * a.shape[1]))
+
+
+@triton.jit
 def clamp_unit(x):
     """x within [0, 1]; NaN stays NaN."""
-    x = tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
-    return tl.minimum(x, 1.0, propagate_nan=tl.PropagateNan.ALL)
+    return tl.minimum(relu(x), 1.0, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit

@@ -10,23 +10,20 @@ import torch
 
 from . import availability
 from .arguments import COMPILED_WITH, INT32, extent, network
+from ..native_call import refuse_gradients
 
 PROGRAMS = 1024  # of a launch, at most: each has a row of the weights' gradient, and the bits go by their number
 FULL = 0.85  # of a tile's rows should have a reader
 ROUNDS = 16  # as many tiles of a cell are added in float32, more in float64
-DIFFERENTIATED = ("fields", "weights", "skip")
 WIDEST, DEEPEST = 32, 12  # beyond, what the layers saw does not fit the registers
 
 
 def refuse(call, wanted):
     """None, or in words why the kernel cannot make the gradients named in `wanted`."""
-    foreign = [name for name in wanted if name not in DIFFERENTIATED]
-    if foreign:
-        return f"it makes no gradient of {' and '.join(foreign)}"
     spec = call.spec
     if max(spec.widths[0], spec.in_dim) > WIDEST or len(spec.widths) > DEEPEST:
         return f"its backward takes layers up to {WIDEST} wide and depths up to {DEEPEST}, not {spec}"
-    return availability.refuse_ieee(call.fields.device)
+    return refuse_gradients(wanted) or availability.refuse_ieee(call.fields.device)
 
 
 def gradients(

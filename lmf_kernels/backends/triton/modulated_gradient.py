@@ -9,7 +9,7 @@ Everything is IEEE float32. A row without a reader holds zeros throughout, so th
 import triton
 import triton.language as tl
 
-from .arithmetic import product, sincospi
+from .arithmetic import product, relu, side_by_side, sincospi
 from .modulated_net import interleaved_matrix, matrix, read
 
 PI = tl.constexpr(3.14159265359)
@@ -41,16 +41,6 @@ def modulation(
     pointers = record + LAYER * HIDDEN + tl.arange(0, HIDDEN_PADDED)[None, :]
     factor = 1.0 + read_rows(pointers, valid, HIDDEN, HIDDEN_PADDED)
     return factor, read_rows(pointers + DEPTH * HIDDEN, valid, HIDDEN, HIDDEN_PADDED)
-
-
-@triton.jit
-def modulated(
-    sums,  # (rows, HIDDEN_PADDED)
-    factor,  # of modulation
-    shift,
-):
-    """relu(sums * factor + shift); NaN stays NaN."""
-    return tl.maximum(tl.fma(sums, factor, shift), 0.0, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
@@ -92,15 +82,6 @@ def fourier_waves(
     q = tl.fma(freq_x, place[1], q)
     cos, sin = sincospi(q)
     return cos, sin, read_rows(head + j, valid, HALF, HALF_PADDED), read_rows(head + HALF + j, valid, HALF, HALF_PADDED)
-
-
-@triton.jit
-def side_by_side(
-    a,  # (rows, N)
-    b,  # (rows, N)
-):
-    """(rows, 2 N): columns of a and b in turn."""
-    return tl.reshape(tl.join(a, b), (a.shape[0], 2 * a.shape[1]))
 
 
 @triton.jit
@@ -205,12 +186,12 @@ def add_gradients(
     else:
         sums = (linear_head(record, valid, place, weights, DEPTH, HIDDEN, HIDDEN_PADDED),)
     factor, shift = modulation(record, valid, 0, DEPTH, HIDDEN, HIDDEN_PADDED)
-    y = modulated(sums[0], factor, shift)
+    y = relu(tl.fma(sums[0], factor, shift))
     for layer in tl.static_range(1, DEPTH):
         w = matrix(weights + layers + (layer - 1) * HIDDEN * HIDDEN, HIDDEN, HIDDEN, HIDDEN_PADDED, HIDDEN_PADDED)
         sums = sums + (product(y, w, tl.float32, False),)
         factor, shift = modulation(record, valid, layer, DEPTH, HIDDEN, HIDDEN_PADDED)
-        y = modulated(sums[layer], factor, shift)
+        y = relu(tl.fma(sums[layer], factor, shift))
 
     if share is not None:
         add_products(share + last, y, arriving, HIDDEN, 3, HIDDEN_PADDED, 16)
@@ -226,7 +207,7 @@ def add_gradients(
         d = d * factor
         if layer > 0:
             factor, shift = modulation(record, valid, layer - 1, DEPTH, HIDDEN, HIDDEN_PADDED)
-            y = modulated(sums[layer - 1], factor, shift)
+            y = relu(tl.fma(sums[layer - 1], factor, shift))
             if share is not None:
                 add_products(share + layers + (layer - 1) * HIDDEN * HIDDEN, y, d, HIDDEN, HIDDEN, HIDDEN_PADDED,
                              HIDDEN_PADDED)

@@ -7,7 +7,7 @@ import torch
 
 from . import availability, configurations, modulated_backward
 from .arguments import COMPILED_WITH, INT32, extent, network, power_of_two
-from ..native_call import refuse_common
+from ..native_call import before_finish, refuse_common
 
 WIDEST = 64  # there some architectures begin to spill a tile's activations
 PROGRAMS = 2 ** 31 - 1  # of one launch
@@ -33,10 +33,7 @@ def gradients(
     wanted,
 ):
     """Gradients of the tensors named in `wanted`, in their order and of their types: see `modulated_backward`."""
-    if call.finish == "unit":
-        value = run(call._replace(dtype=torch.float32))  # strictly inside [0, 1]: a value on the edge counts as clamped
-        grad = torch.where((value > 0) & (value < 1), 0.5 * grad, 0)
-    return modulated_backward.gradients(call, grad, wanted)
+    return modulated_backward.gradients(call, before_finish(call, grad, run), wanted)
 
 
 def refuse_shape(spec):

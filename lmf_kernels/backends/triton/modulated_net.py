@@ -6,7 +6,7 @@ Widths are padded to powers of two that matrix instructions take; padded channel
 import triton
 import triton.language as tl
 
-from .arithmetic import product, sincospi
+from .arithmetic import product, relu, side_by_side, sincospi
 
 UNROLLED = tl.constexpr(8)  # layers, as deep as the papers' models; the loop of deeper ones stays a loop
 
@@ -80,7 +80,7 @@ def fourier_product(
     cos, sin = sincospi(q)
     cos = cos * read(record + j, HALF, HALF_PADDED).to(tl.float32)
     sin = sin * read(record + HALF + j, HALF, HALF_PADDED).to(tl.float32)
-    return tl.reshape(tl.join(cos, sin), (freq.shape[0], 2 * HALF_PADDED))
+    return side_by_side(cos, sin)
 
 
 @triton.jit
@@ -115,8 +115,7 @@ def film(
         exists = tl.arange(0, HIDDEN_PADDED)[None, :] < HIDDEN
         s = tl.load(scale, mask=exists, other=0.0)
         t = tl.load(scale + DEPTH * HIDDEN, mask=exists, other=0.0)
-    x = tl.fma(sums, 1.0 + s.to(tl.float32), t.to(tl.float32))
-    return tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    return relu(tl.fma(sums, 1.0 + s.to(tl.float32), t.to(tl.float32)))
 
 
 @triton.jit
