@@ -21,7 +21,6 @@ import settings
 
 RENDERERS = {"fused": rendering.render_fused, "torch": rendering.render_points}
 BATCH, QUERIES = (2, 64) if settings.QUICK else (16, 2304)
-SAME = 1e-3  # relative L2 norm: a value on the other side of a ReLU's or L1's kink moves more than rounding does
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +71,7 @@ def test_step(timed, monkeypatch, way):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(objective, "RENDER", RENDERERS["torch"])
             checks.close(loss, step(optimiser, *batch), 1e-5, f"{way} loss")
-        same_gradients(found, [p.grad for p in parameters], way)
+        checks.gradients(found, [p.grad for p in parameters], way)
 
     monkeypatch.setattr(objective, "RENDER", RENDERERS[way])
     timed(f"training/step-{way}", functools.partial(step, optimiser), batches(), check=check, pixels=BATCH * QUERIES,
@@ -96,15 +95,9 @@ def test_render_and_back(timed, way):
         return torch.autograd.grad(values, (fields, weights), grad)
 
     def check(found, *given):
-        same_gradients(found, run(*given, render=RENDERERS["torch"]), way)
+        checks.gradients(found, run(*given, render=RENDERERS["torch"]), way)
 
     timed(f"training/render-{way}", run, tuple(inputs), check=check, pixels=BATCH * QUERIES,
           flop=operations.points_flop(model.render_spec, BATCH * QUERIES) * operations.FORWARD_AND_BACKWARD,
           kind="training", model="lmliif", isa=_cpu.isa(), lr=settings.TILE, size=(BATCH, QUERIES),
           rounds=settings.PEER_ROUNDS)
-
-
-def same_gradients(found, expected, what):
-    """Raise WrongResult where a gradient is missing or differs by more than kinks explain."""
-    for got, wanted in zip(found, expected, strict=True):
-        checks.close((got - wanted).norm() / wanted.norm().clamp_min(1e-12), torch.zeros(()), SAME, f"{what} gradients")

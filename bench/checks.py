@@ -9,6 +9,7 @@ import torch
 from lmf_kernels import ops
 
 RELATIVE = 1e-5  # of the largest |reference|, float32
+KINKS = 1e-3  # relative L2 norm of gradients: past a ReLU's or L1's kink a value moves more than rounding moves it
 LEVELS, EQUAL = 1, 0.999  # uint8: no value further off, this share equal
 PUBLISHED = 1e-4  # absolute, of a peer: the published way's float32 coordinates alone cost 3e-5 at 320 LR pixels
 
@@ -65,3 +66,10 @@ def close(out, expected, tolerance, what):
     off = (out.double() - expected.double()).abs().max().item()
     if not off <= tolerance:
         raise WrongResult(f"{what}: largest difference {off:.2e}, allowed {tolerance:.2e}.")
+
+
+def gradients(found, expected, what, allowed=KINKS):
+    """Raise WrongResult where a gradient is missing or differs by more than kinks explain."""
+    for got, wanted in zip(found, expected, strict=True):
+        off = (got.double() - wanted.double()).norm() / wanted.double().norm().clamp_min(1e-12)
+        close(off, torch.zeros_like(off), allowed, f"{what} gradients")

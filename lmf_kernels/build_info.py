@@ -1,6 +1,7 @@
 """What the compiled modules were made with, and why one is missing. `lmf-kernels info` prints this.
 
-Nothing here needs a compiled module, a driver or torch: what is absent is told with its reason.
+Nothing here needs a compiled module, a driver or, but for what a GPU that is there is served, torch: what is absent is
+told with its reason.
 """
 
 from __future__ import annotations

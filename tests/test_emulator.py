@@ -4,11 +4,11 @@ import emulator
 import lmf_kernels as lmf
 import pytest
 import torch
-from every_backend import limits
+from every_backend import limits, needs_compiler
 from lmf_kernels.ops import RenderSpec, modulated_mlp
 from random_renders import draw
 
-pytestmark = pytest.mark.skipif(not emulator.COMPILER, reason="there is no C++ compiler")
+pytestmark = needs_compiler
 LINEAR, FOURIER = RenderSpec("linear", 0, (16,) * 2), RenderSpec("fourier", 16, (16,) * 2)
 
 

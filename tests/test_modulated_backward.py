@@ -293,6 +293,18 @@ def test_what_the_kernel_does_not_do_falls_to_the_reference(backend, what, seed,
         assert a.any()
 
 
+def test_torch_s_default_dtype_changes_nothing(seed):
+    call = draw_small(seed, points=True)
+    grad = torch.randn(call.run("reference").shape)
+    expected = gradients(call, "cpu", grad)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = gradients(call, "cpu", grad)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 def test_float64_is_the_reference_s(seed, kernel_calls):
     call = draw_small(seed, points=True)
     gradients(call, "auto", torch.randn(call.run("reference").shape), torch.float64)

@@ -3,11 +3,11 @@
 import golden_cases
 import pytest
 import torch
+from every_backend import needs_gpu
 
 from lmf_kernels import InputError, Repeated, load_model, upscale, use_backend
 
-DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a CUDA device")])]
+DEVICES = ["cpu", pytest.param("cuda", marks=needs_gpu)]
 on_devices = pytest.mark.parametrize("device", DEVICES)
 LR = (7, 9)
 

@@ -7,9 +7,10 @@ import sys
 import torch
 
 import settings
+from lmf_kernels.backends.choice import MEASURED
 
 from . import gradients, renders
-from .setting import GPU_KERNELS, Setting
+from .setting import Setting
 
 
 def counters(job):
@@ -47,12 +48,12 @@ def launches():
 def watched(title, backend, run, inputs):
     """Run twice, the second time under ncu's eyes."""
     run(*inputs)
-    if backend in GPU_KERNELS:
+    if backend in MEASURED:
         torch.cuda.synchronize()
         torch.cuda.cudart().cudaProfilerStart()
     print(f"---- {title}", flush=True)
     run(*inputs)
-    if backend in GPU_KERNELS:
+    if backend in MEASURED:
         torch.cuda.synchronize()
         torch.cuda.cudart().cudaProfilerStop()
 

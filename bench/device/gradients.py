@@ -22,7 +22,6 @@ from .render_stage import exactly, fail
 from .setting import MODELS
 
 FAMILY = "modulated_mlp"
-SAME = 1e-3  # relative L2 norm: a value on the other side of a ReLU's or L1's kink moves more than rounding does
 PLAIN = "torch"  # the way without a fused backward
 
 
@@ -90,7 +89,7 @@ def case(setting, way, name):
         fields, skip, coord, cell, grad = (None if t is None else t.detach().double() for t in given)
         leaves = fields.requires_grad_(), weights.detach().double().requires_grad_()
         values = rendering.render_points(FAMILY, spec, *leaves, coord, cell, skip)
-        same(found, torch.autograd.grad(values, leaves, grad), f"{way} {name}")
+        checks.gradients(found, torch.autograd.grad(values, leaves, grad), f"{way} {name}")
 
     return run, inputs, check
 
@@ -135,15 +134,9 @@ def step(setting, way):
     run(*inputs[0])
     found = [p.grad.clone() for p in parameters]
     run(*inputs[0], way=PLAIN)
-    same(found, [p.grad for p in parameters], f"{way} step", 10 * SAME)  # one pixel past L1's kink moves all of them
+    # A pixel past L1's kink moves the gradients of all weights.
+    checks.gradients(found, [p.grad for p in parameters], f"{way} step", 10 * checks.KINKS)
     return record(setting, "step", way, "lmliif", clock.device_time(run, inputs, setting))
-
-
-def same(found, expected, what, allowed=SAME):
-    """Raise WrongResult where a gradient is missing or differs by more than kinks explain."""
-    for got, wanted in zip(found, expected, strict=True):
-        off = (got.double() - wanted).norm() / wanted.norm().clamp_min(1e-12)
-        checks.close(off, torch.zeros_like(off), allowed, f"{what} gradients")
 
 
 def record(setting, kind, way, name, seconds, **facts):

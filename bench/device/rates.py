@@ -3,6 +3,7 @@
 import torch
 
 from . import clock
+from .render_stage import exactly
 from .report import clocks
 from .setting import FLOATS
 
@@ -10,7 +11,7 @@ from .setting import FLOATS
 def rates(job):
     """facts["rates"]: copy in bytes/s (read plus written), products of matrices in operations/s for each type."""
     setting = job.setting
-    torch.backends.cuda.matmul.allow_tf32 = False
+    exactly()
     found = {"copy_bytes_per_s": copy(setting), "matmul_flop_per_s": {}}
     for name, dtype in FLOATS.items():
         found["matmul_flop_per_s"][name] = matmul(setting, dtype)

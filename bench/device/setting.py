@@ -5,10 +5,9 @@ from functools import cached_property
 
 import torch
 
-from lmf_kernels.backends.choice import BACKENDS
+from lmf_kernels.backends.choice import BACKENDS, MEASURED
 from lmf_kernels.upscale import output_size
 
-GPU_KERNELS = ("cuda", "triton")
 FLOATS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 MODELS = ("lmliif", "lmlte")
 
@@ -40,7 +39,7 @@ class Setting:
         """(backend, dtype's name) of every kernel that can run here."""
         if self.dry:
             return [("cpu", "float32")] if BACKENDS["cpu"].status()[0] else []
-        able = [name for name in GPU_KERNELS if name in BACKENDS and BACKENDS[name].status()[0]]
+        able = [name for name in MEASURED if BACKENDS[name].status()[0]]
         return [(name, dtype) for name in able for dtype in FLOATS]
 
     @property

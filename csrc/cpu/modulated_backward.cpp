@@ -16,7 +16,10 @@ namespace {
 constexpr int64_t kMaxChunks = 64;
 constexpr int kTilesInFloat = 64;  // a float32 sum over more evaluations than these tiles' would lose digits
 
-inline void set_zero(float* p, int64_t n) { __builtin_memset(p, 0, size_t(n) * sizeof(float)); }
+template <class T>
+inline void set_zero(T* p, int64_t n) {
+  __builtin_memset(p, 0, size_t(n) * sizeof(T));
+}
 
 // The weights as every thread reads them.
 struct Weights {
@@ -66,7 +69,7 @@ class Worker {
   template <class Readers>
   void run(const Readers& readers, int64_t first, int64_t end, float* share) {
     set_zero(tile_.weight_sums(), net_.weights);
-    __builtin_memset(totals_.get(), 0, size_t(net_.weights) * sizeof(double));
+    set_zero(totals_.get(), net_.weights);
     const Fields& f = call_.fields;
     for (int64_t cell = first; cell < end; ++cell) {
       const int64_t b = cell / (f.rows * f.cols), row = cell / f.cols % f.rows, col = cell % f.cols;
@@ -145,7 +148,7 @@ class Worker {
     tiles_ = 0;
     if (used_ == 0) return;
     Slot* open = slots_[used_ - 1];
-    if (carried_ != open) __builtin_memset(carry_.get(), 0, size_t(net_.record) * sizeof(double));
+    if (carried_ != open) set_zero(carry_.get(), net_.record);
     carried_ = open;
     move(open->grad, carry_.get(), net_.record);
   }
@@ -212,7 +215,7 @@ void run_over(const ModulatedCall& call, const ModulatedGradients& wanted, const
   if (!wanted.weights) return;
   Scratch<double> totals(net.weights * int64_t(sizeof(double)));
   double* total = totals.get();
-  for (int64_t k = 0; k < net.weights; ++k) total[k] = 0.0;
+  set_zero(total, net.weights);
   for (int64_t i = 0; i < chunks; ++i)
     for (int64_t k = 0; k < net.weights; ++k) total[k] += double(shares.get()[i * net.weights + k]);
   float* to = wanted.weights;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <new>
 
 namespace lmf {
 namespace LMF_ISA {
@@ -12,7 +13,7 @@ template <class T>
 class Scratch {
  public:
   explicit Scratch(int64_t bytes) : data_(static_cast<T*>(aligned_alloc(64, size_t((bytes + 127) / 64 * 64)))) {
-    if (!data_) abort();  // kilobytes (megabytes for the widest nets allowed): nothing sensible is left to do
+    if (!data_) throw std::bad_alloc();  // Python's MemoryError; ends the process inside a parallel region
   }
   ~Scratch() { free(data_); }
   Scratch(const Scratch&) = delete;

@@ -17,8 +17,8 @@ def refuse_common(call, halves):
     """Why a compiled modulated kernel cannot take the call, or None. halves: it also reads and writes HALVES."""
     takes = _WITH_HALVES if halves else _FLOAT32
     for name, tensor in call.tensors().items():
-        if tensor.dtype not in takes or (tensor.dtype != torch.float32 and name in ("coord", "cell")):
-            allowed = _FLOAT32 if name in ("coord", "cell") else takes
+        allowed = _FLOAT32 if name in ("coord", "cell") else takes
+        if tensor.dtype not in allowed:
             return f"{name} is {tensor.dtype}, the kernel takes {', '.join(map(str, allowed))}"
     if call.dtype not in takes and call.dtype != torch.uint8:
         return f"it stores {', '.join(map(str, (*takes, torch.uint8)))}, not {call.dtype}"

@@ -8,7 +8,7 @@ import click
 def tune(out):
     """Measure the Triton kernels' configurations on this GPU and write the fastest to OUT, a JSON file.
 
-    LMF_TRITON_CONFIGURATIONS=OUT then makes the kernels use it.
+    LMF_TRITON_CONFIGURATIONS=OUT then makes the kernels use it. Neither has run on a GPU so far.
     """
     from ..backends.triton.tune import tune as measure_all
     from ..files import check_writable

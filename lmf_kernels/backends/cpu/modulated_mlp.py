@@ -18,7 +18,7 @@ def can_run(call):
 
 def run(call):
     """Render into a fresh tensor. Beside it only kilobytes of scratch, and a copy of fields with strided channels."""
-    out = torch.empty(call.output_shape(), dtype=call.dtype)
+    out = torch.empty(call.output_shape(), dtype=call.dtype, device="cpu")
     arguments, alive = modulated_arguments(call, out)
     native.module.modulated_mlp(*arguments, torch.get_num_threads())
     del alive
@@ -46,7 +46,7 @@ def gradients(
     """
     grad = before_finish(call, grad, run)
     tensors = call.tensors()
-    made = {name: torch.empty(tensors[name].shape) for name in wanted}
+    made = {name: torch.empty(tensors[name].shape, dtype=torch.float32, device="cpu") for name in wanted}
     arguments, alive = modulated_arguments(call, grad)
     native.module.modulated_backward(*(made[name].data_ptr() if name in made else 0 for name in DIFFERENTIATED),
                                      *arguments, torch.get_num_threads())
