@@ -29,7 +29,7 @@ def test_other_widths_and_depths(timed, hidden, depth):
 
 
 def test_uint8_nhwc(timed):
-    case = cases.checkpoint_case("lmliif", "x4", finish="unit", dtype=torch.uint8, layout="nhwc")
+    case = cases.checkpoint_case("lmliif", "x4", epilogue="unit", dtype=torch.uint8, layout="nhwc")
     measure_case(timed, "cpu/lmliif-uint8-nhwc/x4", case, "x4")
 
 

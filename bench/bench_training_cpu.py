@@ -91,7 +91,7 @@ def test_render_and_back(timed, way):
         inputs.append((fields.requires_grad_(), weights.requires_grad_(), coord, cells, rgb))
 
     def run(fields, weights, coord, cell, grad, render=RENDERERS[way]):
-        values = render("modulated_mlp", model.render_spec, fields, weights, coord, cell)
+        values = render(model.family, model.render_spec, fields, weights, coord, cell)
         return torch.autograd.grad(values, (fields, weights), grad)
 
     def check(found, *given):

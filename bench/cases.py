@@ -13,7 +13,7 @@ from lmf_kernels.backends.call import RenderCall
 from lmf_kernels.backends.cpu import native
 from lmf_kernels.backends.native_call import modulated_arguments
 from lmf_kernels.images import read_image
-from lmf_kernels.spec import field_channels, weight_shapes
+from lmf_kernels.families import MODULATED_MLP
 from lmf_kernels.upscale import output_size
 
 import operations
@@ -32,7 +32,7 @@ class Render:
     weights: torch.Tensor
     inputs: tuple  # of (fields (1, h, w, C), skip (1, 3, h, w) or None)
     size: tuple  # (H, W)
-    options: dict = field(default_factory=dict)  # finish, dtype, layout
+    options: dict = field(default_factory=dict)  # epilogue, dtype, layout
 
     def run(self, fields, skip):
         return ops.modulated_mlp(fields, self.weights, self.spec, self.size, skip=skip, backend="cpu", **self.options)
@@ -78,7 +78,7 @@ class Points:
 
 def kernel_alone(case, fields, skip, out):
     """The compiled function on ready arguments, writing to `out`: no operator, no allocation."""
-    call = RenderCall("modulated_mlp", case.spec, fields, case.weights, skip=skip, size=case.size,
+    call = RenderCall(MODULATED_MLP, case.spec, fields, case.weights, skip=skip, size=case.size,
                       window=(0, 0, *case.size), lr=(0, 0, *case.lr), **case.options)
     arguments, alive = modulated_arguments(call, out)
 
@@ -158,8 +158,8 @@ def random_case(hidden, depth, scale):
         return torch.randn(*shape, generator=generator)
 
     weights = torch.cat([(randn(*shape) * math.sqrt(2 / shape[0])).flatten()
-                         for shape in weight_shapes("modulated_mlp", spec)])
-    inputs = tuple((0.3 * randn(1, *settings.LR, field_channels("modulated_mlp", spec)), None) for _ in range(2))
+                         for shape in MODULATED_MLP.weight_shapes(spec)])
+    inputs = tuple((0.3 * randn(1, *settings.LR, MODULATED_MLP.field_channels(spec)), None) for _ in range(2))
     return Render("random", spec, weights, inputs, size_of(settings.LR, scale))
 
 

@@ -18,11 +18,12 @@ import pathlib
 import sys
 
 from lmf_kernels.backends import evidence
-from lmf_kernels.backends.choice import MEASURED
+from lmf_kernels.backends.dispatch import BACKENDS
 from lmf_kernels.files import atomic_write
 
+MEASURED = [name for name, backend in BACKENDS.items() if backend.needs_evidence]
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
-HEADS = {"lmliif": "linear", "lmlte": "fourier", "liif": "linear", "lte": "fourier"}
+VARIANTS = {"lmliif": "linear head", "lmlte": "fourier head", "liif": "linear head", "lte": "fourier head"}
 
 
 def main(arguments=None):
@@ -69,7 +70,7 @@ def entries_of(run):
         if case["kind"] in evidence.TASKS and case["backend"] in MEASURED and case.get("numerics_passed") is True:
             yield evidence.Entry(
                 case["device"], tuple(case["capability"]), case["backend"], case["kind"], case["family"],
-                HEADS[case["model"]], case["dtype"], case["cells"], case["pixels"], round(case["gpixel_per_s"], 4),
+                VARIANTS[case["model"]], case["dtype"], case["cells"], case["pixels"], round(case["gpixel_per_s"], 4),
                 commit["describe"] + " with changes" * commit["dirty"])
 
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 import python_ref
 from lmf_kernels import ops
-from lmf_kernels.backends.reference.common import parts
+from lmf_kernels.families import MODULATED_MLP
 from python_ref import geometry, published
 from python_ref.decoding import published_queries
 
@@ -139,7 +139,7 @@ def _reference(way, model_name, scale, lr):
         def run(fields, skip):
             return ops.modulated_mlp(fields, case.weights, case.spec, case.size, skip=skip, backend="reference")
     else:
-        head, layers, out = parts("modulated_mlp", case.spec, case.weights)
+        head, layers, out = MODULATED_MLP.matrices(case.spec, case.weights)
         queries = geometry.grid_queries(lr, case.size)
         compiled = torch.compile(python_ref.modulated_mlp.render, dynamic=False)
 

@@ -12,8 +12,8 @@ from .checkpoints import load_model, save_model
 from .errors import BackendError, CheckpointError, InputError
 from .explanation import explain
 from .models import build_model
-from .ops import RenderSpec
-from .repeated import Repeated
+from .families import RenderSpec
+from .graphed import GraphedUpscaler
 from .upscale import upscale, upscale_rows
 
 try:
@@ -21,5 +21,5 @@ try:
 except PackageNotFoundError:  # run from a source folder that was never installed
     __version__ = "0+source"
 
-__all__ = ["BackendError", "CheckpointError", "InputError", "RenderSpec", "Repeated", "backends", "build_model",
+__all__ = ["BackendError", "CheckpointError", "InputError", "RenderSpec", "GraphedUpscaler", "backends", "build_model",
            "explain", "load_model", "save_model", "upscale", "upscale_rows", "use_backend"]

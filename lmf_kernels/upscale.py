@@ -99,7 +99,7 @@ def upscale_rows(
     check_result(dtype, layout)
     budget = memory.parse_size(max_memory)
     plan = tiling.make_plan(_job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype),
-                            tiling.Reach.of(model), budget)
+                            tiling.Halo.of(model), budget)
     return _Rows(plan, tiling.bands(model, source, size, plan, dtype=dtype, layout=layout, finished=finished,
                                     progress=progress))
 
@@ -124,12 +124,12 @@ def _upscale_within(model, image, size, budget, dtype, layout):
     result = batch * size[0] * size[1] * job.pixel_bytes
     if result > budget:
         raise InputError(
-            f"The result alone, {batch} x {size[1]}x{size[0]} pixels of {dtype}, takes {memory.words(result)}, more "
-            f"than max_memory allows ({memory.words(budget)}); allow more, or take it in rows with upscale_rows.")
-    costs, reach = tiling.stage_bytes(model, dtype), tiling.Reach.of(model)
-    if tiling.untiled_peak(job, costs, reach) <= budget:
+            f"The result alone, {batch} x {size[1]}x{size[0]} pixels of {dtype}, takes {memory.format_bytes(result)}, more "
+            f"than max_memory allows ({memory.format_bytes(budget)}); allow more, or take it in rows with upscale_rows.")
+    costs, halo = tiling.stage_bytes(model, dtype), tiling.Halo.of(model)
+    if tiling.untiled_peak(job, costs, halo) <= budget:
         return run_stages(model, image, size, dtype=dtype, layout=layout)
-    plan = tiling.make_plan(job._replace(batch=1), costs, reach, budget - result, result)
+    plan = tiling.make_plan(job._replace(batch=1), costs, halo, budget - result, result)
     shape = (batch, 3, *size) if layout == "nchw" else (batch, *size, 3)
     out = torch.empty(shape, dtype=dtype, device=image.device)
     down = 2 if layout == "nchw" else 1
@@ -161,7 +161,7 @@ def run_stages(
     finished("encoder")
     fields = model.fields(features, model.rel_cell_of(image.shape[-2:], size))
     finished("latent")
-    pixels = model.render_grid(inp, size, fields=fields, finish="unit", dtype=dtype, layout=layout)
+    pixels = model.render_grid(inp, size, fields=fields, epilogue="unit", dtype=dtype, layout=layout)
     finished("render")
     return pixels
 

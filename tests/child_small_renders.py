@@ -11,7 +11,7 @@ from every_backend import ON_GPU, poisoned
 from random_renders import draw
 from test_modulated_backward import away_from_kinks, gradients
 
-from lmf_kernels.backends.choice import BACKENDS
+from lmf_kernels.backends.dispatch import BACKENDS
 from lmf_kernels.ops import RenderSpec
 
 SPECS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8),
@@ -43,7 +43,7 @@ def check(what, call, backend, dtype):
     off = ((got.double() - truth).abs().max() / truth.abs().max()).item()
     tell(what, off, dtype)
     few = call.spec.ensemble and (call.coord is not None or call.size == (6, 8))  # each takes seconds to compile
-    if few and dtype == torch.float32 and hasattr(BACKENDS[backend].families["modulated_mlp"], "can_differentiate"):
+    if few and dtype == torch.float32 and hasattr(BACKENDS[backend].kernels["modulated_mlp"], "can_differentiate"):
         true = call._replace(fields=call.fields.double(), weights=call.weights.double(),
                              skip=None if call.skip is None else call.skip.double())
         grad = torch.randn(truth.shape) * away_from_kinks(true)

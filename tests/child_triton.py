@@ -11,7 +11,7 @@ from lmf_kernels.backends.triton import arguments, availability, configurations,
 from lmf_kernels.backends.triton import modulated_mlp as face
 from lmf_kernels.backends.triton.arithmetic import round_to_byte, rounded, sincospi
 from lmf_kernels.ops import RenderSpec, modulated_mlp
-from lmf_kernels.spec import weight_count
+from lmf_kernels.families import MODULATED_MLP
 from random_renders import draw
 from test_modulated_backward import assert_close, gradients, truth
 
@@ -112,8 +112,8 @@ def test_half_fields(spec, dtype, weights, seed):
 def test_half_stores(dtype, layout, seed):
     call = small(seed, PAPERS["lm-liif"])
     with poisoned():
-        got = call.run("triton", dtype=dtype, layout=layout, finish="unit")
-    assert torch.equal(got, call.run("triton", layout=layout, finish="unit").to(dtype))
+        got = call.run("triton", dtype=dtype, layout=layout, epilogue="unit")
+    assert torch.equal(got, call.run("triton", layout=layout, epilogue="unit").to(dtype))
 
 
 def test_auto_leaves_it_out(seed):
@@ -134,7 +134,7 @@ def test_auto_leaves_it_out(seed):
 ])
 def test_refusals(spec, reason):
     call = draw(1, points=False, spec=spec._replace(out_dim=3), lr_size=(2, 2), scales=(1,), skip=False)
-    weights = torch.randn(weight_count("modulated_mlp", spec))
+    weights = torch.randn(MODULATED_MLP.weight_count(spec))
     with pytest.raises(RuntimeError, match=reason):
         modulated_mlp(call.fields, weights, spec, (2, 2), backend="triton")
 

@@ -30,20 +30,20 @@ from lmf_kernels.backends.triton.modulated_backward_kernel import modulated_back
 from lmf_kernels.backends.triton.modulated_kernel import modulated_mlp_kernel
 from lmf_kernels.backends.triton.readers import point_cells_kernel
 from lmf_kernels.ops import RenderSpec
-from lmf_kernels.spec import field_channels, weight_count
+from lmf_kernels.families import MODULATED_MLP
 
 TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 TOOLS = pathlib.Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 LINEAR, FOURIER = RenderSpec("linear", 0, (16,) * 6), RenderSpec("fourier", 16, (16,) * 8)
 
 
-def make_call(spec, element, *, points=False, skip=True, finish="unit"):
-    fields = torch.empty(1, 4, 4, field_channels("modulated_mlp", spec), dtype=getattr(torch, element))
+def make_call(spec, element, *, points=False, skip=True, epilogue="unit"):
+    fields = torch.empty(1, 4, 4, MODULATED_MLP.field_channels(spec), dtype=getattr(torch, element))
     queries = {"coord": torch.empty(1, 16, 2), "cell": torch.empty(1, 16, 2)} if points else {}
     return RenderCall(
-        "modulated_mlp", spec, fields, fields.new_empty(weight_count("modulated_mlp", spec)),
+        MODULATED_MLP, spec, fields, fields.new_empty(MODULATED_MLP.weight_count(spec)),
         skip=fields.new_empty(1, 3, 4, 4) if skip else None, size=(8, 8), window=(0, 0, 8, 8), lr=(0, 0, 4, 4),
-        finish=finish, **queries)
+        epilogue=epilogue, **queries)
 
 
 class Case(NamedTuple):
@@ -95,7 +95,7 @@ def cases(architecture, everything):
                 yield forward(f"{spec.head} {element}", make_call(spec, element), configuration)
         if everything or element == "float32":  # backward computes in float32 whatever it reads
             for spec in (LINEAR, FOURIER):
-                yield backward(f"points {spec.head} {element}", make_call(spec, element, points=True, finish="none"))
+                yield backward(f"points {spec.head} {element}", make_call(spec, element, points=True, epilogue="none"))
         if everything:
             yield from variants(element, last, architecture)
     yield sorting()
@@ -103,7 +103,7 @@ def cases(architecture, everything):
 
 def variants(element, configuration, architecture):
     """Other modes, widths and depths."""
-    points = make_call(FOURIER, element, points=True, finish="none")
+    points = make_call(FOURIER, element, points=True, epilogue="none")
     alone = make_call(LINEAR._replace(ensemble=False), element, skip=False)
     yield forward(f"points {element}", points, configuration)
     yield forward(f"int64 {element}", make_call(LINEAR, element), configuration, True)

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 
 import pybind11
 import torch
-from lmf_kernels.backends.choice import BACKENDS
+from lmf_kernels.backends import BACKENDS, KernelBackend
 from lmf_kernels.backends.cuda.modulated_mlp import aligned, refuse_shape
 from lmf_kernels.backends.native_call import modulated_arguments, refuse_common
 
@@ -35,18 +35,12 @@ FILES = ("module", "primitives", "misuse", "modulated_mlp")
 _complaints = {}  # the compiler's, by file: it is asked once
 
 
-class Backend:
-    """A backend, and its own family module; `emulated` is the compiled module that it runs on."""
-
-    name = "emulator"
+class ModulatedKernel:
+    """The module of kernels of the modulated family; `emulated` is the compiled module that it runs on."""
 
     def __init__(self, emulated):
         self.emulated = emulated
-        self.families = {"modulated_mlp": self}
         self.path = None  # of the last run, by number: csrc/cuda/modulated_plan.h
-
-    def status(self):
-        return True, "the CUDA kernels, lane by lane on the CPU"
 
     def can_run(self, call):
         if call.fields.device.type != "cpu":
@@ -65,11 +59,13 @@ class Backend:
 def registered(**mistakes):
     """Inside the block the backend exists, last in the order, so that "auto" never comes to it."""
     assert list(BACKENDS)[-1] == "reference"
-    backend = BACKENDS[Backend.name] = Backend(load(**mistakes))
+    kernel = ModulatedKernel(load(**mistakes))
+    BACKENDS["emulator"] = KernelBackend("emulator", {"modulated_mlp": kernel},
+                                         lambda: (True, "the CUDA kernels, lane by lane on the CPU"))
     try:
-        yield backend
+        yield kernel
     finally:
-        del BACKENDS[Backend.name]
+        del BACKENDS["emulator"]
 
 
 @functools.lru_cache(maxsize=None)

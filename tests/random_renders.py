@@ -8,7 +8,7 @@ import torch
 from every_backend import ON_GPU, placed
 from lmf_kernels.errors import BackendError
 from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points
-from lmf_kernels.spec import field_channels, weight_count
+from lmf_kernels.families import MODULATED_MLP
 from torch import Tensor
 
 SCALES = (1, 2, 3, 3.7, 4, 7.3, 12, 30, 0.5, 0.93, 1.06, 1.5)
@@ -77,8 +77,8 @@ def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None
     scale = (1, 1) if has_points else [choose.choice(scales) for _ in range(2)]
     while pixels and h * w > 1 and batch * h * w * scale[0] * scale[1] > pixels:
         h, w = (h, (w + 1) // 2) if w > h else ((h + 1) // 2, w)
-    fields = torch.randn(batch, h, w, field_channels("modulated_mlp", spec)) * 0.5
-    weights = torch.randn(weight_count("modulated_mlp", spec)) * (1.5 / hidden) ** 0.5
+    fields = torch.randn(batch, h, w, MODULATED_MLP.field_channels(spec)) * 0.5
+    weights = torch.randn(MODULATED_MLP.weight_count(spec)) * (1.5 / hidden) ** 0.5
     has_skip = choose.random() < 0.5 if skip is None else skip
     image = torch.rand(batch, 3, h, w) * 2 - 1 if has_skip else None
     if has_points:

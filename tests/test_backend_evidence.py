@@ -9,8 +9,8 @@ from pathlib import Path
 import lmf_kernels as lmf
 import pytest
 import torch
-from lmf_kernels.backends import RenderCall, choice, evidence
-from lmf_kernels.spec import RenderSpec, field_channels, weight_count
+from lmf_kernels.backends import KernelBackend, RenderCall, dispatch, evidence
+from lmf_kernels.families import MODULATED_MLP, RenderSpec
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 SPEC = RenderSpec("linear", 0, (16,) * 2)
@@ -33,8 +33,8 @@ def bench_evidence():
 
 def kernel(name, refuses=None, **also):
     """A backend that would run anything, or says why not."""
-    family = types.SimpleNamespace(can_run=lambda call: refuses, run=None, **also)
-    return types.SimpleNamespace(name=name, families={"modulated_mlp": family}, status=lambda: (True, "faked"))
+    module = types.SimpleNamespace(can_run=lambda call: refuses, run=None, **also)
+    return KernelBackend(name, {"modulated_mlp": module}, lambda: (True, "faked"), needs_evidence=True)
 
 
 @pytest.fixture
@@ -48,8 +48,9 @@ def machine(monkeypatch, tmp_path):
         path.write_text(tool.as_json(tool.collect([{**RUN, "cases": cases}])))
         monkeypatch.setattr(evidence, "FILE", path)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-        monkeypatch.setattr(choice, "BACKENDS", {"cpu": choice.cpu, **backends, "reference": choice.reference})
-        monkeypatch.setattr(choice, "_warned", set())
+        monkeypatch.setattr(dispatch, "BACKENDS", {"cpu": dispatch.cpu.backend, **backends,
+                                                   "reference": dispatch.reference.backend})
+        monkeypatch.setattr(dispatch, "_warned", set())
         for cache in caches:
             cache.cache_clear()
 
@@ -61,15 +62,18 @@ def machine(monkeypatch, tmp_path):
 def gpu_call(scale, dtype=torch.float16, spec=SPEC):
     """A call whose tensors are on a CUDA device by name alone."""
     with FakeTensorMode():
-        fields = torch.empty(1, 180, 320, field_channels("modulated_mlp", spec), dtype=dtype, device="cuda")
-        weights = torch.empty(weight_count("modulated_mlp", spec), device="cuda")
+        fields = torch.empty(1, 180, 320, MODULATED_MLP.field_channels(spec), dtype=dtype, device="cuda")
+        weights = torch.empty(MODULATED_MLP.weight_count(spec), device="cuda")
     size = (180 * scale, 320 * scale)
-    return RenderCall("modulated_mlp", spec, fields, weights, size=size, window=(0, 0, *size), lr=(0, 0, 180, 320))
+    return RenderCall(MODULATED_MLP, spec, fields, weights, size=size, window=(0, 0, *size), lr=(0, 0, 180, 320))
+
+
+def backward_of(call, wanted, name="auto"):
+    return dispatch.select(call, name, wanted).backend.name
 
 
 def chosen(call, name="auto"):
-    module = choice.choose(call, name)
-    return next(name for name, backend in choice.BACKENDS.items() if backend.families.get(call.family) is module)
+    return dispatch.choose(call, name).name
 
 
 def test_nothing_measured_is_the_reference_with_one_warning(machine):
@@ -108,13 +112,13 @@ def test_a_cpu_tensor_never_meets_a_gpu_kernel(machine):
 
 def test_explain_shows_what_was_measured(machine):
     machine([CASE, *SLOW_AT_X2], cuda=kernel("cuda"), triton=kernel("triton"))
-    told = lmf.explanation.Explanation("modulated_mlp", **choice.explain(gpu_call(12)))
-    assert told.runs == "cuda" and set(told.refusals) == {"cpu"} and not told.passed_over
+    told = lmf.explanation.Explanation("modulated_mlp", **dispatch.explain(gpu_call(12)))
+    assert told.runs == "cuda" and set(told.refusals) == {"cpu"} and not told.skipped
     assert len(told.evidence) == 4 and "30 Gpixel/s" in told.evidence[0] and "commit abc" in str(told)
-    assert [row["measured"] for row in choice.describe()] == [None, 2, 2, None]
+    assert [row["measured"] for row in dispatch.describe()] == [None, 2, 2, None]
     machine([], cuda=kernel("cuda"))
-    told = lmf.explanation.Explanation("modulated_mlp", **choice.explain(gpu_call(12)))
-    assert told.runs == "reference" and "cuda is passed over: it has never run on a GPU" in str(told)
+    told = lmf.explanation.Explanation("modulated_mlp", **dispatch.explain(gpu_call(12)))
+    assert told.runs == "reference" and "cuda is skipped: it has never run on a GPU" in str(told)
 
 
 def with_backward(name, refuses=None):
@@ -126,15 +130,15 @@ def test_gradients_have_evidence_of_their_own(machine):
     backward = {**CASE, "kind": "gradients", "backend": "triton"}
     call, leaves = gpu_call(4), ("fields", "weights")
     machine([CASE, backward], cuda=kernel("cuda"), triton=with_backward("triton"))
-    assert chosen(call) == "cuda" and choice.backward_of(call, leaves) == "triton"
-    assert choice.backward_of(call, leaves, "cuda") == "reference" and choice.explain(call)["gradients"] == "triton"
+    assert chosen(call) == "cuda" and backward_of(call, leaves) == "triton"
+    assert backward_of(call, leaves, "cuda") == "reference" and dispatch.explain(call)["gradients"] == "triton"
     machine([CASE, backward], cuda=kernel("cuda"), triton=with_backward("triton", "not these"))
-    assert choice.backward_of(call, leaves) == "reference"
-    assert choice.backward_of(call, leaves, "triton") == "reference"
+    assert backward_of(call, leaves) == "reference"
+    assert backward_of(call, leaves, "triton") == "reference"
     machine([CASE, {**CASE, "backend": "triton"}], cuda=kernel("cuda"), triton=with_backward("triton"))
     with pytest.warns(UserWarning, match="the backward pass of .* no measurement of modulated_mlp gradients, linear"):
-        assert choice.choose_backward(call, leaves) is choice.reference.families["modulated_mlp"]
-    assert choice.backward_of(call, leaves, "triton") == "triton"
+        assert dispatch.choose_backward(call, leaves).name == "reference"
+    assert backward_of(call, leaves, "triton") == "triton"
 
 
 def test_gradients_slower_than_plain_torch_are_no_evidence():

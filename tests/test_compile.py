@@ -7,13 +7,13 @@ import torch
 import torch._dynamo.testing
 import torch._inductor.config
 from lmf_kernels.ops import RenderSpec, modulated_mlp
-from lmf_kernels.spec import field_channels, weight_count
+from lmf_kernels.families import MODULATED_MLP
 
 
 @torch._inductor.config.patch(force_disable_caches=True)  # a graph kept from older code proves nothing
 def test_operator_compiles_whole_with_dynamic_sizes():
     spec = RenderSpec("linear", 0, (16,) * 3)
-    weights = torch.randn(weight_count("modulated_mlp", spec), requires_grad=True)
+    weights = torch.randn(MODULATED_MLP.weight_count(spec), requires_grad=True)
 
     def loss(fields, weights, height, width):
         return modulated_mlp(fields * 0.5, weights, spec, (height, width)).square().mean()
@@ -22,7 +22,7 @@ def test_operator_compiles_whole_with_dynamic_sizes():
     counter = torch._dynamo.testing.CompileCounterWithBackend("inductor")
     compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend=counter)
     for lr_size, size in (((5, 6), (11, 14)), ((7, 4), (20, 9)), ((6, 6), (31, 8))):
-        fields = torch.randn(2, *lr_size, field_channels("modulated_mlp", spec), requires_grad=True)
+        fields = torch.randn(2, *lr_size, MODULATED_MLP.field_channels(spec), requires_grad=True)
         expected, got = loss(fields, weights, *size), compiled(fields, weights, *size)
         torch.testing.assert_close(got, expected)
         torch.testing.assert_close(torch.autograd.grad(got, (fields, weights)),
@@ -33,8 +33,8 @@ def test_operator_compiles_whole_with_dynamic_sizes():
 def test_gradient_of_strided_fields_compiles():
     """Fields straight from a convolution are dense but not channels last; their gradient's strides are promised so."""
     spec = RenderSpec("linear", 0, (4,) * 2)
-    conv = torch.nn.Conv2d(3, field_channels("modulated_mlp", spec), 3, padding=1)
-    weights = torch.randn(weight_count("modulated_mlp", spec))
+    conv = torch.nn.Conv2d(3, MODULATED_MLP.field_channels(spec), 3, padding=1)
+    weights = torch.randn(MODULATED_MLP.weight_count(spec))
 
     def loss(image):
         return modulated_mlp(conv(image).permute(0, 2, 3, 1), weights, spec, (9, 7)).square().mean()

@@ -117,7 +117,7 @@ def test_modules_import_where_no_gpu_is_seen_and_say_so():
               "from lmf_kernels.backends import cuda\n"
               "report = build_info.cuda_devices()\n"
               "assert report['count'] == 0 and report['reason'], report\n"
-              "available, detail = cuda.status()\n"
+              "available, detail = cuda.backend.availability()\n"
               "assert not available and report['reason'] in detail, detail\n"
               "assert any(line.startswith('GPU: ') for line in build_info.lines())\n"
               "for dtype, wrong in (('float32', ValueError), ('bfloat16', RuntimeError)):\n"

@@ -21,7 +21,7 @@ class Quadruple(torch.nn.Module):
         self.model = model
 
     def forward(self, inp):
-        return self.model.render_grid(inp, (4 * inp.shape[2], 4 * inp.shape[3]), finish="unit")
+        return self.model.render_grid(inp, (4 * inp.shape[2], 4 * inp.shape[3]), epilogue="unit")
 
 
 def exported(name, strict):

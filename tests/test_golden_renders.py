@@ -79,8 +79,8 @@ def test_golden_values_in_half_precision(backend, model, name, dtype):
 def test_golden_pictures_in_bytes(backend, model, name, dtype):
     rounded = Rounded(model, name, dtype)
     with running(backend) as runs:
-        got = rounded.render(runs, finish="unit", dtype=torch.uint8)
-    check_bytes(got, rounded.render("reference", torch.float64, finish="unit", dtype=torch.float64), dtype)
+        got = rounded.render(runs, epilogue="unit", dtype=torch.uint8)
+    check_bytes(got, rounded.render("reference", torch.float64, epilogue="unit", dtype=torch.float64), dtype)
 
 
 @pytest.mark.skipif(not emulator.COMPILER, reason="there is no C++ compiler")

@@ -89,9 +89,9 @@ def test_render_grid_takes_fields_windows_and_finishes(name, seed):
     torch.testing.assert_close(model.render_grid(inp, size, fields=fields), whole)
     part = model.render_grid(inp, size, window=(3, 5, 9, 11))
     torch.testing.assert_close(part, whole[:, :, 3:12, 5:16])
-    unit = model.render_grid(inp, size, finish="unit", layout="nhwc")
+    unit = model.render_grid(inp, size, epilogue="unit", layout="nhwc")
     torch.testing.assert_close(unit, (whole * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1))
-    bytes_ = model.render_grid(inp, size, finish="unit", dtype=torch.uint8)
+    bytes_ = model.render_grid(inp, size, epilogue="unit", dtype=torch.uint8)
     assert bytes_.dtype == torch.uint8
     assert (bytes_.float() - unit.permute(0, 3, 1, 2) * 255).abs().max() <= 0.501
 

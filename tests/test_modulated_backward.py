@@ -12,8 +12,8 @@ import pytest
 import torch
 from every_backend import CHOICES, HALVES, ISAS, ON_GPU, limits, marked, placed, poisoned, running
 from lmf_kernels import InputError
-from lmf_kernels.backends.choice import BACKENDS
-from lmf_kernels.backends.reference import common
+from lmf_kernels.backends.dispatch import BACKENDS
+from lmf_kernels.backends.reference import pieces
 from lmf_kernels.backends.triton import modulated_backward
 from lmf_kernels.ops import RenderSpec
 from random_renders import draw
@@ -43,7 +43,7 @@ def kernel_calls(monkeypatch):
         monkeypatch.setattr(family, "gradients", gradients)
 
     for name in KERNELS:
-        family = BACKENDS[name].families["modulated_mlp"]
+        family = BACKENDS[name].kernels["modulated_mlp"]
         watch(family, family.gradients)
     return calls
 
@@ -67,15 +67,15 @@ def away_from_kinks(call, **options):
         return relu(z)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(common, "PIXELS_AT_ONCE", 1 << 30)
+        patch.setattr(pieces, "PIXELS_AT_ONCE", 1 << 30)
         patch.setattr(torch, "relu", noting)
         with torch.no_grad():
-            values = call.run("reference", torch.float64, **{**options, "finish": "none"} if options else {})
+            values = call.run("reference", torch.float64, **{**options, "epilogue": "none"} if options else {})
     clear = ~torch.stack(near).any(0)[..., None]  # (B, rows, cols, 1) or (B, Q, 1)
     if call.coord is None and options.get("layout") != "nhwc":
         clear = clear.permute(0, 3, 1, 2)
     clear = clear.expand_as(values)
-    if options.get("finish") == "unit":
+    if options.get("epilogue") == "unit":
         clear = clear & ((values.abs() - 1).abs() > 1e-4)
     return clear.double()
 
@@ -187,7 +187,7 @@ def test_through_the_finish(backend, seed):
     call = draw_small(seed, backend, points=False, spec=RenderSpec("linear", 0, (16,) * 3), lr_size=(9, 14))
     call = call._replace(weights=call.weights * 2)
     for layout in ("nchw", "nhwc"):
-        options = {"finish": "unit", "layout": layout}
+        options = {"epilogue": "unit", "layout": layout}
         grad, expected = truth(call, seed, **options)
         values = call.run("reference", **options)
         assert ((values == 0) | (values == 1)).any() and ((values > 0) & (values < 1)).any()
@@ -286,7 +286,7 @@ def test_what_the_kernel_does_not_do_falls_to_the_reference(backend, what, seed,
     call = draw(seed, points=True, spec=spec, lr_size=(3, 4))
     grad = torch.randn(call.run("reference").shape) * away_from_kinks(call)
     found = gradients(call, backend, grad, wanted=wanted)
-    assert not kernel_calls and BACKENDS[backend].families["modulated_mlp"].can_differentiate(call, wanted)
+    assert not kernel_calls and BACKENDS[backend].kernels["modulated_mlp"].can_differentiate(call, wanted)
     expected = gradients(call, "reference", grad, wanted=wanted)
     for a, b in zip(found, expected):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * b.abs().max().item())

@@ -104,7 +104,7 @@ def test_two_streams(backend, spec, points, seed):
 @over_kernels
 def test_use_backend_reaches_them(backend, monkeypatch, seed):
     """torch makes a CUDA tensor's gradients in another thread, where no context manager counts."""
-    family, made = BACKENDS[backend].families["modulated_mlp"], []
+    family, made = BACKENDS[backend].kernels["modulated_mlp"], []
     original = family.gradients
     monkeypatch.setattr(family, "gradients", lambda *given: made.append(1) or original(*given))
     tensors, where, grad = case(SPECS["lm-liif"], torch.float32, True)

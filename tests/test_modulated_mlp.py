@@ -5,7 +5,8 @@ import random
 import pytest
 import torch
 from every_backend import limits, over_all, over_compiled, poisoned, running
-from lmf_kernels.ops import RenderSpec, modulated_mlp, pack_weights
+from lmf_kernels.families import MODULATED_MLP
+from lmf_kernels.ops import RenderSpec, modulated_mlp
 from random_renders import Render, assert_windows_are_equal, draw, of_width
 
 PAPERS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
@@ -58,10 +59,10 @@ def test_finished_stores(backend, draw_number, seed):
     """[0, 1] floats and bytes, both layouts, are the plain values finished by torch, bit for bit."""
     call = draw(seed, points=False, **limits(backend))
     with running(backend) as name, poisoned():
-        plain, unit = call.run(name), call.run(name, finish="unit")
-        byte = call.run(name, finish="unit", dtype=torch.uint8)
+        plain, unit = call.run(name), call.run(name, epilogue="unit")
+        byte = call.run(name, epilogue="unit", dtype=torch.uint8)
         assert torch.equal(call.run(name, layout="nhwc"), plain.permute(0, 2, 3, 1))
-        assert torch.equal(call.run(name, finish="unit", dtype=torch.uint8, layout="nhwc"), byte.permute(0, 2, 3, 1))
+        assert torch.equal(call.run(name, epilogue="unit", dtype=torch.uint8, layout="nhwc"), byte.permute(0, 2, 3, 1))
     torch.testing.assert_close(unit, (plain * 0.5 + 0.5).clamp(0, 1), rtol=0, atol=1.2e-7)
     assert torch.equal(byte, (unit * 255).round().to(torch.uint8)), call
 
@@ -117,7 +118,7 @@ def test_points_of_a_wide_map_keep_their_place(backend, seed):
     hidden = spec.widths[0]
     fields, rel, out = torch.zeros(1, 1, 512, 3 * hidden), torch.zeros(hidden, 2), torch.zeros(3, hidden)
     fields[..., hidden] = rel[0, 1] = out[0, 0] = 1  # relu(rel_x + 1): the pixel's place in its cell, from 0 to 2
-    weights = pack_weights(spec, True, rel, None, [], (out, torch.zeros(3)))
+    weights = MODULATED_MLP.pack_weights(spec, rel, None, [], (out, torch.zeros(3)))
     x = (torch.rand(4096, dtype=torch.float64) * 2 - 1).float()  # with all bits of a float32 in use
     coord = torch.stack([torch.zeros(4096), x], -1)[None]
     with running(backend) as name:
@@ -235,8 +236,8 @@ def test_eight_bit_pictures(backend, seed):
     call = draw(seed, points=False, spec=PAPERS["lm-liif"], lr_size=(24, 31), scales=(3.7,), skip=True,
                 **limits(backend))
     with running(backend) as name, poisoned():
-        got = call.run(name, finish="unit", dtype=torch.uint8)
-    truth = call.run("reference", torch.float64, finish="unit")
+        got = call.run(name, epilogue="unit", dtype=torch.uint8)
+    truth = call.run("reference", torch.float64, epilogue="unit")
     off = (got.double() - (truth * 255).round()).abs()
     assert off.max() <= 1 and (off == 0).double().mean() >= 0.999
 

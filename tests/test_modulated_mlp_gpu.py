@@ -9,7 +9,7 @@ import torch
 from every_backend import ON_GPU, needs_gpu, poisoned
 from lmf_kernels import load_model, upscale
 from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points
-from lmf_kernels.spec import field_channels, weight_count
+from lmf_kernels.families import MODULATED_MLP
 
 pytestmark = needs_gpu
 SPECS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
@@ -23,8 +23,8 @@ over_dtypes = pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 
 def inputs(spec, dtype, lr=(20, 30), batch=1):
     """fields (B, h, w, C), weights (P,), skip (B, 3, h, w) on the GPU, the numbers of a network that works."""
-    fields = torch.randn(batch, *lr, field_channels("modulated_mlp", spec), device="cuda") * 0.5
-    weights = torch.randn(weight_count("modulated_mlp", spec), device="cuda") * (1.5 / 16) ** 0.5
+    fields = torch.randn(batch, *lr, MODULATED_MLP.field_channels(spec), device="cuda") * 0.5
+    weights = torch.randn(MODULATED_MLP.weight_count(spec), device="cuda") * (1.5 / 16) ** 0.5
     skip = torch.rand(batch, 3, *lr, device="cuda") * 2 - 1
     return [t.to(dtype) for t in (fields, weights, skip)]
 

@@ -94,15 +94,15 @@ def test_every_store(backend, dtype, scale, seed):
     call = draw(seed, points=False, spec=PAPERS["lm-liif"], lr_size=(4, 7), scales=(scale,), **limits(backend))
     call = rounded(call, dtype)
     with running(backend) as name, poisoned():
-        for finish in ("none", "unit"):
-            plain = call.run(name, finish=finish)
+        for epilogue in ("none", "unit"):
+            plain = call.run(name, epilogue=epilogue)
             stored = {kind: plain.to(kind) for kind in (torch.float32, torch.float16, torch.bfloat16)}
-            if finish == "unit":
+            if epilogue == "unit":
                 stored[torch.uint8] = (plain * 255).round().to(torch.uint8)
                 torch.testing.assert_close(plain, (call.run(name) * 0.5 + 0.5).clamp(0, 1), rtol=0, atol=1.2e-7)
             for kind, expected in stored.items():
-                assert torch.equal(call.run(name, finish=finish, dtype=kind), expected)
-                channels_last = call.run(name, finish=finish, dtype=kind, layout="nhwc")
+                assert torch.equal(call.run(name, epilogue=epilogue, dtype=kind), expected)
+                channels_last = call.run(name, epilogue=epilogue, dtype=kind, layout="nhwc")
                 assert torch.equal(channels_last, expected.permute(0, 2, 3, 1))
 
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 import torch.utils.flop_counter
-from lmf_kernels.backends.reference import common
+from lmf_kernels.backends.reference import pieces
 from lmf_kernels.errors import InputError
 from lmf_kernels.ops import (
-    RenderSpec, modulated_mlp, modulated_mlp_points, pack_weights, plain_mlp, plain_mlp_points)
-from lmf_kernels.spec import field_channels, unpack_weights, weight_count, weight_shapes
+    RenderSpec, modulated_mlp, modulated_mlp_points, plain_mlp, plain_mlp_points)
+from lmf_kernels.families import FAMILIES, MODULATED_MLP
 
 SPECS = {
     ("modulated_mlp", "linear"): RenderSpec("linear", 0, (4,) * 3),
@@ -23,8 +23,8 @@ over_specs = pytest.mark.parametrize("family, spec", [(f, s) for (f, _), s in SP
 def inputs(family, spec, dtype=torch.float32, grad=True):
     """fields, weights, skip, coord, cell: (2, 3, 4, C), (P,), (2, 3, 3, 4), (2, 5, 2), (2, 5, 2)."""
     torch.manual_seed(len(spec.widths))
-    made = (torch.randn(2, 3, 4, field_channels(family, spec), dtype=dtype) * 0.5,
-            torch.randn(weight_count(family, spec), dtype=dtype) * 0.4,
+    made = (torch.randn(2, 3, 4, FAMILIES[family].field_channels(spec), dtype=dtype) * 0.5,
+            torch.randn(FAMILIES[family].weight_count(spec), dtype=dtype) * 0.4,
             torch.rand(2, 3, 3, 4, dtype=dtype) * 2 - 1,
             torch.rand(2, 5, 2, dtype=dtype) * 1.8 - 0.9,
             torch.rand(2, 5, 2, dtype=dtype) * 0.1 + 0.1)
@@ -34,7 +34,7 @@ def inputs(family, spec, dtype=torch.float32, grad=True):
 def grid_arguments(family, spec, tensors, backend="auto"):
     fields, weights, skip = tensors[:3]
     return (fields, weights, skip, [7, 9], [0, 0, 7, 9], [0, 0, 3, 4], None, spec.head, spec.in_dim, list(spec.widths),
-            3, True, "none", fields.dtype, "nchw", backend)
+            True, 3, "none", fields.dtype, "nchw", backend)
 
 
 @over_specs
@@ -45,7 +45,7 @@ def test_opcheck(family, spec, kind):
         operator, arguments = getattr(torch.ops.lmf_kernels, family).default, grid_arguments(family, spec, tensors)
     else:
         operator = getattr(torch.ops.lmf_kernels, f"{family}_points").default
-        arguments = (*tensors, spec.head, spec.in_dim, list(spec.widths), 3, True, "auto")
+        arguments = (*tensors, spec.head, spec.in_dim, list(spec.widths), True, 3, "auto")
     torch.library.opcheck(operator, arguments)
     backward = getattr(torch.ops.lmf_kernels, operator._schema.name.split("::")[1] + "_backward").default
     detached = [t.detach() if isinstance(t, torch.Tensor) else t for t in arguments]
@@ -67,12 +67,12 @@ def test_gradcheck_grid(family, spec):
 
 def test_gradcheck_through_the_finish_and_over_pieces(monkeypatch):
     """[0, 1] output has the clamp's gradient; a render in several pieces has the sum of theirs."""
-    monkeypatch.setattr(common, "PIXELS_AT_ONCE", 40)
+    monkeypatch.setattr(pieces, "PIXELS_AT_ONCE", 40)
     family, spec = "modulated_mlp", SPECS["modulated_mlp", "linear"]
     tensors = inputs(family, spec, torch.float64)
 
     def grid(fields, weights, skip):
-        return modulated_mlp(fields, weights, spec, (9, 7), skip=skip, dtype=torch.float64, finish="unit")
+        return modulated_mlp(fields, weights, spec, (9, 7), skip=skip, dtype=torch.float64, epilogue="unit")
 
     values = grid(*tensors[:3])
     assert (values == 0).any() or (values == 1).any(), "nothing is clamped: the case shows nothing"
@@ -82,7 +82,7 @@ def test_gradcheck_through_the_finish_and_over_pieces(monkeypatch):
         fields, weights, skip, coord, cell = tensors
         return modulated_mlp_points(fields, weights, spec, coord, cell, skip=skip)
 
-    monkeypatch.setattr(common, "PIXELS_AT_ONCE", 4)
+    monkeypatch.setattr(pieces, "PIXELS_AT_ONCE", 4)
     assert torch.autograd.gradcheck(points, tensors)
 
 
@@ -144,7 +144,7 @@ def test_gradient_only_where_asked():
     fields.requires_grad_()
     modulated_mlp(fields, weights, spec, (6, 6), skip=skip).sum().backward()
     assert fields.grad is not None and weights.grad is None and skip.grad is None
-    assert not modulated_mlp(fields, weights, spec, (6, 6), finish="unit", dtype=torch.uint8).requires_grad
+    assert not modulated_mlp(fields, weights, spec, (6, 6), epilogue="unit", dtype=torch.uint8).requires_grad
 
 
 def test_autocast_keeps_float32():
@@ -160,28 +160,29 @@ def test_autocast_keeps_float32():
 
 def test_meta_tensors_give_shapes():
     spec = SPECS["modulated_mlp", "linear"]
-    fields = torch.empty(2, 3, 4, field_channels("modulated_mlp", spec), device="meta")
-    weights = torch.empty(weight_count("modulated_mlp", spec), device="meta")
+    fields = torch.empty(2, 3, 4, MODULATED_MLP.field_channels(spec), device="meta")
+    weights = torch.empty(MODULATED_MLP.weight_count(spec), device="meta")
     assert modulated_mlp(fields, weights, spec, (7, 9), layout="nhwc").shape == (2, 7, 9, 3)
 
 
 @over_specs
 def test_packing_round_trip(family, spec):
     """Each piece comes back where the layout says, transposed to (in, out)."""
-    flat = torch.arange(float(weight_count(family, spec)))
-    pieces = unpack_weights(family, spec, flat)
-    assert [tuple(p.shape) for p in pieces] == weight_shapes(family, spec)
+    flat = torch.arange(float(FAMILIES[family].weight_count(spec)))
+    pieces = FAMILIES[family].unpack_weights(spec, flat)
+    assert [tuple(p.shape) for p in pieces] == FAMILIES[family].weight_shapes(spec)
     assert torch.equal(torch.cat([p.reshape(-1) for p in pieces]), flat)
-    film = family == "modulated_mlp"
+    family = FAMILIES[family]
     heads = [p.t() for p in pieces[:2 if spec.head == "linear" else 1]]
     rest = list(pieces[len(heads):])
-    layers = []
-    while len(rest) > 2:
-        layers.append((rest.pop(0).t(), None if film else rest.pop(0)))
+    if family is MODULATED_MLP:
+        layers = [([p.t() for p in rest[:-2]]), (rest[-2].t(), rest[-1])]
+    else:
+        layers = [[(w.t(), b) for w, b in zip(rest[::2], rest[1::2])]]
     rel, cell = heads if spec.head == "linear" else (None, heads[0])
-    assert torch.equal(pack_weights(spec, film, rel, cell, layers, (rest[0].t(), rest[1])), flat)
-    without_cell = pack_weights(spec, film, rel, None, layers, (rest[0].t(), rest[1]))
-    assert not unpack_weights(family, spec, without_cell)[len(heads) - 1].any()
+    assert torch.equal(family.pack_weights(spec, rel, cell, *layers), flat)
+    without_cell = family.pack_weights(spec, rel, None, *layers)
+    assert not family.unpack_weights(spec, without_cell)[len(heads) - 1].any()
 
 
 WRONG = {
@@ -196,9 +197,9 @@ WRONG = {
     "a window outside": (lambda f, w: dict(window=(0, 0, 9, 3)), "must lie inside"),
     "a NaN cell": (lambda f, w: dict(cell=(float("nan"), 1.0)), "two positive finite numbers"),
     "a zero cell": (lambda f, w: dict(cell=(0.0, 1.0)), "two positive finite numbers"),
-    "bytes without a finish": (lambda f, w: dict(dtype=torch.uint8), 'needs finish="unit"'),
+    "bytes without an epilogue": (lambda f, w: dict(dtype=torch.uint8), 'needs epilogue="unit"'),
     "an integer output": (lambda f, w: dict(dtype=torch.int32), "use a floating-point dtype or torch.uint8"),
-    "an unknown finish": (lambda f, w: dict(finish="gamma"), "finish='gamma'"),
+    "an unknown epilogue": (lambda f, w: dict(epilogue="gamma"), "epilogue='gamma'"),
     "an unknown layout": (lambda f, w: dict(layout="chw"), "layout='chw'"),
     "an unknown backend": (lambda f, w: dict(backend="tpu"), "unknown backend 'tpu'"),
     "too few rows of the map": (lambda f, w: dict(lr_size=(9, 4)), "reads LR rows 0 to 8 but the fields hold"),
@@ -218,7 +219,7 @@ WRONG = {
     "a cell of one": (lambda f, w: dict(cell=(0.1,)), "two positive finite numbers"),
     "a cell that is a tensor": (lambda f, w: dict(cell=torch.ones(2)), "two positive finite numbers"),
     "a dtype by name": (lambda f, w: dict(dtype="float32"), "pass a torch.dtype"),
-    "no finish": (lambda f, w: dict(finish=None), "finish=None: use one of"),
+    "no epilogue": (lambda f, w: dict(epilogue=None), "epilogue=None: use one of"),
     "a backend that is no name": (lambda f, w: dict(backend=[]), "unknown backend []"),
     "float8 fields": (lambda f, w: dict(fields=f.to(torch.float8_e5m2)), "pass float32, float64"),
     "a spec that is none": (lambda f, w: dict(spec=None), "pass a RenderSpec"),

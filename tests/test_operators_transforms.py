@@ -5,7 +5,7 @@ import pytest
 import torch
 from lmf_kernels.errors import InputError
 from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points, plain_mlp
-from lmf_kernels.spec import field_channels, weight_count
+from lmf_kernels.families import MODULATED_MLP, PLAIN_MLP
 from torch.autograd import forward_ad
 
 SPEC, PLAIN = RenderSpec("linear", 0, (4,) * 3), RenderSpec("fourier", 4, (5, 3))
@@ -14,7 +14,7 @@ SPEC, PLAIN = RenderSpec("linear", 0, (4,) * 3), RenderSpec("fourier", 4, (5, 3)
 @pytest.fixture
 def tensors(seed):
     """fields (2, 3, 4, C), weights (P,)."""
-    return torch.randn(2, 3, 4, field_channels("modulated_mlp", SPEC)), torch.randn(weight_count("modulated_mlp", SPEC))
+    return torch.randn(2, 3, 4, MODULATED_MLP.field_channels(SPEC)), torch.randn(MODULATED_MLP.weight_count(SPEC))
 
 
 def loss(weights, fields):
@@ -53,10 +53,10 @@ def test_forward_mode_is_refused_where_a_tangent_is_given(tensors):
         assert torch.equal(loss(weights, fields), expected)
         with pytest.raises(InputError, match="no derivatives through forward mode"):
             loss(forward_ad.make_dual(weights, weights), fields)
-        plain = torch.randn(1, 2, 2, field_channels("plain_mlp", PLAIN))
+        plain = torch.randn(1, 2, 2, PLAIN_MLP.field_channels(PLAIN))
         dual = forward_ad.make_dual(plain, plain)
         with pytest.raises(InputError, match="plain_mlp has no derivatives through forward mode"):
-            plain_mlp(dual, torch.randn(weight_count("plain_mlp", PLAIN)), PLAIN, (3, 3))
+            plain_mlp(dual, torch.randn(PLAIN_MLP.weight_count(PLAIN)), PLAIN, (3, 3))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -15,6 +15,8 @@ from python_ref.geometry import grid_queries
 
 from lmf_kernels import InputError, build_model, load_model, upscale, upscale_rows
 from lmf_kernels import tiling
+from lmf_kernels.families import MODULATED_MLP
+from lmf_kernels.families.maps import CELLS
 from lmf_kernels.tiling import memory, plan as planning, windows
 
 SCALES = (1, 2, 3, 3.7, 7.3, 30, 0.5, 0.93, 1.06, (0.6, 4.2), (31.3, 1.5))
@@ -47,14 +49,14 @@ def collect(bands, height, axis=1):
 @pytest.mark.parametrize("name, tolerance", [("lmliif", 1e-5), ("lmlte", 1e-4), ("liif", 1e-5), ("lte", 1e-4)])
 def test_any_tiles_give_the_picture(models, name, tolerance, seed):
     model, choose = models[name], random.Random(seed)
-    for _ in range(6 if model.film else 3):
+    for _ in range(6 if model.family is MODULATED_MLP else 3):
         h, w, scale = choose.randint(1, 34), choose.randint(1, 34), choose.choice(SCALES)
         pair = scale if isinstance(scale, tuple) else (scale, scale)
-        if min(h * pair[0], w * pair[1]) < 1 or (h * w * pair[0] * pair[1] > 2e4 and not model.film):
+        if min(h * pair[0], w * pair[1]) < 1 or (h * w * pair[0] * pair[1] > 2e4 and model.family is not MODULATED_MLP):
             continue
         image = torch.rand(choose.choice((1, 2)), 3, h, w)
         want = upscale(model, image, scale)
-        cut = any_cut(choose, h, w, tiling.Reach.of(model))
+        cut = any_cut(choose, h, w, tiling.Halo.of(model))
         got = collect(tiling.bands(model, tiling.Source(image), want.shape[2:], cut, dtype=torch.float32,
                                    layout="nchw"), want.shape[2], axis=2)
         assert got.shape == want.shape
@@ -69,7 +71,7 @@ def test_bands_of_one_tile_are_the_picture_bit_for_bit(models, name, seed):
         for dtype in (torch.float32, torch.uint8):
             want = upscale(model, image, scale, dtype=dtype, layout="nhwc")
             for keep in ("fields", "pixels"):
-                cut = tiling.Plan((0, 13), (0, 17), keep, choose.randint(1, 50), 0, tiling.Reach.of(model))
+                cut = tiling.Plan((0, 13), (0, 17), keep, choose.randint(1, 50), 0, tiling.Halo.of(model))
                 got = collect(tiling.bands(model, tiling.Source(image), want.shape[1:3], cut, dtype=dtype,
                                            layout="nhwc"), want.shape[1])
                 assert torch.equal(got, want), (scale, dtype, cut)
@@ -121,7 +123,7 @@ def test_tiles_own_each_output_position_once_and_hold_what_it_reads(seed):
         low, high = (cells.flatten() for cells in grid_queries((n_in, 1), (n_out, 1)).y.cells)
         done = 0
         for first, end in zip(edges, edges[1:]):
-            start, stop = windows.owned(first, end, n_in, n_out)
+            start, stop = CELLS.owned(first, end, n_in, n_out)
             assert start == done and stop >= start
             done = stop
             if stop > start:
@@ -131,12 +133,12 @@ def test_tiles_own_each_output_position_once_and_hold_what_it_reads(seed):
 
 def test_a_plan_keeps_to_its_budget(seed):
     choose = random.Random(seed)
-    costs = tiling.StageBytes(1048.0, 256.0, 1920.0, 832.0, 0.0)
+    costs = tiling.StageBytes(1048.0, 256.0, 1920.0, 832.0, 0.0, 1 << 16)
     for _ in range(30):
         h, w = choose.randint(1, 5000), choose.randint(1, 5000)
         scale = choose.uniform(0.5, 30)
         job = tiling.Job(choose.choice((1, 3)), (h, w), (max(1, int(h * scale)), max(1, int(w * scale))), 3)
-        reach = choose.choice((planning.Reach(34, 1, 1, True), planning.Reach(32, 1, 8, False)))
+        reach = choose.choice((planning.Halo(34, 1, 1, True), planning.Halo(32, 1, 8, False)))
         rates = costs._replace(render=choose.choice((0.0, 5000.0)))
         budget = choose.choice((2, 4, 16)) * 10**9
         try:
@@ -152,14 +154,14 @@ def test_a_plan_keeps_to_its_budget(seed):
 
 
 def test_more_memory_never_means_more_tiles():
-    costs, reach = tiling.StageBytes(1048.0, 256.0, 1920.0, 832.0, 0.0), planning.Reach(34, 1, 1, True)
+    costs, reach = tiling.StageBytes(1048.0, 256.0, 1920.0, 832.0, 0.0, 1 << 16), planning.Halo(34, 1, 1, True)
     job = tiling.Job(1, (3456, 4608), (6912, 9216), 3, on_cpu=False)
     counts = [tiling.make_plan(job, costs, reach, budget * 10**9).tiles for budget in (0.3, 0.6, 1, 2, 4, 100)]
     assert counts == sorted(counts, reverse=True) and counts[-1] == 1 < counts[0]
 
 
 def test_on_a_cpu_no_feature_map_is_fetched_anew():
-    costs, reach = tiling.StageBytes(1048.0, 256.0, 1920.0, 832.0, 0.0), planning.Reach(6, 1, 1, True)
+    costs, reach = tiling.StageBytes(1048.0, 256.0, 1920.0, 832.0, 0.0, 1 << 16), planning.Halo(6, 1, 1, True)
     plan = tiling.make_plan(tiling.Job(1, (3456, 4608), (6912, 9216), 3), costs, reach, 10**11)
     sides = [max(end - first for first, end in zip(edges, edges[1:])) + 15 for edges in (plan.rows, plan.cols)]
     assert 2**24 < 256 * sides[0] * sides[1] < 2**25
@@ -191,7 +193,7 @@ def test_attention_in_windows(overlap, seed, monkeypatch, models):
         for value in model.parameters():
             value.mul_(2)
     monkeypatch.setattr(planning, "OVERLAP_WINDOWS", overlap)
-    reach = tiling.Reach.of(model)
+    reach = tiling.Halo.of(model)
     assert reach.align == 4 and reach.exact == (overlap == 100) and reach.encoder == min(
         4 * overlap, model.encoder.receptive_field)
     image = torch.rand(1, 3, 45, 150)
@@ -219,7 +221,7 @@ def test_what_is_no_size_is_told_in_one_sentence(text):
 
 
 def test_sizes_in_words():
-    words = [memory.words(n) for n in (1, 999, 1000, 1500, 9949999, 12 * 10**6 + 1, 2 * 10**9, 3 * 10**13)]
+    words = [memory.format_bytes(n) for n in (1, 999, 1000, 1500, 9949999, 12 * 10**6 + 1, 2 * 10**9, 3 * 10**13)]
     assert words == ["1 bytes", "999 bytes", "1.0 kB", "1.5 kB", "10 MB", "13 MB", "2.0 GB", "30 TB"]
 
 

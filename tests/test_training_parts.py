@@ -10,6 +10,7 @@ from PIL import Image
 from lmf_kernels import InputError, build_model, load_model, save_model
 from lmf_kernels.checkpoints import read_metadata
 from lmf_kernels.backends import cpu
+from lmf_kernels.families import MODULATED_MLP
 from lmf_kernels.training import Recipe, data, objective, rendering, shipping_spec
 from lmf_kernels.training.rendering import render_points
 
@@ -102,7 +103,7 @@ def test_rendering_has_the_reference_values_and_gradients(name, draw, seed):
     coord = torch.rand(2, 11, 2, dtype=torch.float64) * 2 - 1
     cell = torch.full_like(coord, 0.3)
     fields = model.fields(model.encode(inp), torch.stack((cell[:, 0, 0] * h, cell[:, 0, 1] * w), dim=-1))
-    got = render_points("modulated_mlp" if model.film else "plain_mlp", model.render_spec, fields,
+    got = render_points(model.family, model.render_spec, fields,
                         model.render_weights(), coord, cell, inp if model.has_skip else None)
     expected = model(inp, coord, cell)
     torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
@@ -129,7 +130,7 @@ def test_a_step_with_the_fused_backward_is_the_same(name, monkeypatch, seed):
         monkeypatch.setattr(objective, "RENDER", render)
         loss = wrapped(*batch)
         grads = torch.autograd.grad(loss, weights, allow_unused=True)
-        assert len(calls) == (model.film and render is rendering.render_fused)
+        assert len(calls) == (model.family is MODULATED_MLP and render is rendering.render_fused)
         found.append((loss, [g if g is not None else torch.zeros(()) for g in grads]))
     (plain, expected), (fused, got) = found
     torch.testing.assert_close(fused, plain, rtol=1e-5, atol=1e-6)

@@ -11,7 +11,7 @@ from lmf_kernels.backends import triton
 from lmf_kernels.backends.triton import availability, configurations
 from lmf_kernels.backends.triton.configurations import Configuration
 from lmf_kernels.ops import RenderSpec, modulated_mlp
-from lmf_kernels.spec import field_channels, weight_count
+from lmf_kernels.families import MODULATED_MLP
 
 SPEC = RenderSpec("linear", 0, (16,) * 2)
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available() or availability.interpreting(), reason="Triton can run here")
@@ -19,14 +19,14 @@ WITH_TRITON = pytest.mark.skipif(availability.version() is None, reason="Triton 
 
 
 def arguments():
-    return (torch.randn(1, 3, 4, field_channels("modulated_mlp", SPEC)),
-            torch.randn(weight_count("modulated_mlp", SPEC)), SPEC, (6, 8))
+    return (torch.randn(1, 3, 4, MODULATED_MLP.field_channels(SPEC)),
+            torch.randn(MODULATED_MLP.weight_count(SPEC)), SPEC, (6, 8))
 
 
 @NO_GPU
 @WITH_TRITON
 def test_without_a_gpu_it_says_so():
-    assert triton.status() == (False, f"Triton {availability.version()} has no GPU to run on here: torch shows none")
+    assert triton.backend.availability() == (False, f"Triton {availability.version()} has no GPU to run on here: torch shows none")
     with pytest.raises(lmf.BackendError, match="'triton' cannot run this call: .* no GPU to run on here"):
         modulated_mlp(*arguments(), backend="triton")
 
@@ -47,7 +47,7 @@ def test_the_package_neither_needs_nor_imports_it():
 
 def test_an_old_triton_is_refused(monkeypatch):
     monkeypatch.setattr(availability, "version", lambda: "3.5.1")
-    assert triton.status() == (False, "Triton 3.5.1 is too old; `pip install 'triton>=3.6'`")
+    assert triton.backend.availability() == (False, "Triton 3.5.1 is too old; `pip install 'triton>=3.6'`")
 
 
 def test_the_table_answers_for_every_gpu():
@@ -96,7 +96,7 @@ def test_a_wrong_file_gets_one_sentence(text, tmp_path, monkeypatch):
     said = str(raised.value)
     assert str(file) in said and "lmf-kernels tune" in said and said.endswith(".") and "\n" not in said
     monkeypatch.setattr(availability, "status", lambda: (True, ""))
-    assert triton.status() == (False, said[:-1])
+    assert triton.backend.availability() == (False, said[:-1])
 
 
 @NO_GPU

@@ -7,7 +7,7 @@ import sys
 import torch
 
 import settings
-from lmf_kernels.backends.choice import MEASURED
+from lmf_kernels.backends.dispatch import BACKENDS
 
 from . import gradients, renders
 from .setting import Setting
@@ -48,12 +48,12 @@ def launches():
 def watched(title, backend, run, inputs):
     """Run twice, the second time under ncu's eyes."""
     run(*inputs)
-    if backend in MEASURED:
+    if BACKENDS[backend].needs_evidence:
         torch.cuda.synchronize()
         torch.cuda.cudart().cudaProfilerStart()
     print(f"---- {title}", flush=True)
     run(*inputs)
-    if backend in MEASURED:
+    if BACKENDS[backend].needs_evidence:
         torch.cuda.synchronize()
         torch.cuda.cudart().cudaProfilerStop()
 

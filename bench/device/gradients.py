@@ -14,14 +14,15 @@ import operations
 import settings
 from lmf_kernels import build_model, ops
 from lmf_kernels.backends import use_backend
-from lmf_kernels.backends.choice import BACKENDS
+from lmf_kernels.backends.dispatch import BACKENDS
+from lmf_kernels.families import MODULATED_MLP
 from lmf_kernels.training import objective, rendering, shipping_spec
 
 from . import clock, renders
 from .render_stage import exactly, fail
 from .setting import MODELS
 
-FAMILY = "modulated_mlp"
+FAMILY = MODULATED_MLP
 PLAIN = "torch"  # the way without a fused backward
 
 
@@ -40,7 +41,7 @@ def gradients(job):
 def with_backward(setting):
     """Names of the backends that run here and have a backward kernel."""
     return [name for name, dtype in setting.kernels
-            if dtype == "float32" and hasattr(BACKENDS[name].families[FAMILY], "can_differentiate")]
+            if dtype == "float32" and hasattr(BACKENDS[name].kernels[FAMILY.name], "can_differentiate")]
 
 
 def told(job, work, title, *arguments):
@@ -144,7 +145,7 @@ def record(setting, kind, way, name, seconds, **facts):
     pictures, queries = batch(setting)
     pixels = pictures * queries
     return {
-        "kind": kind, "backend": way, "family": FAMILY, "model": name, "dtype": "float32", "scale": "training",
+        "kind": kind, "backend": way, "family": FAMILY.name, "model": name, "dtype": "float32", "scale": "training",
         "lr": settings.TILE, "size": (pictures, queries), "cells": pictures * settings.TILE[0] * settings.TILE[1],
         "pixels": pixels, "seconds": seconds, "rounds": len(seconds["samples"]),
         "gpixel_per_s": pixels / seconds["median"] / 1e9, "ns_per_pixel": seconds["median"] / pixels * 1e9, **facts}

@@ -39,7 +39,7 @@ def tile_pipeline(job, backend, dtype):
     model = renders.loaded(setting, "lmliif", dtype, full=True)
     model.backend = backend
     (image,) = renders.pictures(setting, setting.tile, 1, dtype, unit=True)
-    frames = lmf.Repeated(model, setting.tile, scale=4)
+    frames = lmf.GraphedUpscaler(model, setting.tile, scale=4)
     for way, run in (("upscale", lambda: lmf.upscale(model, image, scale=4)), ("graph", lambda: frames(image))):
         timed(job, f"latency/{way}/{backend}/{dtype}", clock.latency(run, setting), kind="latency", lr=setting.tile,
               size=frames.size)

@@ -9,7 +9,7 @@ import torch
 
 import lmf_kernels as lmf
 import peers
-from lmf_kernels.repeated import capture
+from lmf_kernels.graphed import capture
 
 from . import clock, renders
 from .setting import FLOATS, size_of
@@ -60,7 +60,7 @@ def at_size(job, lr, scale, dtype):
 
     check(lmf.upscale(model, images[0], size=size))
     write("lmf_kernels", clock.device_time(lambda image: lmf.upscale(model, image, size=size), inputs, setting))
-    frames = lmf.Repeated(model, lr, size=size)
+    frames = lmf.GraphedUpscaler(model, lr, size=size)
     check(frames(images[0]))
     write("graph", clock.device_time(lambda image: frames(image, copy=False), inputs, setting),
           stages=stages(setting, model, images[0], size))
@@ -87,7 +87,7 @@ def stages(setting, model, image, size):
             if stage == "latent":
                 kept["fields"] = model.fields(kept["features"], model.rel_cell_of(image.shape[-2:], size))
                 return kept["fields"]
-            return model.render_grid(kept["inp"], size, fields=kept["fields"], finish="unit")
+            return model.render_grid(kept["inp"], size, fields=kept["fields"], epilogue="unit")
 
         if setting.device.type == "cuda":
             replay, result = capture(run, setting.device)

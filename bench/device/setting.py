@@ -5,7 +5,7 @@ from functools import cached_property
 
 import torch
 
-from lmf_kernels.backends.choice import BACKENDS, MEASURED
+from lmf_kernels.backends.dispatch import BACKENDS
 from lmf_kernels.upscale import output_size
 
 FLOATS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -38,8 +38,8 @@ class Setting:
     def kernels(self):
         """(backend, dtype's name) of every kernel that can run here."""
         if self.dry:
-            return [("cpu", "float32")] if BACKENDS["cpu"].status()[0] else []
-        able = [name for name in MEASURED if BACKENDS[name].status()[0]]
+            return [("cpu", "float32")] if BACKENDS["cpu"].availability()[0] else []
+        able = [name for name, backend in BACKENDS.items() if backend.needs_evidence and backend.availability()[0]]
         return [(name, dtype) for name in able for dtype in FLOATS]
 
     @property

@@ -1,7 +1,8 @@
-"""Backends implement render families, never models. Each says in words why it cannot run a call."""
+"""Backends implement render families, never models. Each says why it cannot run a call."""
 
 from .call import RenderCall, validate
-from .choice import BACKENDS, choose, choose_backward, describe, explain, requested, use_backend
+from .dispatch import BACKENDS, choose, choose_backward, describe, explain, register, requested, select, use_backend
+from .interface import Backend, KernelBackend
 
-__all__ = ["BACKENDS", "RenderCall", "choose", "choose_backward", "describe", "explain", "requested", "use_backend",
-           "validate"]
+__all__ = ["BACKENDS", "Backend", "KernelBackend", "RenderCall", "choose", "choose_backward", "describe", "explain",
+           "register", "requested", "select", "use_backend", "validate"]

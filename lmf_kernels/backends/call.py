@@ -1,35 +1,35 @@
 """One render call, as every backend receives it."""
 
 from functools import lru_cache
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 import torch
 from python_ref.geometry import upscale_cell
 from torch import Tensor
 
 from ..errors import InputError
-from ..spec import RenderSpec, field_channels, validate_spec, weight_count
+from ..families import Family
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-FINISHES = ("none", "unit")
+EPILOGUES = ("none", "unit")
 LAYOUTS = ("nchw", "nhwc")
 
 
 class RenderCall(NamedTuple):
     """Fields to pixels. Grid mode where `coord` is None, else points mode."""
 
-    family: str
-    spec: RenderSpec
-    fields: Tensor  # (B, h, w, C)
+    family: Family
+    spec: Any  # of family.spec_type
+    fields: Tensor  # (B, rows, cols, C), a window of the family's map
     weights: Tensor  # (weight_count,)
     skip: Optional[Tensor] = None  # (B, 3, h, w)
     coord: Optional[Tensor] = None  # (B, Q, 2)
     cell: Optional[Tensor] = None  # (B, Q, 2)
     size: Tuple[int, int] = (0, 0)  # (H, W) of the whole output
     window: Tuple[int, int, int, int] = (0, 0, 0, 0)  # (y0, x0, rows, cols) of the output to render
-    lr: Tuple[int, int, int, int] = (0, 0, 0, 0)  # (y0, x0) of the fields in the LR map, (h, w) of the map
+    lr: Tuple[int, int, int, int] = (0, 0, 0, 0)  # (y0, x0) of the fields in their map, (h, w) of the LR picture
     grid_cell: Optional[Tuple[float, float]] = None  # grid mode: (cell_y, cell_x); None: the upscale rule
-    finish: str = "none"
+    epilogue: str = "none"
     dtype: torch.dtype = torch.float32
     layout: str = "nchw"
 
@@ -39,8 +39,8 @@ class RenderCall(NamedTuple):
 
     @property
     def rel_cell(self):
-        """Grid mode: cell * (h, w) of the LR map, what the network sees. Worked out when asked for: while torch traces,
-        sizes are symbols and their ratios would tie a graph to them."""
+        """Grid mode: cell * (h, w) of the LR picture, what the network sees. Computed when it is read: while torch
+        traces, sizes are symbols, and their ratios would tie a graph to them."""
         return _rel_cell(self.grid_cell, self.lr[2:], self.size)
 
     def output_shape(self):
@@ -61,6 +61,16 @@ class RenderCall(NamedTuple):
         return named
 
 
+def smallest_call(family, spec, like, *, points=False, epilogue="none", dtype=torch.float32):
+    """A RenderCall of one LR cell, or one point, with zeros in the type and on the device of the tensor `like`."""
+    rows = family.map.size(1)
+    queries = {"coord": like.new_zeros(1, 1, 2), "cell": like.new_zeros(1, 1, 2)} if points else {}
+    return RenderCall(
+        family, spec, like.new_zeros(1, rows, rows, family.field_channels(spec)),
+        like.new_zeros(family.weight_count(spec)), size=(1, 1), window=(0, 0, 1, 1), lr=(0, 0, 1, 1),
+        epilogue=epilogue, dtype=like.dtype if points else dtype, **queries)
+
+
 @lru_cache(maxsize=1024)
 def _rel_cell(cell, lr_size, size):
     if cell is None:
@@ -70,13 +80,13 @@ def _rel_cell(cell, lr_size, size):
 
 def validate(call):
     """Raise InputError with one sentence where shapes, devices or options do not fit together."""
-    spec, fields, shape = call.spec, call.fields, call.fields.shape
-    channels, count = _lengths(call.family, spec)
+    spec, shape = call.spec, call.fields.shape
+    name, (channels, count) = call.family.name, _lengths(call.family, spec)
     if len(shape) != 4 or shape[3] != channels:
-        raise InputError(f"fields of shape {tuple(shape)} do not fit {call.family} with {spec}: "
+        raise InputError(f"fields of shape {tuple(shape)} do not fit {name} with {spec}: "
                          f"pass (B, h, w, {channels}).")
     if call.weights.shape != (count,):
-        raise InputError(f"weights of shape {tuple(call.weights.shape)} do not fit {call.family} with {spec}: "
+        raise InputError(f"weights of shape {tuple(call.weights.shape)} do not fit {name} with {spec}: "
                          f"pass ({count},) as pack_weights makes them.")
     batch, h, w, _ = shape
     if call.skip is not None and call.skip.shape != (batch, spec.out_dim, h, w):
@@ -89,8 +99,8 @@ def validate(call):
             raise InputError(f"{name} is {tensor.dtype}: pass float32, float64, float16 or bfloat16.")
     validate_devices(call)
     if call.coord is None:
-        _validate_grid(call.lr, (h, w), call.size, call.window, call.grid_cell)
-        _validate_store(call.finish, call.dtype, call.layout)
+        _validate_grid(call.family.map, call.lr, (h, w), call.size, call.window, call.grid_cell)
+        _validate_store(call.epilogue, call.dtype, call.layout)
     else:
         _validate_points(call)
 
@@ -98,15 +108,15 @@ def validate(call):
 @lru_cache(maxsize=None)
 def _lengths(family, spec):
     """(channels of the fields, length of the weights) of a spec, which is checked."""
-    validate_spec(family, spec)
-    return field_channels(family, spec), weight_count(family, spec)
+    family.validate_spec(spec)
+    return family.field_channels(spec), family.weight_count(spec)
 
 
-def validate_words(finish, layout):
+def validate_options(epilogue, layout):
     """Raise InputError unless both options are known."""
-    if finish in FINISHES and layout in LAYOUTS:  # nearly always
+    if epilogue in EPILOGUES and layout in LAYOUTS:  # nearly always
         return
-    for option, value, allowed in (("finish", finish, FINISHES), ("layout", layout, LAYOUTS)):
+    for option, value, allowed in (("epilogue", epilogue, EPILOGUES), ("layout", layout, LAYOUTS)):
         if value not in allowed:
             raise InputError(f"{option}={value!r:.40}: use one of {', '.join(map(repr, allowed))}.")
 
@@ -133,6 +143,7 @@ def _validate_points(call):
 
 @lru_cache(maxsize=1024)  # a video asks the same of every frame, tiles of every picture
 def _validate_grid(
+    on,  # families.maps.FieldMap of the fields
     lr,  # (y0, x0, h, w) as in RenderCall
     held,  # (h, w) of the fields
     size,  # (H, W)
@@ -147,26 +158,25 @@ def _validate_grid(
         raise InputError(f"window (y0, x0, rows, cols) = {window} must lie inside the {height} x {width} output.")
     if cell is not None and not all(0.0 < c < float("inf") for c in cell):
         raise InputError(f"cell must be two positive finite numbers, got {cell}.")
-    for axis, name in enumerate(("rows", "columns")):  # the fields must hold every cell that the window's pixels read
+    for axis, name in enumerate(("rows", "columns")):  # the fields must hold all that the window's pixels read
         n_in, n_out, first, have = lr[2 + axis], size[axis], lr[axis], held[axis]
-        if first < 0 or first + have > n_in:
-            raise InputError(f"fields hold LR {name} {first} to {first + have - 1} of a map with {n_in}: "
+        if first < 0 or first + have > on.size(n_in):
+            raise InputError(f"fields hold LR {name} {first} to {first + have - 1} of a map with {on.size(n_in)}: "
                              "pass lr_size of the whole map and lr_origin inside it.")
         start, count = window[axis], window[2 + axis]
         if count == 0:
             continue
-        need_first, need_last = (min(max(((2 * pos + 1) * n_in - n_out) // (2 * n_out) + corner, 0), n_in - 1)
-                                 for pos, corner in ((start, 0), (start + count - 1, 1)))
-        if need_first < first or need_last >= first + have:
-            raise InputError(f"the window reads LR {name} {need_first} to {need_last} but the fields hold {first} to "
+        need_first, need_end = on.read(start, start + count, n_in, n_out)
+        if need_first < first or need_end > first + have:
+            raise InputError(f"the window reads LR {name} {need_first} to {need_end - 1} but the fields hold {first} to "
                              f"{first + have - 1}: render fewer pixels or pass more of the map.")
 
 
 @lru_cache(maxsize=None)
-def _validate_store(finish, dtype, layout):
-    validate_words(finish, layout)
+def _validate_store(epilogue, dtype, layout):
+    validate_options(epilogue, layout)
     if dtype == torch.uint8:
-        if finish != "unit":
-            raise InputError('dtype=torch.uint8 needs finish="unit", which brings values to [0, 1].')
+        if epilogue != "unit":
+            raise InputError('dtype=torch.uint8 needs epilogue="unit", which brings values to [0, 1].')
     elif dtype not in FLOATS:
         raise InputError(f"dtype={dtype}: use a floating-point dtype or torch.uint8.")

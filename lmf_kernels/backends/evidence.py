@@ -9,7 +9,7 @@ from typing import NamedTuple, Tuple
 import torch
 
 FILE = Path(__file__).with_name("measured.json")
-SCHEMA = 2
+SCHEMA = 3
 TASKS = GRADIENTS, RENDER = "gradients", "render"
 
 
@@ -21,7 +21,7 @@ class Entry(NamedTuple):
     backend: str
     task: str  # of TASKS
     family: str
-    head: str  # of the render MLP
+    variant: str  # of the family: what `Family.variant` calls such members
     dtype: str  # of the fields: "float32", "float16" or "bfloat16"
     cells: int  # LR cells, batch included
     pixels: int  # output pixels or points, batch included
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
     def __str__(self):
         major, minor = self.capability
-        what = f"{self.family} {self.task}, {self.head} head, {self.dtype}"
+        what = f"{self.family} {self.task}, {self.variant}, {self.dtype}"
         return (f"{self.backend}: {what}, {self.gpixel_per_s:.3g} Gpixel/s from {self.cells} cells to {self.pixels} "
                 f"pixels on {self.device} (compute capability {major}.{minor}), commit {self.commit}")
 
@@ -52,7 +52,7 @@ def capability(device):
 
 
 def fitting(call, task):
-    """The entries that speak of a task of a call: same compute capability, family, head and dtype of the fields."""
+    """The entries that speak of a task of a call: same compute capability, family, variant and dtype of the fields."""
     return _fitting(task, *_kind(call)) if entries() else ()  # without any, the driver need not be asked
 
 
@@ -76,7 +76,7 @@ def absence(name, call, task):
     """Why "auto" does not take backend `name`, which could do the task, in words."""
     if not any(e.backend == name for e in entries()):
         return "it has never run on a GPU"
-    return (f"it has no measurement of {call.family} {task}, {call.spec.head} head, with {_dtype_of(call)} fields on "
+    return (f"it has no measurement of {call.family.name} {task}, {call.family.variant(call.spec)}, with {_dtype_of(call)} fields on "
             "this kind of GPU")
 
 
@@ -85,12 +85,12 @@ def _dtype_of(call):
 
 
 def _kind(call):
-    return capability(call.fields.device), call.family, call.spec.head, _dtype_of(call)
+    return capability(call.fields.device), call.family.name, call.family.variant(call.spec), _dtype_of(call)
 
 
 @lru_cache(maxsize=None)
 def _fitting(*kind):
-    return tuple(e for e in entries() if (e.task, e.capability, e.family, e.head, e.dtype) == kind)
+    return tuple(e for e in entries() if (e.task, e.capability, e.family, e.variant, e.dtype) == kind)
 
 
 @lru_cache(maxsize=1024)

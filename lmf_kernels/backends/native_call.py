@@ -2,8 +2,8 @@
 
 import torch
 
-from .call import FINISHES
-from ..spec import HEADS
+from .call import EPILOGUES
+from ..families.render_spec import HEADS
 
 _STORES = {torch.float32: 0, torch.uint8: 1, torch.float16: 2, torch.bfloat16: 3}
 _ELEMENTS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
@@ -33,13 +33,13 @@ def refuse_gradients(wanted):
     return f"it makes no gradient of {' and '.join(foreign)}" if foreign else None
 
 
-def before_finish(
+def before_epilogue(
     call,
     grad,  # like the call's output
     run,
 ):
-    """The gradient that arrives at the values before the call's finish; run(call) renders, where one has to look."""
-    if call.finish == "none":
+    """The gradient with respect to the values before the call's epilogue. run(call) renders them where they matter."""
+    if call.epilogue == "none":
         return grad
     value = run(call._replace(dtype=torch.float32))  # strictly inside [0, 1]: a value on the edge counts as clamped
     return torch.where((value > 0) & (value < 1), 0.5 * grad, 0)
@@ -71,7 +71,7 @@ def modulated_arguments(
         fields.data_ptr(), (_ELEMENTS[fields.dtype], strides[0], strides[1], strides[2], batch, h, w, *lr),
         0 if skip is None else skip.data_ptr(),
         _NO_SKIP if skip is None else (_ELEMENTS[skip.dtype], *skip.stride()),
-        out.data_ptr(), (*extent, FINISHES.index(call.finish), _STORES[call.dtype]),
+        out.data_ptr(), (*extent, EPILOGUES.index(call.epilogue), _STORES[call.dtype]),
         0 if coord is None else coord.data_ptr(), 0 if cell is None else cell.data_ptr(),
         weights.data_ptr(),
         (_ELEMENTS[weights.dtype], HEADS.index(spec.head), spec.in_dim, spec.widths[0], len(spec.widths),

@@ -83,7 +83,7 @@ def _ran_on(model):
     from ..backends import describe
     from ..explanation import explain
 
-    runs = explain(model, finish="unit", dtype=torch.uint8).runs
+    runs = explain(model, epilogue="unit", dtype=torch.uint8).runs
     detail = {row["name"]: row["detail"] for row in describe()}[runs]
     weight, threads = next(model.parameters()), torch.get_num_threads()
     return (f"{runs} ({detail}); torch {torch.__version__} on {weight.device} in {str(weight.dtype)[6:]}, "

@@ -6,7 +6,7 @@ from torch import nn
 from python_ref.geometry import upscale_cell
 
 from .. import ops
-from ..backends.choice import check_name
+from ..backends.dispatch import check_name
 from ..encoders import make_encoder
 from ..errors import InputError
 from ..ops.arguments import cell_pair, whole_numbers
@@ -17,7 +17,7 @@ class Decoder(nn.Module):
     """An arbitrary-scale super-resolution model: encoder, latent stage, render stage.
 
     The parameters carry the authors' names, so `state_dict()` is theirs. A subclass sets the class attributes below and
-    `render_spec` (`ops.RenderSpec`) and `spec` (`{"name", "args"}`, what `build_model` needs to build its twin), and
+    `render_spec` (of the family's `spec_type`) and `spec` (`{"name", "args"}`, what `build_model` needs to build its twin), and
     gives `fields` and `_pack_render`.
 
     Attributes:
@@ -25,7 +25,7 @@ class Decoder(nn.Module):
     """
 
     name = None  # the official name
-    film = None  # True: render family modulated_mlp; False: plain_mlp
+    family = None  # the families.Family that renders
     has_skip = False  # add the bilinearly sampled input to the rendering
     uses_cell = True  # False: neither stage looks at the cell
 
@@ -66,9 +66,8 @@ class Decoder(nn.Module):
         h, w = inp.shape[-2:]
         rel_cell = torch.stack((cell[:, 0, 0] * h, cell[:, 0, 1] * w), dim=-1)
         fields = self.fields(self.encode(inp), rel_cell)
-        render = ops.modulated_mlp_points if self.film else ops.plain_mlp_points
-        return render(fields, self.render_weights(), self.render_spec, coord, cell,
-                      skip=inp if self.has_skip else None, backend=self.backend)
+        return ops.render_points(self.family, fields, self.render_weights(), self.render_spec, coord, cell,
+                                 skip=inp if self.has_skip else None, backend=self.backend)
 
     def encode(
         self,
@@ -100,15 +99,15 @@ class Decoder(nn.Module):
         fields_origin=(0, 0),  # (y, x) where that window begins
         cell=None,  # (cell_y, cell_x) floats, or None: the upscaling rule of `rel_cell_of`
         window=None,  # (y0, x0, rows, cols) of the output to render, or None: all of it
-        finish="none",
+        epilogue="none",
         dtype=None,
         layout="nchw",
     ):
         """Render a regular grid: (B, 3, rows, cols), or (B, rows, cols, 3) in layout "nhwc".
 
         Args:
-            finish: "none": values as the network gives them; "unit": brought to [0, 1] and clamped.
-            dtype: of the result; None: the input's, float32 at least. torch.uint8 needs finish="unit".
+            epilogue: "none": values as the network gives them; "unit": brought to [0, 1] and clamped.
+            dtype: of the result; None: the input's, float32 at least. torch.uint8 needs epilogue="unit".
 
         Raises:
             InputError: a shape, dtype, size or option does not fit.
@@ -125,10 +124,11 @@ class Decoder(nn.Module):
                 raise InputError("lr_size goes with fields: give the fields of that window.")
             rel_cell = self.rel_cell_of(inp.shape[-2:], size, cell)
             fields = self.fields(self.encode(inp), rel_cell)
-        render = ops.modulated_mlp if self.film else ops.plain_mlp
-        return render(fields, self.render_weights(), self.render_spec, size, skip=inp if self.has_skip else None,
-                      cell=cell, window=window, lr_size=lr_size, lr_origin=fields_origin, finish=finish, dtype=dtype,
-                      layout=layout, backend=self.backend)
+        lr_size = inp.shape[-2:] if lr_size is None else lr_size
+        return ops.render_grid(
+            self.family, fields, self.render_weights(), self.render_spec, size, skip=inp if self.has_skip else None,
+            cell=cell, window=window, lr_size=lr_size, lr_origin=fields_origin, epilogue=epilogue, dtype=dtype,
+            layout=layout, backend=self.backend)
 
     @staticmethod
     def rel_cell_of(lr_size, size, cell=None):

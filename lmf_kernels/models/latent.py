@@ -84,7 +84,7 @@ def fourier_product(
     return coef * torch.cat((torch.cos(angle), torch.sin(angle)), dim=-1).to(coef.dtype)
 
 
-def fold_film(
+def fold_modulations(
     weight,  # (out, in): the latent MLP's last layer
     bias,  # (out,)
     render_biases,  # [(hidden,)] per modulated layer

@@ -4,7 +4,7 @@ Chen, Liu and Wang, "Learning Continuous Image Representation with Local Implici
 section 3: feature unfolding, cell decoding, local ensemble.
 """
 
-from .. import ops
+from ..families import PLAIN_MLP, RenderSpec
 from .base import Decoder
 from .latent import cell_columns, conv_rows, conv_weight
 from .mlp import MLP
@@ -25,7 +25,7 @@ class LIIF(Decoder):
     """
 
     name = "liif"
-    film = False
+    family = PLAIN_MLP
 
     def __init__(self, encoder_spec, imnet_spec, local_ensemble=None, feat_unfold=None, cell_decode=None, *,
                  shapes=None):
@@ -39,7 +39,7 @@ class LIIF(Decoder):
         self.unfolded = channels * self.kernel ** 2
         self.imnet = MLP(self.unfolded + 2 + 2 * self.uses_cell, widths, 3)
         self.receptive_field = self.encoder.receptive_field + self.kernel // 2
-        self.render_spec = ops.RenderSpec("linear", 0, tuple(widths), ensemble=on["local_ensemble"])
+        self.render_spec = RenderSpec("linear", 0, tuple(widths), ensemble=on["local_ensemble"])
         self.spec = {"name": self.name, "args": {"encoder_spec": encoder_spec, "imnet_spec": imnet_spec, **on}}
 
     def fields(
@@ -59,5 +59,4 @@ class LIIF(Decoder):
     def _pack_render(self):
         first, *layers = [(linear.weight, linear.bias) for linear in self.imnet.linears]
         rel, cell = cell_columns(first[0][:, self.unfolded:])
-        out = layers.pop() if layers else None  # without hidden layers the first one is the whole network
-        return ops.pack_weights(self.render_spec, False, rel, cell, layers, out)
+        return self.family.pack_weights(self.render_spec, rel, cell, layers)

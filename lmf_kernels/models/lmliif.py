@@ -8,9 +8,9 @@ from typing import NamedTuple, Optional
 
 import torch
 
-from .. import ops
+from ..families import MODULATED_MLP, RenderSpec
 from .base import Decoder
-from .latent import cell_bias, cell_columns, conv_rows, conv_weight, fold_film, mlp_rows
+from .latent import cell_bias, cell_columns, conv_rows, conv_weight, fold_modulations, mlp_rows
 from .mlp import MLP
 from .options import extent, guess_unfold_and_cell, hidden_list, render_mlp, switches
 from .pack_cache import parameters_of
@@ -36,7 +36,7 @@ class LMLIIF(Decoder):
     """
 
     name = "lmliif"
-    film = True
+    family = MODULATED_MLP
 
     def __init__(self, encoder_spec, imnet_spec, hypernet_spec, local_ensemble=None, feat_unfold=None,
                  cell_decode=None, mod_input=None, cmsr_spec=None, *, shapes=None):
@@ -58,7 +58,7 @@ class LMLIIF(Decoder):
                             mlp.mod_dim + (mlp.hidden if self.mod_input else 0))
         self.imnet = MLP(self.code + 2 + 2 * self.uses_cell, [mlp.hidden] * mlp.depth, 3)
         self.receptive_field = self.encoder.receptive_field + self.kernel // 2
-        self.render_spec = ops.RenderSpec("linear", 0, (mlp.hidden,) * mlp.depth, ensemble=on["local_ensemble"])
+        self.render_spec = RenderSpec("linear", 0, (mlp.hidden,) * mlp.depth, ensemble=on["local_ensemble"])
         self.spec = {"name": self.name, "args": {"encoder_spec": encoder_spec, "imnet_spec": imnet_spec,
                                                  "hypernet_spec": hypernet_spec, **on}}
 
@@ -79,7 +79,7 @@ class LMLIIF(Decoder):
         first, *_ = render = self.imnet.linears
         layers = [(linear.weight, linear.bias) for linear in self.hypernet.linears]
         on_code = first.weight[:, :self.code]
-        layers[-1] = fold_film(
+        layers[-1] = fold_modulations(
             *layers[-1], [linear.bias for linear in render[:-1]], self.render_mlp.mod_scale, self.render_mlp.mod_shift,
             on_code if self.mod_input else None)
         (weight, bias), *rest = layers
@@ -93,5 +93,5 @@ class LMLIIF(Decoder):
     def _pack_render(self):
         first, *rest, out = self.imnet.linears
         rel, cell = cell_columns(first.weight[:, self.code:])
-        layers = [(linear.weight, None) for linear in rest]
-        return ops.pack_weights(self.render_spec, True, rel, cell, layers, (out.weight, out.bias))
+        return self.family.pack_weights(self.render_spec, rel, cell, [linear.weight for linear in rest],
+                                        (out.weight, out.bias))

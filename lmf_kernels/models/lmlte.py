@@ -9,9 +9,9 @@ from typing import NamedTuple, Optional
 import torch
 from torch import nn
 
-from .. import ops
+from ..families import MODULATED_MLP, RenderSpec
 from .base import Decoder
-from .latent import cell_bias, conv_rows, fold_film, fourier_product, mlp_rows
+from .latent import cell_bias, conv_rows, fold_modulations, fourier_product, mlp_rows
 from .mlp import MLP
 from .options import even, extent, hidden_list, render_mlp, switches
 from .pack_cache import parameters_of
@@ -39,7 +39,7 @@ class LMLTE(Decoder):
     """
 
     name = "lmlte"
-    film = True
+    family = MODULATED_MLP
     has_skip = True
 
     def __init__(self, encoder_spec, imnet_spec, hypernet_spec, hidden_dim=None, local_ensemble=None, cell_decode=None,
@@ -61,7 +61,7 @@ class LMLTE(Decoder):
         in_dim = mlp.hidden if self.mod_input else width
         self.imnet = MLP(in_dim, [mlp.hidden] * mlp.depth, 3)
         self.receptive_field = self.encoder.receptive_field + 1
-        self.render_spec = ops.RenderSpec("fourier", in_dim, (mlp.hidden,) * mlp.depth, ensemble=on["local_ensemble"])
+        self.render_spec = RenderSpec("fourier", in_dim, (mlp.hidden,) * mlp.depth, ensemble=on["local_ensemble"])
         self.spec = {"name": self.name, "args": {"encoder_spec": encoder_spec, "imnet_spec": imnet_spec,
                                                  "hypernet_spec": hypernet_spec, "hidden_dim": width, **on}}
 
@@ -93,7 +93,7 @@ class LMLTE(Decoder):
 
     def _pack_latent(self):
         layers = [(linear.weight, linear.bias) for linear in self.hypernet.linears]
-        layers[-1] = fold_film(*layers[-1], [linear.bias for linear in self.imnet.linears[:-1]],
+        layers[-1] = fold_modulations(*layers[-1], [linear.bias for linear in self.imnet.linears[:-1]],
                                self.render_mlp.mod_scale, self.render_mlp.mod_shift)
         weight, bias, cell = self.freq.weight, self.freq.bias, self.phase.weight if self.uses_cell else None
         if self.mod_input:
@@ -108,5 +108,6 @@ class LMLTE(Decoder):
 
     def _pack_render(self):
         phase = (self.imphase if self.mod_input else self.phase).weight if self.uses_cell else None
-        *layers, (weight, bias) = [(linear.weight, linear.bias) for linear in self.imnet.linears]
-        return ops.pack_weights(self.render_spec, True, None, phase, [(w, None) for w, _ in layers], (weight, bias))
+        *layers, out = self.imnet.linears
+        return self.family.pack_weights(self.render_spec, None, phase, [linear.weight for linear in layers],
+                                        (out.weight, out.bias))

@@ -6,7 +6,7 @@ Lee and Jin, "Local Texture Estimator for Implicit Representation Function", arX
 import torch
 from torch import nn
 
-from .. import ops
+from ..families import PLAIN_MLP, RenderSpec
 from .base import Decoder
 from .latent import conv_rows
 from .mlp import MLP
@@ -24,7 +24,7 @@ class LTE(Decoder):
     """
 
     name = "lte"
-    film = False
+    family = PLAIN_MLP
     has_skip = True
 
     def __init__(self, encoder_spec, imnet_spec, hidden_dim=None, *, shapes=None):
@@ -36,7 +36,7 @@ class LTE(Decoder):
         self.phase = nn.Linear(2, width // 2, bias=False)
         self.imnet = MLP(width, widths, 3)
         self.receptive_field = self.encoder.receptive_field + 1
-        self.render_spec = ops.RenderSpec("fourier", width, tuple(widths))
+        self.render_spec = RenderSpec("fourier", width, tuple(widths))
         self.spec = {"name": self.name,
                      "args": {"encoder_spec": encoder_spec, "imnet_spec": imnet_spec, "hidden_dim": width}}
 
@@ -58,5 +58,5 @@ class LTE(Decoder):
         return parameters_of(self.phase, self.imnet)
 
     def _pack_render(self):
-        *layers, out = [(linear.weight, linear.bias) for linear in self.imnet.linears]
-        return ops.pack_weights(self.render_spec, False, None, self.phase.weight, layers, out)
+        layers = [(linear.weight, linear.bias) for linear in self.imnet.linears]
+        return self.family.pack_weights(self.render_spec, None, self.phase.weight, layers)

@@ -1,7 +1,9 @@
-"""The operators torch sees, one pair a render family, and the parameters they take."""
+"""The operators that torch sees, a grid and a points operator per render family, and the parameters they take."""
 
-from ..spec import RenderSpec, pack_weights
+from ..families import RenderSpec
 from .modulated_mlp import modulated_mlp, modulated_mlp_points
 from .plain_mlp import plain_mlp, plain_mlp_points
+from .registry import register_family, render_grid, render_points
 
-__all__ = ["RenderSpec", "modulated_mlp", "modulated_mlp_points", "pack_weights", "plain_mlp", "plain_mlp_points"]
+__all__ = ["RenderSpec", "modulated_mlp", "modulated_mlp_points", "plain_mlp", "plain_mlp_points", "register_family",
+           "render_grid", "render_points"]

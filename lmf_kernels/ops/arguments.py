@@ -1,4 +1,4 @@
-"""The operators' plain arguments, checked before torch's schema sees them: what is wrong gets one sentence.
+"""Checks of the operators' plain arguments, made before torch's schema sees them, with one clear sentence each.
 
 Under torch.compile sizes are symbols, which pass for whole numbers.
 """
@@ -8,9 +8,8 @@ import operator
 
 import torch
 
-from ..backends.call import validate_words
+from ..backends.call import validate_options
 from ..errors import InputError
-from ..spec import RenderSpec
 
 LARGEST_SIDE = 2 ** 31 - 1
 
@@ -48,15 +47,18 @@ def cell_pair(value):
     return tuple(item if isinstance(item, torch.SymFloat) else float(item) for item in items)
 
 
-def words(spec, finish, dtype, layout):
-    """Check a spec's type and the options that are words."""
-    if not isinstance(spec, RenderSpec):
-        raise InputError(f"spec is a {type(spec).__name__}: pass a RenderSpec.")
-    if {type(spec.in_dim), type(spec.out_dim), *map(type, spec.widths)} != {int}:
-        raise InputError(f"{spec}: in_dim, out_dim and widths must be whole numbers.")
+def options(family, spec, epilogue, dtype, layout):
+    """Check a spec's type and the options that are names."""
+    if not isinstance(spec, family.spec_type):
+        raise InputError(f"spec is a {type(spec).__name__}: pass a {family.spec_type.__name__}.")
+    for name, kind in family.spec_type.__annotations__.items():
+        value = getattr(spec, name)
+        whole = map(type, value) if kind is tuple and isinstance(value, tuple) else [type(value)]
+        if kind in (int, tuple) and set(whole) - {int}:
+            raise InputError(f"{spec}: {name} must be whole numbers.")
     if not isinstance(dtype, torch.dtype):
         raise InputError(f"dtype={dtype!r:.40}: pass a torch.dtype such as torch.float32.")
-    validate_words(finish, layout)
+    validate_options(epilogue, layout)
 
 
 def _is_side(item):

@@ -2,9 +2,8 @@
 
 import torch
 
-from .registry import call_grid, call_points, define_family
-
-_grid, _points = define_family("modulated_mlp")
+from ..families import MODULATED_MLP
+from .registry import render_grid, render_points
 
 
 def modulated_mlp(
@@ -18,7 +17,7 @@ def modulated_mlp(
     window=None,
     lr_size=None,
     lr_origin=(0, 0),
-    finish="none",
+    epilogue="none",
     dtype=torch.float32,
     layout="nchw",
     backend="auto",
@@ -28,26 +27,26 @@ def modulated_mlp(
     Layer l of a pixel's MLP is relu((W_l x) * (1 + s_l) + t_l) with the cell's own s and t (LMF, eq. 6); the four
     neighbouring cells' results are blended by the local ensemble, then the bilinear LR skip is added.
 
-    fields, weights: `lmf_kernels.spec` has their layout. size: (H, W) of the whole output, in pixels.
+    fields, weights: `lmf_kernels.families.modulated_mlp` has their layout. size: (H, W) of the whole output, in pixels.
     skip: the normalised LR image, over the same window of the map as the fields.
     cell: (cell_y, cell_x), the size of an output pixel where the whole axis is 2; None: 2/out * max(out/in/4, 1).
     window: (y0, x0, rows, cols) of the output to render; None: all of it. A window's pixels equal the whole's bit for
     bit in the compiled kernels.
     lr_size, lr_origin: where the fields are a part of the LR map, the whole map's (h, w) and their corner's (y, x).
-    finish: "none", or "unit" for clamp(v * 0.5 + 0.5, 0, 1). dtype: float32, or uint8 (needs "unit"): round half to
+    epilogue: "none", or "unit" for clamp(v * 0.5 + 0.5, 0, 1). dtype: float32, or uint8 (needs "unit"): round half to
     even of 255 v. layout: "nchw" -> (B, 3, rows, cols), "nhwc" -> (B, rows, cols, 3).
     backend: "auto" or a name of `lmf_kernels.backends()`.
 
     Differentiable once in fields, weights and skip, in reverse mode, by recomputation: nothing per pixel is kept for a
-    backward pass; torch.func.vmap runs it once an element, and derivatives through torch.func are refused. Under
-    autocast everything is float32, coordinates and modulations above all. A corner whose weight is 0 may or may not be
-    read: it matters only where a cell holds NaN or infinity.
+    backward pass. torch.func.vmap falls back to a per-sample loop; derivatives through torch.func raise InputError.
+    Under autocast everything is computed in float32. A corner whose weight is 0 may or may not be read: it matters only
+    where a cell holds NaN or infinity.
 
     Raises InputError for arguments that do not fit together or derivatives through torch.func and forward mode,
-    BackendError when a backend asked for by name cannot run the call.
+    BackendError if a backend asked for by name cannot run the call.
     """
-    return call_grid(_grid, fields, weights, spec, size, skip, cell, window, lr_size, lr_origin, finish, dtype, layout,
-                     backend)
+    return render_grid(MODULATED_MLP, fields, weights, spec, size, skip=skip, cell=cell, window=window, lr_size=lr_size,
+                       lr_origin=lr_origin, epilogue=epilogue, dtype=dtype, layout=layout, backend=backend)
 
 
 def modulated_mlp_points(
@@ -65,4 +64,4 @@ def modulated_mlp_points(
     Differentiable in all tensors; where coord or cell need a gradient, the backward pass is the slow reference.
     Raises InputError and BackendError as `modulated_mlp` does.
     """
-    return call_points(_points, fields, weights, spec, coord, cell, skip, backend)
+    return render_points(MODULATED_MLP, fields, weights, spec, coord, cell, skip=skip, backend=backend)

@@ -2,9 +2,8 @@
 
 import torch
 
-from .registry import call_grid, call_points, define_family
-
-_grid, _points = define_family("plain_mlp")
+from ..families import PLAIN_MLP
+from .registry import render_grid, render_points
 
 
 def plain_mlp(
@@ -18,7 +17,7 @@ def plain_mlp(
     window=None,
     lr_size=None,
     lr_origin=(0, 0),
-    finish="none",
+    epilogue="none",
     dtype=torch.float32,
     layout="nchw",
     backend="auto",
@@ -26,12 +25,12 @@ def plain_mlp(
     """Render a grid of H x W pixels from plain fields: relu(W_l x + b_l), the same weights for every cell.
 
     The four neighbouring cells' results are blended by the local ensemble (LIIF, eq. 4), then the bilinear LR skip is
-    added (LTE). Arguments and result are those of `modulated_mlp`; `lmf_kernels.spec` has the layout of the fields.
+    added (LTE). Arguments and result are those of `modulated_mlp`; `lmf_kernels.families.plain_mlp` has the layout of the fields.
 
     Derivatives, torch.func, autocast and the exceptions are those of `modulated_mlp` too.
     """
-    return call_grid(_grid, fields, weights, spec, size, skip, cell, window, lr_size, lr_origin, finish, dtype, layout,
-                     backend)
+    return render_grid(PLAIN_MLP, fields, weights, spec, size, skip=skip, cell=cell, window=window, lr_size=lr_size,
+                       lr_origin=lr_origin, epilogue=epilogue, dtype=dtype, layout=layout, backend=backend)
 
 
 def plain_mlp_points(
@@ -48,4 +47,4 @@ def plain_mlp_points(
 
     Differentiable in all tensors. Raises InputError and BackendError as `plain_mlp` does.
     """
-    return call_points(_points, fields, weights, spec, coord, cell, skip, backend)
+    return render_points(PLAIN_MLP, fields, weights, spec, coord, cell, skip=skip, backend=backend)

@@ -1,43 +1,63 @@
-"""Registers a render family with torch: schema, implementation, fake, autograd and autocast, once for all families.
+"""Registers a render family with torch: schema, implementation, fake, autograd and autocast.
 
-Each family has a grid operator, a points operator and the backward of each. The backward is an operator of its own
-that recomputes, so that nothing per HR pixel is saved and torch.compile sees two opaque calls; it is told which
-gradients are wanted and makes no others. Which backend runs is settled inside the implementation, for each of the two
-by itself: `use_backend` and LMF_KERNELS_BACKEND count when the forward operator runs, also for its gradients; in a
+A family has a grid operator, a points operator where it renders points, and the backward operator of each. The backward
+operator recomputes, so that nothing per HR pixel is saved and torch.compile sees two opaque calls; it gets which
+gradients are wanted and computes no others. Which backend runs is decided inside the implementation, for each of the
+two separately: `use_backend` and LMF_KERNELS_BACKEND count when the forward operator runs, also for its gradients; in a
 compiled graph each counts when the operator itself runs.
 """
 
+from typing import Any, NamedTuple
+
 import torch
 
+from .. import families
 from ..backends import RenderCall, choose, choose_backward, requested, validate
 from ..backends.call import validate_devices
-from ..backends.choice import check_name
+from ..backends.dispatch import check_name
 from ..errors import InputError
-from ..spec import RenderSpec
 from . import arguments, transforms
 
-_SPEC = "str head, int in_dim, int[] widths, int out_dim, bool ensemble"
 _GRID = ("Tensor fields, Tensor weights, Tensor? skip, SymInt[] size, SymInt[] window, SymInt[] lr, float[]? cell, "
-         f"{_SPEC}, str finish, ScalarType dtype, str layout, str backend")
-_POINTS = f"Tensor fields, Tensor weights, Tensor? skip, Tensor coord, Tensor cell, {_SPEC}, str backend"
+         "{spec}, str epilogue, ScalarType dtype, str layout, str backend")
+_POINTS = "Tensor fields, Tensor weights, Tensor? skip, Tensor coord, Tensor cell, {spec}, str backend"
 _EAGER = (torch.Tensor, torch.nn.Parameter)  # and not what stands for a tensor while torch traces
 _TENSORS = {"grid": ("fields", "weights", "skip"), "points": ("fields", "weights", "skip", "coord", "cell")}
 
+
+class _Operators(NamedTuple):
+    grid: Any
+    points: Any  # None where the family renders no points
+
+
 library = torch.library.Library("lmf_kernels", "DEF")
+_operators = {}  # family name: _Operators
 
 
-def grid_call(family, fields, weights, skip, size, window, lr, cell, head, in_dim, widths, out_dim, ensemble, finish,
-              dtype, layout, backend):
+def register_family(family):
+    """Make a `families.Family` known, with the operators `lmf_kernels::<name>` and `lmf_kernels::<name>_points`.
+
+    Raises:
+        InputError: another family has that name.
+    """
+    families.register(family)
+    if family.name not in _operators:
+        _operators[family.name] = _Operators(
+            _define(family, "grid"), None if family.no_points else _define(family, "points"))
+
+
+def _grid_call(family, fields, weights, skip, size, window, lr, cell, *rest):
     """The RenderCall of a grid operator's arguments."""
-    return RenderCall(
-        family, RenderSpec(head, in_dim, tuple(widths), ensemble, out_dim), fields, weights, skip, None, None,
-        tuple(size), tuple(window), tuple(lr), None if cell is None else tuple(cell), finish, dtype, layout)
+    *spec, epilogue, dtype, layout, _ = rest
+    return RenderCall(family, family.spec_of(spec), fields, weights, skip, None, None, tuple(size), tuple(window),
+                      tuple(lr), None if cell is None else tuple(cell), epilogue, dtype, layout)
 
 
-def points_call(family, fields, weights, skip, coord, cell, head, in_dim, widths, out_dim, ensemble, backend):
+def _points_call(family, fields, weights, skip, coord, cell, *rest):
     """The RenderCall of a points operator's arguments."""
-    return RenderCall(family, RenderSpec(head, in_dim, tuple(widths), ensemble, out_dim), fields, weights, skip, coord,
-                      cell, dtype=torch.promote_types(fields.dtype, torch.float32))
+    *spec, _ = rest
+    return RenderCall(family, family.spec_of(spec), fields, weights, skip, coord, cell,
+                      dtype=torch.promote_types(fields.dtype, torch.float32))
 
 
 def _run(call, backend):
@@ -59,7 +79,11 @@ def _gradients(call, grad, wanted, backend):
     return choose_backward(call, wanted, backend).gradients(call, grad, wanted)
 
 
-def _define(name, schema, kind, family, make_call):
+def _define(family, kind):
+    """Define the operator of a kind, and its backward operator; returns it."""
+    name = family.name if kind == "grid" else f"{family.name}_points"
+    schema = (_GRID if kind == "grid" else _POINTS).format(spec=family.spec_schema())
+    make_call = _grid_call if kind == "grid" else _points_call
     names = _TENSORS[kind]  # of the leading arguments
     tensors = len(names)
     library.define(f"{name}({schema}) -> Tensor", tags=torch.Tag.pt2_compliant_tag)
@@ -81,7 +105,8 @@ def _define(name, schema, kind, family, make_call):
         return [torch.empty_like(t, memory_format=torch.contiguous_format) for t, w in zip(args, wanted) if w]
 
     def refuse(ctx, *grads):
-        raise InputError(f"{family} has no second derivatives: call python_ref.{family}.render itself where a gradient "
+        raise InputError(f"{family.name} has no second derivatives: differentiate "
+                         f'lmf_kernels.families.FAMILIES["{family.name}"].dense, which is plain torch, where a gradient '
                          "penalty or a Hessian is needed.")
 
     def save(ctx, inputs, output):
@@ -104,15 +129,9 @@ def _define(name, schema, kind, family, make_call):
     torch.library.register_fake(f"{qualified}_backward", fake_backward, lib=library)
     torch.library.register_autograd(qualified, differentiate, setup_context=save, lib=library)
     torch.library.register_autograd(f"{qualified}_backward", refuse, lib=library)  # else they would be zero, silently
-    for device in ("cpu", "cuda"):  # coordinates and FiLM are float32: half the mantissa would move pixels
+    for device in ("cpu", "cuda"):  # coordinates and modulations need float32: half the mantissa would move pixels
         torch.library.register_autocast(qualified, device, torch.float32, lib=library)
-
-
-def define_family(family):
-    """Register `lmf_kernels::<family>` and `lmf_kernels::<family>_points`; return the two operators."""
-    _define(family, _GRID, "grid", family, grid_call)
-    _define(f"{family}_points", _POINTS, "points", family, points_call)
-    return getattr(torch.ops.lmf_kernels, family).default, getattr(torch.ops.lmf_kernels, f"{family}_points").default
+    return getattr(torch.ops.lmf_kernels, name).default
 
 
 def _call(operator, tensors, *rest):
@@ -124,31 +143,66 @@ def _call(operator, tensors, *rest):
         return operator(*tensors, *rest)
 
 
-def call_grid(operator, fields, weights, spec, size, skip, cell, window, lr_size, lr_origin, finish, dtype, layout,
-              backend):
-    """Check the arguments, fill in what a grid call leaves out, and run the operator."""
+def render_grid(
+    family,
+    fields,  # (B, rows, cols, C) float
+    weights,  # (weight_count,) float
+    spec,
+    size,
+    *,
+    skip=None,  # (B, out_dim, h, w) float
+    cell=None,
+    window=None,
+    lr_size=None,
+    lr_origin=(0, 0),
+    epilogue="none",
+    dtype=torch.float32,
+    layout="nchw",
+    backend="auto",
+):
+    """Render a grid of pixels with the operator of a `families.Family`. See `ops.modulated_mlp` for the arguments.
+
+    lr_size: may be left out only where the fields are on cells, one per LR pixel.
+    """
     arguments.tensor("fields", fields, 4)
     arguments.tensor("weights", weights, 1)
     if skip is not None:
         arguments.tensor("skip", skip, 4)
-    arguments.words(spec, finish, dtype, layout)
+    arguments.options(family, spec, epilogue, dtype, layout)
     height, width = arguments.whole_numbers("size", size, 2)
     window = (0, 0, height, width) if window is None else arguments.whole_numbers("window", window, 4)
+    if lr_size is None and family.map.size(1) != 1:
+        raise InputError(f"the fields of {family.name} do not lie on LR cells: pass lr_size, the picture's (h, w).")
     lr_size = (fields.shape[1], fields.shape[2]) if lr_size is None else arguments.whole_numbers("lr_size", lr_size, 2)
     lr_origin = arguments.whole_numbers("lr_origin", lr_origin, 2)
-    head, in_dim, widths, ensemble, out_dim = spec
-    return _call(operator, (fields, weights, skip), (height, width), window, (*lr_origin, *lr_size),
-                 arguments.cell_pair(cell), head, in_dim, widths, out_dim, ensemble, finish, dtype, layout,
-                 check_name(backend))
+    return _call(_operators[family.name].grid, (fields, weights, skip), (height, width), window, (*lr_origin, *lr_size),
+                 arguments.cell_pair(cell), *spec, epilogue, dtype, layout, check_name(backend))
 
 
-def call_points(operator, fields, weights, spec, coord, cell, skip, backend):
-    """Check the arguments and run a points operator."""
+def render_points(
+    family,
+    fields,  # (B, rows, cols, C) float
+    weights,  # (weight_count,) float
+    spec,
+    coord,  # (B, Q, 2) float, (y, x) in [-1, 1]
+    cell,  # (B, Q, 2) float
+    *,
+    skip=None,  # (B, out_dim, h, w) float
+    backend="auto",
+):
+    """Render free query points with the operator of a `families.Family`. See `ops.modulated_mlp_points`.
+
+    Raises InputError also where the family renders no points.
+    """
+    if family.no_points:
+        raise InputError(f"{family.name} renders no free query points: {family.no_points}.")
     for name, value, dims in (("fields", fields, 4), ("weights", weights, 1), ("coord", coord, 3), ("cell", cell, 3)):
         arguments.tensor(name, value, dims)
     if skip is not None:
         arguments.tensor("skip", skip, 4)
-    arguments.words(spec, "none", torch.float32, "nchw")
-    head, in_dim, widths, ensemble, out_dim = spec
-    return _call(operator, (fields, weights, skip, coord, cell), head, in_dim, widths, out_dim, ensemble,
-                 check_name(backend))
+    arguments.options(family, spec, "none", torch.float32, "nchw")
+    return _call(_operators[family.name].points, (fields, weights, skip, coord, cell), *spec, check_name(backend))
+
+
+for _family in families.FAMILIES.values():
+    register_family(_family)

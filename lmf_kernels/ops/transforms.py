@@ -1,6 +1,6 @@
-"""torch.func and forward mode: vmap is served (torch runs the operator once an element), derivatives are refused.
+"""torch.func and forward mode: vmap works (torch falls back to a per-sample loop), derivatives are refused.
 
-The operators have ordinary reverse mode alone; through the rest torch would lose their derivatives or fail obscurely.
+The operators have ordinary reverse mode only. With the rest, torch would lose their derivatives or fail obscurely.
 """
 
 import torch
@@ -25,5 +25,5 @@ def under_way(operator, tensors):
 
 def _refuse(operator, way):
     family = operator._schema.name.split("::")[1].removesuffix("_points")
-    raise InputError(f"{family} has no derivatives through {way}: use torch.autograd.grad or backward(), or call "
-                     f"python_ref.{family}.render itself.")
+    raise InputError(f"{family} has no derivatives through {way}: use torch.autograd.grad or backward(), or "
+                     f'lmf_kernels.families.FAMILIES["{family}"].dense, which is plain torch.')

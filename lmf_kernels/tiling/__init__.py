@@ -1,10 +1,10 @@
 """Upscaling in bounded memory: what the stages need (probe), where to cut (plan), and the work itself (run)."""
 
 from .memory import parse_size
-from .plan import Job, Plan, Reach, make_plan, untiled_peak
+from .plan import Halo, Job, Plan, make_plan, untiled_peak
 from .probe import StageBytes, stage_bytes
 from .run import bands
 from .source import Source
 
-__all__ = ["Job", "Plan", "Reach", "Source", "StageBytes", "bands", "make_plan", "parse_size", "stage_bytes",
+__all__ = ["Halo", "Job", "Plan", "Source", "StageBytes", "bands", "make_plan", "parse_size", "stage_bytes",
            "untiled_peak"]

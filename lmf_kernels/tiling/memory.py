@@ -29,8 +29,8 @@ def parse_size(value, what="max_memory"):
     return count
 
 
-def words(count):
-    """A number of bytes in words, rounded up: "2.9 GB", "640 MB", "12 kB"."""
+def format_bytes(count):
+    """A number of bytes as text, rounded up: "2.9 GB", "640 MB", "12 kB"."""
     for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= size:
             tenths = -(-count * 10 // size)

@@ -15,7 +15,7 @@ The cost model, in bytes (B images, r the bytes of an output row, per-pixel rate
 
     stage   1.25 * max(encoder * px_e, features * (px_e + px_l), latent * px_l), px_e and px_l the LR pixels that the
             encoder and the latent stage see of the largest tile; 2.2 in place of 1.25 for attention in windows
-    render  1.5 * render * px, px the output pixels that the backend takes at once: the reference's pieces
+    render  1.5 * render * px, px the output pixels that the backend takes at once
     fields  64 MB + kept + max(stage + band, 2 * band + render), kept = (fields + 24) * B * rows * w
     pixels  64 MB + 2 * r * rows + max(stage, fields * px_l + 2 * tile's band + render)
 
@@ -28,10 +28,11 @@ counted; SwinIR by 2.0 times as many, because its many blocks of different sizes
 (0.97 with every block mapped on its own).
 """
 
-from typing import NamedTuple
+import sys
+from typing import Any, NamedTuple
 
-from ..backends.reference.common import pixels_at_once
 from ..errors import InputError
+from ..families.maps import CELLS
 from . import memory, windows
 
 FIXED = 64 * 10**6
@@ -53,37 +54,44 @@ class Job(NamedTuple):
     on_cpu: bool = True
 
 
-class Reach(NamedTuple):
-    """How far a cell's fields look: LR pixels a side, of the encoder and of the latent stage.
+class Halo(NamedTuple):
+    """LR pixels around a tile that its fields depend on, per side: those of the encoder and of the latent stage.
 
-    align: tile origins are multiples of it. exact: tiles change nothing; else only little (shifted attention windows:
-    from layer to layer their view grows to hundreds of pixels, and its rim counts ever less).
+    align: tile origins are multiples of it. exact: tiles change nothing; else only little (with shifted attention
+    windows the view grows from layer to layer to hundreds of pixels, and its rim counts ever less). map: the
+    `families.maps.FieldMap` of the fields.
     """
 
     encoder: int
     latent: int
     align: int
     exact: bool
+    map: Any = CELLS
 
     @classmethod
     def of(cls, model):
-        """A model's. An encoder that attends in windows says so with `window`, their side."""
+        """The halo of a model. An encoder that attends in windows has an attribute `window`, their side."""
         encoder = model.encoder.receptive_field
         latent, window = model.receptive_field - encoder, getattr(model.encoder, "window", 1)
         overlap = encoder if window == 1 else min(encoder, OVERLAP_WINDOWS * window)
-        return cls(overlap, latent, window, overlap == encoder)
+        return cls(overlap, latent, window, overlap == encoder, model.family.map)
+
+    def held(self, side):
+        """Rows or columns of the map that a tile of `side` cells reads, clipped nowhere."""
+        start, stop = self.map.held(0, side, sys.maxsize)
+        return stop - start
 
 
 class Plan(NamedTuple):
     """rows, cols: LR rows and columns where tiles begin, then h or w. keep: "fields" or "pixels". band: output rows
-    rendered at once. peak: bytes by the cost model, beyond model and picture. reach: a Reach."""
+    rendered at once. peak: bytes by the cost model, beyond model and picture. halo: a Halo."""
 
     rows: tuple
     cols: tuple
     keep: str
     band: int
     peak: int
-    reach: Reach
+    halo: Halo
 
     @property
     def tiles(self):
@@ -93,16 +101,16 @@ class Plan(NamedTuple):
     def __str__(self):
         side = f"{max(_sizes(self.cols))}x{max(_sizes(self.rows))}"
         tiles = "one tile" if self.tiles == 1 else (
-            f"{self.tiles} tiles of at most {side} LR pixels and {self.reach.encoder + self.reach.latent} around each")
-        inexact = "" if self.reach.exact or self.tiles == 1 else " (attention further out is left out)"
-        return f"{tiles}{inexact}, bands of {self.band} rows, about {memory.words(self.peak)}"
+            f"{self.tiles} tiles of at most {side} LR pixels and {self.halo.encoder + self.halo.latent} around each")
+        inexact = "" if self.halo.exact or self.tiles == 1 else " (attention further out is left out)"
+        return f"{tiles}{inexact}, bands of {self.band} rows, about {memory.format_bytes(self.peak)}"
 
 
-def make_plan(job, costs, reach, budget, besides=0):
+def make_plan(job, costs, halo, budget, besides=0):
     """The cheapest Plan whose peak is at most `budget` bytes.
 
     Args:
-        job: a Job. costs: the model's StageBytes. reach: the model's Reach.
+        job: a Job. costs: the model's StageBytes. halo: the model's Halo.
         besides: bytes that max_memory pays for already, such as the result's: only the message counts them.
 
     Raises:
@@ -110,47 +118,47 @@ def make_plan(job, costs, reach, budget, besides=0):
     """
     h, w = job.lr_size
     best, least = None, None
-    columns = [windows.edges(w, count, reach.align) for count in _counts(w, reach.align)]
-    for rows in (windows.edges(h, count, reach.align) for count in _counts(h, reach.align)):
+    columns = [windows.edges(w, count, halo.align) for count in _counts(w, halo.align)]
+    for rows in (windows.edges(h, count, halo.align) for count in _counts(h, halo.align)):
         for cols in columns:
-            work = _work(job, costs, reach, rows, cols)
+            work = _work(job, costs, halo, rows, cols)
             if best is not None and work >= best[0]:
                 continue
             for keep in ("fields", "pixels"):
-                band, peak = _peak(job, costs, reach, rows, cols, keep, budget)
+                band, peak = _peak(job, costs, halo, rows, cols, keep, budget)
                 least = peak if least is None else min(least, peak)
                 if peak <= budget and (best is None or (work, peak) < (best[0], best[1].peak)):
-                    best = (work, Plan(rows, cols, keep, band, peak, reach))
+                    best = (work, Plan(rows, cols, keep, band, peak, halo))
     if best is None:
-        raise InputError(f"max_memory of {memory.words(budget + besides)} is too little for this picture and model "
-                         f"even in the smallest tiles; allow {memory.words(least + besides)} or more.")
+        raise InputError(f"max_memory of {memory.format_bytes(budget + besides)} is too little for this picture and model "
+                         f"even in the smallest tiles; allow {memory.format_bytes(least + besides)} or more.")
     return best[1]
 
 
-def _work(job, costs, reach, rows, cols):
+def _work(job, costs, halo, rows, cols):
     """What a way to cut costs in time, in LR pixels of encoding."""
     h, w = job.lr_size
-    tall, wide = _grown_side(max(_sizes(rows)) + 1, h, reach), _grown_side(max(_sizes(cols)) + 1, w, reach)
+    tall, wide = _side_with_halo(max(_sizes(rows)), h, halo), _side_with_halo(max(_sizes(cols)), w, halo)
     paged = job.on_cpu and costs.features * job.batch * tall * wide >= _PAGED
-    seen = _seen(rows, h, reach) * _seen(cols, w, reach)
+    seen = _seen(rows, h, halo) * _seen(cols, w, halo)
     return seen * (_PAGED_COST if paged else 1) + _TILE_COST * (len(rows) - 1) * (len(cols) - 1)
 
 
-def untiled_peak(job, costs, reach):
+def untiled_peak(job, costs, halo):
     """Bytes, by the same model, of running each stage once over everything, the result included."""
     pixels = job.batch * job.lr_size[0] * job.lr_size[1]
     out = job.batch * job.size[0] * job.size[1]
     fields = (costs.fields + 24) * pixels + out * job.pixel_bytes + _scratch(job, costs, job.batch * job.size[1], out)
-    return int(FIXED + max(24 * pixels + _stage(costs, reach, pixels, pixels), fields))
+    return int(FIXED + max(24 * pixels + _stage(costs, halo, pixels, pixels), fields))
 
 
-def _peak(job, costs, reach, rows, cols, keep, budget):
+def _peak(job, costs, halo, rows, cols, keep, budget):
     """(band, bytes) of a way to cut: the tallest band that fits, or one row where none does."""
     (h, w), (height, width) = job.lr_size, job.size
-    tall, wide = max(_sizes(rows)) + 1, max(_sizes(cols)) + 1  # one cell more: the neighbours' share
-    latent = job.batch * min(h, tall + 2 * reach.latent) * min(w, wide + 2 * reach.latent)
-    encoder = job.batch * _grown_side(tall, h, reach) * _grown_side(wide, w, reach)
-    stage = _stage(costs, reach, encoder, latent)
+    tall, wide = halo.held(max(_sizes(rows))), halo.held(max(_sizes(cols)))
+    latent = job.batch * min(h, tall + 2 * halo.latent) * min(w, wide + 2 * halo.latent)
+    encoder = job.batch * _side_with_halo(max(_sizes(rows)), h, halo) * _side_with_halo(max(_sizes(cols)), w, halo)
+    stage = _stage(costs, halo, encoder, latent)
     out_rows = min(height, -(-tall * height // h) + 1)
     out_cols = min(width, -(-wide * width // w) + 1)
     row_bytes = job.batch * width * job.pixel_bytes
@@ -169,15 +177,15 @@ def _peak(job, costs, reach, rows, cols, keep, budget):
         band = band // 2
 
 
-def _stage(costs, reach, encoder, latent):
+def _stage(costs, halo, encoder, latent):
     """Bytes of encoding `encoder` LR pixels and running the latent stage on `latent` of them."""
     most = max(costs.encoder * encoder, costs.features * (encoder + latent), costs.latent * latent)
-    return (HEADROOM if reach.align == 1 else HEADROOM_OF_ATTENTION) * most
+    return (HEADROOM if halo.align == 1 else HEADROOM_OF_ATTENTION) * most
 
 
 def _scratch(job, costs, across, pixels):
-    """Bytes a render call takes beyond fields and output; the reference works in pieces of whole rows."""
-    return 1.5 * costs.render * min(pixels, max(pixels_at_once(job.on_cpu), across))
+    """Bytes that a render call takes beyond fields and output; a backend may work in pieces of whole rows."""
+    return 1.5 * costs.render * (pixels if costs.at_once is None else min(pixels, max(costs.at_once, across)))
 
 
 def _counts(n, align):
@@ -190,18 +198,20 @@ def _counts(n, align):
     return [*counts, most]
 
 
-def _seen(edges, n, reach):
+def _seen(edges, n, halo):
     """LR pixels of one axis that the encoder sees over all its tiles."""
     total = 0
     for first, end in zip(edges, edges[1:]):
-        low, high = windows.grown(first, min(n, end + 1), n, reach.encoder + reach.latent, reach.align)
+        cells = halo.map.cells(*halo.map.held(first, end, n))
+        low, high = windows.with_halo(*cells, n, halo.encoder + halo.latent, halo.align)
         total += high - low
     return total
 
 
-def _grown_side(side, n, reach):
-    """The most that the encoder sees of one axis for a tile of `side` LR pixels."""
-    return min(n, side + 2 * (reach.encoder + reach.latent) + 2 * (reach.align - 1))
+def _side_with_halo(side, n, halo):
+    """The most that the encoder sees of one axis for a tile of `side` LR cells."""
+    start, stop = halo.map.cells(*halo.map.held(0, side, sys.maxsize))
+    return min(n, stop - start + 2 * (halo.encoder + halo.latent) + 2 * (halo.align - 1))
 
 
 def _sizes(edges):

@@ -1,6 +1,6 @@
 """What the stages of a model need in memory, found by running them on a small picture."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -19,6 +19,7 @@ class StageBytes(NamedTuple):
     latent: per LR pixel that the latent stage sees, features and fields included.
     fields: per LR pixel, the latent stage's result.
     render: per output pixel of one render call, beyond fields and output: nothing in a fused kernel.
+    at_once: not bytes, but the most output pixels whose bytes exist at a time; None: those of the whole call.
     """
 
     encoder: float
@@ -26,6 +27,7 @@ class StageBytes(NamedTuple):
     latent: float
     fields: float
     render: float
+    at_once: Optional[int] = None
 
 
 @torch.no_grad()
@@ -44,14 +46,14 @@ def stage_bytes(model, dtype=torch.float32):
     model.fields(features, rel_cell)  # packs the weights, which stay: they are not a picture's cost
     with _LiveBytes() as latent:
         fields = model.fields(features, rel_cell)
-    call = RenderCall("modulated_mlp" if model.film else "plain_mlp", model.render_spec, fields, weights,
-                      inp if model.has_skip else None, size=size, window=(0, 0, *size), lr=(0, 0, *size),
-                      finish="unit", dtype=dtype)
+    call = RenderCall(model.family, model.render_spec, fields, weights, inp if model.has_skip else None, size=size, window=(0, 0, *size), lr=(0, 0, *size),
+                      epilogue="unit", dtype=dtype)
+    backend = choose(call, model.backend)
     with _LiveBytes() as render:  # the backend itself: through the operator its work could not be seen
-        pixels = choose(call, model.backend).run(call)
+        pixels = backend.run(call)
     counts = (encoder.peak, _nbytes(features), latent.peak + _nbytes(features), _nbytes(fields),
               max(0, render.peak - _nbytes(pixels)))
-    return StageBytes(*(count / _SIDE ** 2 for count in counts))
+    return StageBytes(*(count / _SIDE ** 2 for count in counts), backend.pixels_at_once(like.device))
 
 
 class _LiveBytes(TorchDispatchMode):

@@ -26,7 +26,7 @@ def bands(
     work = _Work(model, source, size, plan, dtype, layout, finished)
     make = work.rows_from_fields if plan.keep == "fields" else work.rows_from_pixels
     for first, end in zip(plan.rows, plan.rows[1:]):
-        start, stop = windows.owned(first, end, source.shape[1], size[0])
+        start, stop = plan.halo.map.owned(first, end, source.shape[1], size[0])
         if start == stop:  # shrinking: no pixel is this tile row's
             continue
         # No loop variable keeps a band: while the next one is made, only its receiver holds it.
@@ -38,22 +38,22 @@ class _Work:
     """What the tiles of one upscaling share."""
 
     def __init__(self, model, source, size, plan, dtype, layout, finished):
-        self.model, self.source, self.size, self.plan = model, source, size, plan
+        self.model, self.source, self.size, self.plan, self.map = model, source, size, plan, plan.halo.map
         self.dtype, self.layout, self.finished = dtype, layout, finished
         self.batch, *self.lr_size = source.shape
         self.like = next(model.parameters())
         self.rel_cell = model.rel_cell_of(self.lr_size, size)
 
     def tiles(self, first, end):
-        """Yield each tile of the LR rows [first, end): its columns, and its fields for rows and columns up to the
-        neighbouring one, (B, rows, cols, C) with the channel dense."""
-        (h, w), reach = self.lr_size, self.plan.reach
-        top, bottom = first, min(h, end + 1)
-        for left, col_end in zip(self.plan.cols, self.plan.cols[1:]):
-            right = min(w, col_end + 1)
-            (ly, lb), (lx, lr) = (windows.grown(*side, n, reach.latent) for side, n in (((top, bottom), h),
-                                                                                        ((left, right), w)))
-            (ey, eb), (ex, er) = (windows.grown(*side, n, reach.encoder, reach.align)
+        """Yield each tile of the LR rows [first, end): its LR columns [col_first, col_end), the rows and columns of
+        the map that it holds, and its fields there, (B, rows, cols, C) with the channel dense."""
+        (h, w), halo = self.lr_size, self.plan.halo
+        rows = top, bottom = self.map.held(first, end, h)
+        for col_first, col_end in zip(self.plan.cols, self.plan.cols[1:]):
+            cols = left, right = self.map.held(col_first, col_end, w)
+            (ly, lb), (lx, lr) = (windows.with_halo(*self.map.cells(*part), n, halo.latent)
+                                  for part, n in ((rows, h), (cols, w)))
+            (ey, eb), (ex, er) = (windows.with_halo(*side, n, halo.encoder, halo.align)
                                   for side, n in (((ly, lb), h), ((lx, lr), w)))
             features = self.model.encode(self.source.window(ey, ex, eb - ey, er - ex, self.like))
             self.finished("encoder")
@@ -63,26 +63,26 @@ class _Work:
             fields = self.model.fields(features, self.rel_cell)
             del features
             self.finished("latent")
-            yield left, col_end, fields[:, top - ly:bottom - ly, left - lx:right - lx]
+            yield (col_first, col_end), rows, cols, fields[:, top - ly:bottom - ly, left - lx:right - lx]
             del fields
 
     def rows_from_fields(self, first, end, start, stop, progress):
         """Gather the fields of a whole tile row, then render bands of it."""
         h, w = self.lr_size
-        count, kept, ready = min(h, end + 1) - first, None, 0
-        for left, _, fields in self.tiles(first, end):
-            if fields.shape[2] == w:
+        (top, bottom), across, kept, ready = self.map.held(first, end, h), self.map.size(w), None, 0
+        for _, _, (left, right), fields in self.tiles(first, end):
+            if fields.shape[2] == across:
                 kept = fields
             else:
-                kept = fields.new_empty(self.batch, count, w, fields.shape[3]) if kept is None else kept
-                kept[:, :, left:left + fields.shape[2]] = fields
+                kept = fields.new_empty(self.batch, bottom - top, across, fields.shape[3]) if kept is None else kept
+                kept[:, :, left:right] = fields
             del fields
             ready += 1
             progress(ready / (len(self.plan.cols) - 1) / 2)
-        inp = self.source.window(first, 0, count, w, self.like)
+        inp = self._input((top, bottom), (0, across))
         for y0 in range(start, stop, self.plan.band):
             rows = min(self.plan.band, stop - y0)
-            yield y0, self._render(inp, kept, (first, 0), (y0, 0, rows, self.size[1]))
+            yield y0, self._render(inp, kept, (top, 0), (y0, 0, rows, self.size[1]))
             progress(0.5 + 0.5 * (y0 + rows - start) / (stop - start))
 
     def rows_from_pixels(self, first, end, start, stop, progress):
@@ -92,21 +92,26 @@ class _Work:
         strip = torch.empty(shape, dtype=self.dtype, device=self.like.device)
         down, across = (2, 3) if self.layout == "nchw" else (1, 2)
         ready = 0
-        for left, right, fields in self.tiles(first, end):
-            x0, x_stop = windows.owned(left, right, self.lr_size[1], self.size[1])
-            inp = self.source.window(first, left, *fields.shape[1:3], self.like)
+        for columns, rows, cols, fields in self.tiles(first, end):
+            x0, x_stop = self.map.owned(*columns, self.lr_size[1], self.size[1])
+            inp = self._input(rows, cols)
             for y0 in range(start, stop, self.plan.band) if x_stop > x0 else ():
-                rows = min(self.plan.band, stop - y0)
-                part = strip.narrow(down, y0 - start, rows).narrow(across, x0, x_stop - x0)
-                part.copy_(self._render(inp, fields, (first, left), (y0, x0, rows, x_stop - x0)))
+                count = min(self.plan.band, stop - y0)
+                part = strip.narrow(down, y0 - start, count).narrow(across, x0, x_stop - x0)
+                part.copy_(self._render(inp, fields, (rows[0], cols[0]), (y0, x0, count, x_stop - x0)))
             del fields
             ready += 1
             progress(ready / (len(self.plan.cols) - 1))
         yield start, strip
 
+    def _input(self, rows, cols):
+        """The network's input at the LR pixels over which a part of the map lies."""
+        (y0, y1), (x0, x1) = self.map.cells(*rows), self.map.cells(*cols)
+        return self.source.window(y0, x0, y1 - y0, x1 - x0, self.like)
+
     def _render(self, inp, fields, origin, window):
         pixels = self.model.render_grid(
             inp, self.size, fields=fields, lr_size=tuple(self.lr_size), fields_origin=origin, window=window,
-            finish="unit", dtype=self.dtype, layout=self.layout)
+            epilogue="unit", dtype=self.dtype, layout=self.layout)
         self.finished("render")
         return pixels

@@ -34,9 +34,10 @@ def _can_pass(model):
     """Whether the model lacks the skip, and has everywhere the room for three colours."""
     if model.has_skip or not isinstance(model.encoder, EDSR):
         return False
-    if model.film and not model.render_mlp.mod_shift:
+    modulated = hasattr(model, "hypernet")
+    if modulated and not model.render_mlp.mod_shift:
         return False
-    inner = [*model.hypernet.linears[:-1], *model.imnet.linears[:-1]] if model.film else model.imnet.linears[:-1]
+    inner = [*(model.hypernet.linears[:-1] if modulated else ()), *model.imnet.linears[:-1]]
     return all(linear.out_features >= _COLOURS for linear in inner) and model.encoder.out_dim >= _COLOURS
 
 
@@ -53,7 +54,7 @@ def _pass_picture_on(model):
     for linear in hidden:
         nn.init.kaiming_uniform_(linear.weight, nonlinearity="relu")
         nn.init.zeros_(linear.bias)
-    if model.film:
+    if hasattr(model, "hypernet"):
         *latent, modulations = model.hypernet.linears
         features, bias = _carry_through(latent, features)
         # The shift of the last modulated layer adds the colours there.

@@ -36,7 +36,7 @@ class Objective(nn.Module):
             fields = model.fields(model.encode(inp), torch.stack((cell * h, cell * w), dim=-1))
         with torch.autocast(device, enabled=False):
             values = RENDER(
-                "modulated_mlp" if model.film else "plain_mlp", model.render_spec, fields.float(),
+                model.family, model.render_spec, fields.float(),
                 model.render_weights(), coord, cell[:, None, None].expand(coord.shape), inp if model.has_skip else None)
             return (values - rgb).abs().mean()
 

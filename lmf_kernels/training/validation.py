@@ -27,7 +27,7 @@ class Validation:
     @torch.no_grad()
     def __call__(self, model):
         """{scale: dB} of a model in evaluation mode."""
-        return self._means(lambda low, size: model.render_grid(low * 2 - 1, size, finish="unit"))
+        return self._means(lambda low, size: model.render_grid(low * 2 - 1, size, epilogue="unit"))
 
     def _means(self, upscale):
         found = {scale: [] for scale in SCALES}

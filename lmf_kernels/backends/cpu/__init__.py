@@ -1,12 +1,10 @@
-"""Fused C++ kernels, compiled for several instruction sets and chosen at run time (LMF_CPU_ISA overrides)."""
+"""Fused C++ kernels, compiled for several instruction sets. One is selected at run time; LMF_CPU_ISA overrides it."""
 
 from . import modulated_mlp, native
-
-name = "cpu"
-families = {"modulated_mlp": modulated_mlp}
+from ..interface import KernelBackend
 
 
-def status():
+def _availability():
     """(available, detail)."""
     if native.module is None:
         return False, native.why_missing
@@ -16,7 +14,15 @@ def status():
         return False, f"{error}."
 
 
-def wrong_override():
-    """What is wrong with LMF_CPU_ISA, or None."""
-    available, detail = status()
-    return None if available or native.module is None else detail
+class CPUBackend(KernelBackend):
+    """The compiled CPU kernels."""
+
+    def conflict(self, call):
+        """An LMF_CPU_ISA that cannot run here, where it would have mattered."""
+        if call.fields.device.type != "cpu" or call.family.name not in self.kernels or native.module is None:
+            return None
+        available, detail = self.availability()
+        return None if available else detail
+
+
+backend = CPUBackend("cpu", {"modulated_mlp": modulated_mlp}, _availability)

@@ -3,7 +3,7 @@
 import torch
 
 from . import native
-from ..native_call import DIFFERENTIATED, before_finish, modulated_arguments, refuse_common, refuse_gradients
+from ..native_call import DIFFERENTIATED, before_epilogue, modulated_arguments, refuse_common, refuse_gradients
 
 
 WIDEST, DEEPEST = 64, 16  # of the backward kernel: 64 partial sums of the weights' gradient stay under 20 MB
@@ -42,9 +42,9 @@ def gradients(
     """Gradients of the tensors named in `wanted`, in their order: float32, the same bits for any number of threads.
 
     Beside them 128 bytes a point, a few a grid's row and column, and megabytes of partial sums; none a grid's pixel,
-    except where a finish has to be looked through.
+    except where the epilogue clamps.
     """
-    grad = before_finish(call, grad, run)
+    grad = before_epilogue(call, grad, run)
     tensors = call.tensors()
     made = {name: torch.empty(tensors[name].shape, dtype=torch.float32, device="cpu") for name in wanted}
     arguments, alive = modulated_arguments(call, grad)

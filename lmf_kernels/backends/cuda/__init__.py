@@ -1,13 +1,11 @@
 """Fused CUDA kernels, compiled for the architectures that `lmf-kernels info` lists."""
 
 from . import modulated_mlp, native
-
-name = "cuda"
-families = {"modulated_mlp": modulated_mlp}
+from ..interface import KernelBackend
 
 
-def status():
-    """(available, detail). Available where the module serves one GPU at least; the others are refused by call."""
+def _availability():
+    """(available, detail). Available where the module serves at least one GPU; calls on the others are refused."""
     if native.module is None:
         return False, native.why_missing
     report = native.devices()
@@ -17,3 +15,6 @@ def status():
     if None not in refusals:
         return False, "; ".join(dict.fromkeys(refusals))
     return True, f"built for {' '.join(native.architectures())}"
+
+
+backend = KernelBackend("cuda", {"modulated_mlp": modulated_mlp}, _availability, needs_evidence=True)

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from . import images
+from . import architectures as rules
 
 try:
     from ... import _cuda as module
@@ -29,4 +29,4 @@ def refuse_device(index):
     report = devices()
     if index >= report["count"]:
         return f"CUDA shows {report['count']} devices here, none with index {index}"
-    return images.refusal(architectures(), report["devices"][index])
+    return rules.refusal(architectures(), report["devices"][index])

@@ -2,12 +2,21 @@
 
 import torch
 
-from . import modulated_mlp, plain_mlp
-
-name = "reference"
-families = {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp}
+from . import modulated_mlp, pieces, plain_mlp
+from ..interface import KernelBackend
 
 
-def status():
+def _availability():
     """(available, detail)."""
     return True, f"torch {torch.__version__}, CPU and CUDA"
+
+
+class ReferenceBackend(KernelBackend):
+    """`python_ref` over a call, in pieces of bounded size."""
+
+    def pixels_at_once(self, device):
+        return pieces.pixels_at_once(device)
+
+
+backend = ReferenceBackend("reference", {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp}, _availability,
+                           is_fallback=True)

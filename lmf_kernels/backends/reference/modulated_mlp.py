@@ -1,11 +1,9 @@
 """`python_ref.modulated_mlp` behind the backend interface."""
 
-from functools import partial
-
 from python_ref.modulated_mlp import render
 
-from . import common
+from .pieces import Kernel
 
-can_run = common.can_run
-run = partial(common.run, render=render)
-gradients = partial(common.gradients, render=render)
+kernel = Kernel(render)
+can_run, run = kernel.can_run, kernel.run
+can_differentiate, gradients = kernel.can_differentiate, kernel.gradients

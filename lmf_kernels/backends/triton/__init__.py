@@ -4,13 +4,11 @@ Never run on a GPU so far. Triton is imported when a kernel first runs, and is n
 """
 
 from ...errors import InputError
+from ..interface import KernelBackend
 from . import availability, configurations, modulated_mlp
 
-name = "triton"
-families = {"modulated_mlp": modulated_mlp}
 
-
-def status():
+def _availability():
     """(available, detail)."""
     usable, detail = availability.status()
     if usable:
@@ -19,3 +17,6 @@ def status():
         except InputError as error:
             return False, str(error).rstrip(".")
     return usable, detail
+
+
+backend = KernelBackend("triton", {"modulated_mlp": modulated_mlp}, _availability, needs_evidence=True)

@@ -31,7 +31,7 @@ def modulated_mlp_kernel(
     GRID: tl.constexpr,
     FOURIER: tl.constexpr,
     ENSEMBLE: tl.constexpr,
-    UNIT: tl.constexpr,  # finish: v * 0.5 + 0.5, clamped to [0, 1]
+    UNIT: tl.constexpr,  # epilogue: v * 0.5 + 0.5, clamped to [0, 1]
     DEPTH: tl.constexpr,
     HIDDEN: tl.constexpr,
     HIDDEN_PADDED: tl.constexpr,

@@ -7,7 +7,7 @@ import torch
 
 from . import availability, configurations, modulated_backward
 from .arguments import COMPILED_WITH, INT32, extent, network, power_of_two
-from ..native_call import before_finish, refuse_common
+from ..native_call import before_epilogue, refuse_common
 
 WIDEST = 64  # there some architectures begin to spill a tile's activations
 PROGRAMS = 2 ** 31 - 1  # of one launch
@@ -33,7 +33,7 @@ def gradients(
     wanted,
 ):
     """Gradients of the tensors named in `wanted`, in their order and of their types: see `modulated_backward`."""
-    return modulated_backward.gradients(call, before_finish(call, grad, run), wanted)
+    return modulated_backward.gradients(call, before_epilogue(call, grad, run), wanted)
 
 
 def refuse_shape(spec):
@@ -117,5 +117,5 @@ def constants(call, wide):
     import triton.language as tl
 
     types = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}
-    return {**network(call), "UNIT": call.finish == "unit", "TYPE": types[call.fields.dtype],
+    return {**network(call), "UNIT": call.epilogue == "unit", "TYPE": types[call.fields.dtype],
             "EMULATED": availability.interpreting(), "WIDE": wide}

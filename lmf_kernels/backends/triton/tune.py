@@ -12,7 +12,7 @@ from .configurations import Configuration, Range
 from ..call import RenderCall
 from ...errors import BackendError
 from ...files import atomic_write
-from ...spec import RenderSpec, field_channels, weight_count
+from ...families import MODULATED_MLP, RenderSpec
 
 SPECS = (RenderSpec("linear", 0, (16,) * 6), RenderSpec("fourier", 16, (16,) * 8))  # LM-LIIF and LM-LTE
 ELEMENTS = (torch.float32, torch.float16, torch.bfloat16)
@@ -56,10 +56,10 @@ def _device():
 
 def _call(spec, dtype, scale, lr, device):
     """A render of fresh random fields."""
-    fields = torch.randn(1, *lr, field_channels("modulated_mlp", spec), device=device).to(dtype)
-    weights = torch.randn(weight_count("modulated_mlp", spec), device=device).to(dtype)
+    fields = torch.randn(1, *lr, MODULATED_MLP.field_channels(spec), device=device).to(dtype)
+    weights = torch.randn(MODULATED_MLP.weight_count(spec), device=device).to(dtype)
     size = tuple(n * scale for n in lr)
-    return RenderCall("modulated_mlp", spec, fields, weights, size=size, window=(0, 0, *size), lr=(0, 0, *lr),
+    return RenderCall(MODULATED_MLP, spec, fields, weights, size=size, window=(0, 0, *size), lr=(0, 0, *lr),
                       dtype=dtype)
 
 

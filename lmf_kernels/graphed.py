@@ -12,10 +12,10 @@ from .upscale import check_model, check_request, check_result, run_stages
 WARM_UPS = 3  # calls before a capture: libraries choose their algorithms, weights are packed, kernels are loaded
 
 
-class Repeated:
+class GraphedUpscaler:
     """`upscale` for many pictures of one size.
 
-        frames = lmf_kernels.Repeated(model, (180, 320), scale=4)
+        frames = lmf_kernels.GraphedUpscaler(model, (180, 320), scale=4)
         for image in video:                     # (1, 3, 180, 320)
             picture = frames(image)             # (1, 3, 720, 1280)
 
@@ -98,7 +98,7 @@ class Repeated:
         if (image.shape, image.dtype, image.device) != (own.shape, own.dtype, own.device):
             raise InputError(
                 f"This object takes images {tuple(own.shape)} of {own.dtype} on {own.device}, got "
-                f"{tuple(image.shape)} of {image.dtype} on {image.device}; make another Repeated for others.")
+                f"{tuple(image.shape)} of {image.dtype} on {image.device}; make another GraphedUpscaler for others.")
 
 
 def capture(run, device):

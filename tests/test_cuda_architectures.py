@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lmf_kernels import build_info
-from lmf_kernels.backends.cuda import images, native
+from lmf_kernels.backends.cuda import architectures as rules, native
 from lmf_kernels.backends import cuda
 
 FAT = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120", "compute_120"]
@@ -31,8 +31,8 @@ def device(capability, name="GPU X"):
     ("compute_100f", [(10, 0), (10, 3)], [(9, 0), (12, 0)]),
 ])
 def test_what_an_architecture_serves(architecture, runs_on, not_on):
-    assert all(images.serves(architecture, capability) for capability in runs_on)
-    assert not any(images.serves(architecture, capability) for capability in not_on)
+    assert all(rules.serves(architecture, capability) for capability in runs_on)
+    assert not any(rules.serves(architecture, capability) for capability in not_on)
 
 
 @pytest.mark.parametrize("architectures, capability, image", [
@@ -42,21 +42,21 @@ def test_what_an_architecture_serves(architecture, runs_on, not_on):
     (["sm_80", "compute_80"], (8, 9), "sm_80"), (["sm_90"], (12, 0), None), ([], (9, 0), None),
 ])
 def test_what_a_gpu_runs(architectures, capability, image):
-    assert images.best(architectures, capability) == image
-    assert (images.refusal(architectures, device(capability)) is None) == (image is not None)
+    assert rules.best(architectures, capability) == image
+    assert (rules.refusal(architectures, device(capability)) is None) == (image is not None)
 
 
 @pytest.mark.parametrize("name", ["90", "sm_9", "sm_90b", "Hopper", "sm_90,sm_100"])
 def test_other_names_are_refused(name):
     with pytest.raises(ValueError, match="names look like"):
-        images.serves(name, (9, 0))
+        rules.serves(name, (9, 0))
 
 
 def test_refusal_names_device_build_and_command():
-    text = images.refusal(["sm_80", "compute_120"], device((9, 0), "NVIDIA H200"))
+    text = rules.refusal(["sm_80", "compute_120"], device((9, 0), "NVIDIA H200"))
     assert text == ('NVIDIA H200 has compute capability 9.0, for which this build has no code (it holds sm_80, '
                     'compute_120); rebuild in the source folder with LMF_CUDA_ARCHS="90" pip install .')
-    old = images.refusal(FAT, device((7, 5)))
+    old = rules.refusal(FAT, device((7, 5)))
     assert "need 8.0 or newer" in old and "pip install" not in old
 
 
@@ -93,15 +93,15 @@ def call_on(index):
 
 def test_backend_is_available_where_one_gpu_is_served(machine):
     machine(["sm_90"], (9, 0), (8, 0))
-    assert cuda.status() == (True, "built for sm_90")
+    assert cuda.backend.availability() == (True, "built for sm_90")
     assert native.refuse_device(0) is None
-    assert cuda.families["modulated_mlp"].can_run(call_on(1)).startswith("GPU 1 has compute capability 8.0")
+    assert cuda.backend.kernels["modulated_mlp"].can_run(call_on(1)).startswith("GPU 1 has compute capability 8.0")
     assert native.refuse_device(2) == "CUDA shows 2 devices here, none with index 2"
     machine(["sm_90"], (8, 0), (8, 0))
-    available, detail = cuda.status()
+    available, detail = cuda.backend.availability()
     assert not available and 'LMF_CUDA_ARCHS="80" pip install .' in detail
     machine(["sm_90"])
-    assert cuda.status() == (False, "CUDA shows no device here (no driver)")
+    assert cuda.backend.availability() == (False, "CUDA shows no device here (no driver)")
 
 
 def test_info_prints_architectures_beside_each_gpu(monkeypatch):

@@ -9,9 +9,9 @@ import lmf_kernels as lmf
 import pytest
 import torch
 from every_backend import ISAS
-from lmf_kernels.backends import choice
+from lmf_kernels.backends import dispatch
 from lmf_kernels.ops import RenderSpec, modulated_mlp, plain_mlp
-from lmf_kernels.spec import field_channels, weight_count
+from lmf_kernels.families import FAMILIES
 
 SPEC = RenderSpec("linear", 0, (16,) * 2)
 PLAIN = RenderSpec("linear", 0, (8, 8))
@@ -19,21 +19,21 @@ PLAIN = RenderSpec("linear", 0, (8, 8))
 
 def arguments(family="modulated_mlp", spec=SPEC, dtype=torch.float32):
     torch.manual_seed(0)
-    return (torch.randn(1, 3, 4, field_channels(family, spec), dtype=dtype),
-            torch.randn(weight_count(family, spec), dtype=dtype), spec, (6, 8))
+    return (torch.randn(1, 3, 4, FAMILIES[family].field_channels(spec), dtype=dtype),
+            torch.randn(FAMILIES[family].weight_count(spec), dtype=dtype), spec, (6, 8))
 
 
 @pytest.fixture
 def ran(monkeypatch):
     """The names of the backends that ran, in order."""
     names = []
-    for name, backend in choice.BACKENDS.items():
-        for family in backend.families.values():
-            def run(call, name=name, original=family.run):
+    for name, backend in dispatch.BACKENDS.items():
+        for kernel in backend.kernels.values():
+            def run(call, name=name, original=kernel.run):
                 names.append(name)
                 return original(call)
 
-            monkeypatch.setattr(family, "run", run)
+            monkeypatch.setattr(kernel, "run", run)
     return names
 
 
@@ -67,7 +67,7 @@ def test_gradients_are_made_where_the_forward_call_was(name, monkeypatch):
     """Also in a thread of their own, which is where torch makes those of CUDA tensors."""
     made = []
     for backend in ("cpu", "reference"):
-        family = choice.BACKENDS[backend].families["modulated_mlp"]
+        family = dispatch.BACKENDS[backend].kernels["modulated_mlp"]
 
         def gradients(*given, backend=backend, original=family.gradients):
             made.append(backend)

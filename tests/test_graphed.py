@@ -1,11 +1,11 @@
-"""Repeated: the pictures of `upscale`, from a model and buffers of its own."""
+"""GraphedUpscaler: the pictures of `upscale`, from a model and buffers of its own."""
 
 import golden_cases
 import pytest
 import torch
 from every_backend import needs_gpu
 
-from lmf_kernels import InputError, Repeated, load_model, upscale, use_backend
+from lmf_kernels import InputError, GraphedUpscaler, load_model, upscale, use_backend
 
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_gpu)]
 on_devices = pytest.mark.parametrize("device", DEVICES)
@@ -27,7 +27,7 @@ def pictures(device="cpu", dtype=torch.float32, batch=1):
     {"scale": 2.5}, {"size": (20, 11), "batch": 2, "dtype": torch.uint8, "layout": "nhwc"}], ids=["float", "bytes"])
 def test_pictures_are_those_of_upscale(device, name, options, seed):
     model = make(device, name)
-    frames = Repeated(model, LR, **options)
+    frames = GraphedUpscaler(model, LR, **options)
     options = dict(options)
     given = pictures(device, batch=options.pop("batch", 1))
     results = [frames(image) for image in given]
@@ -44,13 +44,13 @@ def test_pictures_are_those_of_upscale(device, name, options, seed):
 def test_half_models(device, seed):
     model = make(device, dtype=torch.bfloat16)
     (image, *_) = pictures(device, torch.bfloat16)
-    torch.testing.assert_close(Repeated(model, LR, 2)(image), upscale(model, image, 2), rtol=0, atol=2 / 255)
+    torch.testing.assert_close(GraphedUpscaler(model, LR, 2)(image), upscale(model, image, 2), rtol=0, atol=2 / 255)
 
 
 @pytest.mark.filterwarnings("ignore:.*slow PyTorch reference")
 @on_devices
 def test_results_are_copies_unless_asked_otherwise(device, seed):
-    frames = Repeated(make(device), LR, 2)
+    frames = GraphedUpscaler(make(device), LR, 2)
     first, second, _ = pictures(device)
     kept, own = frames(first), frames(first, copy=False)
     value = kept.clone()
@@ -63,7 +63,7 @@ def test_results_are_copies_unless_asked_otherwise(device, seed):
 @on_devices
 def test_the_model_may_change_or_go(device, seed):
     model = make(device)
-    frames = Repeated(model, LR, 2)
+    frames = GraphedUpscaler(model, LR, 2)
     (image, *_) = pictures(device)
     before = frames(image)
     with torch.no_grad():
@@ -78,7 +78,7 @@ def test_any_mode_of_torch(seed):
     (image, *_) = pictures()
     expected = upscale(make(), image, 2)
     with torch.inference_mode():
-        frames = Repeated(make(), LR, 2)
+        frames = GraphedUpscaler(make(), LR, 2)
         assert torch.equal(frames(image), expected)
     assert torch.equal(frames(image), expected)
     assert not frames(image.clone().requires_grad_()).requires_grad
@@ -87,10 +87,10 @@ def test_any_mode_of_torch(seed):
 def test_the_backend_is_settled_when_made(monkeypatch, seed):
     from lmf_kernels.backends import reference
     ran = []
-    family = reference.families["modulated_mlp"]
+    family = reference.backend.kernels["modulated_mlp"]
     monkeypatch.setattr(family, "run", lambda call, run=family.run: ran.append(1) or run(call))
     with use_backend("reference"):
-        frames = Repeated(make(), LR, 2)
+        frames = GraphedUpscaler(make(), LR, 2)
     ran.clear()
     frames(pictures()[0])
     assert ran == [1]
@@ -110,18 +110,18 @@ def test_the_backend_is_settled_when_made(monkeypatch, seed):
 def test_bad_requests_are_told_in_one_sentence(change, says):
     given = {"model": make(), "lr_size": LR, "scale": 2, **change}
     with pytest.raises(InputError, match=says) as caught:
-        Repeated(**given)
+        GraphedUpscaler(**given)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("image, says", [
-    (torch.zeros(1, 3, 9, 7), r"takes images \(1, 3, 7, 9\) .* make another Repeated"),
-    (torch.zeros(2, 3, *LR), "make another Repeated"),
+    (torch.zeros(1, 3, 9, 7), r"takes images \(1, 3, 7, 9\) .* make another GraphedUpscaler"),
+    (torch.zeros(2, 3, *LR), "make another GraphedUpscaler"),
     (torch.zeros(1, 3, *LR, dtype=torch.float64), "torch.float64 on cpu"),
     (torch.zeros(1, 3, *LR, device="meta"), "on meta"),
     ([[0.0]], "got a list"),
 ])
 def test_bad_images_are_told_in_one_sentence(image, says):
     with pytest.raises(InputError, match=says) as caught:
-        Repeated(make(), LR, 2)(image)
+        GraphedUpscaler(make(), LR, 2)(image)
     assert "\n" not in str(caught.value)

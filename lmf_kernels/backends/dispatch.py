@@ -1,0 +1,210 @@
+"""Which backend runs a call: the one asked for, else the first that can; of GPU kernels, the fastest one measured."""
+
+import os
+import warnings
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from ..errors import BackendError, InputError
+from . import cpu, cuda, evidence, reference, triton
+
+BACKENDS = {backend.name: backend for backend in (cpu.backend, cuda.backend, triton.backend, reference.backend)}
+ENVIRONMENT = "LMF_KERNELS_BACKEND"
+
+_in_use = ContextVar("lmf_kernels_backend", default=None)
+_warned = set()
+
+
+def register(backend):
+    """Make a Backend (see `interface`) known under its name. "auto" tries it after the kernels and before the fallback.
+
+    Raises:
+        InputError: another backend has that name.
+    """
+    if backend.name == "auto" or BACKENDS.get(backend.name, backend) is not backend:
+        raise InputError(f"There is a backend {backend.name!r} already: give the new one another name.")
+    others = {name: other for name, other in BACKENDS.items() if name != backend.name}
+    BACKENDS.clear()
+    for other in sorted([*others.values(), backend], key=lambda each: each.is_fallback):  # stable
+        BACKENDS[other.name] = other
+
+
+def check_name(name):
+    """Return `name` if it is "auto" or a backend, else raise InputError."""
+    if name != "auto" and (not isinstance(name, str) or name not in BACKENDS):
+        raise InputError(f"unknown backend {name!r}: use one of auto, {', '.join(BACKENDS)}.")
+    return name
+
+
+@contextmanager
+def use_backend(name):
+    """Run everything inside the `with` block, in this thread or task, on backend `name`.
+
+    A backend given to a model or a call directly takes precedence over it, and it over LMF_KERNELS_BACKEND.
+    """
+    token = _in_use.set(check_name(name))
+    try:
+        yield
+    finally:
+        _in_use.reset(token)
+
+
+def requested(name="auto"):
+    """The name that counts: the argument, else `use_backend`, else LMF_KERNELS_BACKEND, else "auto"."""
+    if name != "auto":
+        return check_name(name)
+    inside = _in_use.get()
+    if inside is not None:
+        return inside
+    return check_name(os.environ.get(ENVIRONMENT) or "auto")
+
+
+def refusal(backend, call, wanted=None):
+    """Why a backend cannot run the call, or None. wanted: names of tensors, whose gradients it has to compute too."""
+    available, detail = backend.status(call.family)
+    if not available:
+        return detail
+    reason = backend.can_run(call)
+    if reason is not None or wanted is None:
+        return reason
+    return backend.can_differentiate(call, wanted)
+
+
+class Selection:
+    """What "auto", or a name, comes to for one call.
+
+    Attributes:
+        backend: the Backend that runs, or None if there is none.
+        refusals: {name: why it cannot run the call}, of those tried before it.
+        skipped: {name: why "auto" leaves it alone}, of those that could run the call.
+    """
+
+    def __init__(self, backend, refusals=None, skipped=None):
+        self.backend, self.refusals, self.skipped = backend, refusals or {}, skipped or {}
+
+
+def select(call, name="auto", wanted=None):
+    """The Selection for a call. Warns about nothing and runs nothing.
+
+    wanted: names of the tensors whose gradients are asked for, in the order of `RenderCall.tensors`; None: the forward
+    call. Gradients that the backend asked for cannot compute come from the fallback.
+    """
+    name = requested(name)
+    if name == "auto":
+        return _automatic(call, wanted)
+    if refusal(BACKENDS[name], call, wanted) is None:
+        return Selection(BACKENDS[name])
+    if wanted is None:
+        return Selection(None)
+    return Selection(next((backend for backend in BACKENDS.values()
+                           if backend.is_fallback and refusal(backend, call, wanted) is None), None))
+
+
+def _automatic(call, wanted):
+    """The Selection of "auto"."""
+    refusals, kernels, task = {}, [], evidence.RENDER if wanted is None else evidence.GRADIENTS
+    found = None
+    for name, backend in BACKENDS.items():
+        reason = refusal(backend, call, wanted)
+        if reason is not None:
+            refusals[name] = reason
+        elif backend.needs_evidence:
+            kernels.append(name)
+        else:
+            found = backend
+            break
+    best = evidence.fastest(tuple(kernels), call, task) if kernels else None
+    if best is not None:
+        return Selection(BACKENDS[best.backend], refusals)
+    return Selection(found, refusals, {kernel: evidence.absence(kernel, call, task) for kernel in kernels})
+
+
+def choose(call, name="auto"):
+    """The Backend that will run the call.
+
+    Raises BackendError with the reason when a backend asked for by name cannot run it, or none can.
+    """
+    selection = select(call, name)
+    if selection.backend is None:
+        _raise_refusal(call, requested(name))
+    _check_fallback(call, selection)
+    return selection.backend
+
+
+def choose_backward(call, wanted, name="auto"):
+    """The Backend that will compute the call's gradients: that asked for, where it can, else the fallback. "auto"
+    selects one for the backward pass by itself, whatever it selected for the forward call.
+
+    wanted: names of the tensors whose gradients are asked for, in the order of `RenderCall.tensors`.
+    Raises BackendError when a backend asked for by name cannot run the call.
+    """
+    if requested(name) != "auto":
+        choose(call, name)
+    selection = select(call, name, wanted)
+    if selection.backend is None:
+        raise BackendError(f"no backend computes gradients of {call.family.name}.")
+    if requested(name) == "auto":
+        _check_fallback(call, selection, "the backward pass of ")
+    return selection.backend
+
+
+def _raise_refusal(call, name):
+    able = [other for other, backend in BACKENDS.items() if refusal(backend, call) is None]
+    if name == "auto":
+        reasons = "; ".join(f"{other}: {refusal(backend, call)}" for other, backend in BACKENDS.items())
+        raise BackendError(f"no backend can run this call ({reasons}).")
+    advice = f"use auto or {' or '.join(able)}" if able else "no other backend can run it either"
+    raise BackendError(f"backend {name!r} cannot run this call: {refusal(BACKENDS[name], call)}; {advice}.")
+
+
+def _check_fallback(call, selection, what=""):
+    """Raise or warn where "auto" fell back and the user should know.
+
+    A setting of the user's that a backend cannot follow must not be hidden by the slow fallback, and on a GPU the
+    fallback is worth one warning.
+    """
+    if not selection.backend.is_fallback or not (selection.refusals or selection.skipped):
+        return
+    for name in selection.refusals:
+        conflict = BACKENDS[name].conflict(call)
+        if conflict:
+            raise BackendError(conflict)
+    family = call.family.name
+    if call.fields.device.type == "cuda" and (what, family) not in _warned:
+        _warned.add((what, family))
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in {**selection.refusals, **selection.skipped}.items())
+        advice = "".join(f', backend="{name}" runs it all the same' for name in selection.skipped)
+        warnings.warn(f"{what}{family} on a CUDA tensor runs on the slow PyTorch reference ({reasons}){advice}.",
+                      stacklevel=2)
+
+
+def describe():
+    """One row per backend: {"name", "available", "detail", "families", "measured"}.
+
+    measured: for backends that need evidence, how many cases on GPUs speak for them in "auto"; None for the others.
+    """
+    rows = []
+    for name, backend in BACKENDS.items():
+        available, detail = backend.availability()
+        measured = sum(e.backend == name for e in evidence.entries()) if backend.needs_evidence else None
+        rows.append({"name": name, "available": available, "detail": detail, "families": backend.families(),
+                     "measured": measured})
+    return rows
+
+
+def explain(call, name="auto"):
+    """What would run the call and why. Runs nothing.
+
+    {"requested", "runs", "refusals": {backend: why it cannot}, "skipped": {backend: why "auto" leaves it alone},
+    "evidence": what was measured on this kind of GPU with such fields, as text, fastest first, "gradients": what
+    computes those of the fields, the weights and the skip}.
+    """
+    refusals = {other: reason for other, backend in BACKENDS.items() if (reason := refusal(backend, call)) is not None}
+    selection = select(call, name)
+    known = sorted((e for task in evidence.TASKS for e in evidence.fitting(call, task)),
+                   key=lambda e: (e.task, -e.gpixel_per_s))
+    leaves = [tensor for tensor in call.tensors() if tensor not in ("coord", "cell")]
+    backward = select(call, name, leaves).backend if selection.backend else None
+    return {"requested": requested(name), "runs": selection.backend and selection.backend.name, "refusals": refusals,
+            "skipped": selection.skipped, "evidence": [str(e) for e in known],
+            "gradients": backward and backward.name}

@@ -1,0 +1,114 @@
+"""What a render family is: the one object that the rest of the package asks, whichever family it is."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Optional
+
+import torch
+
+from .maps import CELLS
+
+_SCHEMA_TYPES = {str: "str", int: "int", bool: "bool", float: "float", tuple: "int[]"}
+
+
+class Family(ABC):
+    """A render family: how a pixel is computed from the fields around it.
+
+    A family has one instance, which holds no state. `families.register` makes it known, and `ops.register_family` also
+    makes its operators. Models name their family, and backends bring kernels for it.
+
+    Attributes:
+        name: of the operators, and of the files that hold the family's kernels.
+        spec_type: a NamedTuple class of str, int, bool, float and tuples of int, which describes one member of the
+            family. It has a field `out_dim`, the channels of a pixel.
+        map: the `maps.FieldMap` on which the fields live, and what a window of the output reads of it.
+        no_points: None if the family renders free query points, else the reason why it does not.
+    """
+
+    name: str
+    spec_type: type
+    map = CELLS
+    no_points: Optional[str] = None
+
+    @abstractmethod
+    def validate_spec(self, spec):
+        """Raise InputError unless `spec` (of `spec_type`, with values of the right types) is a member."""
+
+    @abstractmethod
+    def field_channels(self, spec):
+        """Number of channels C of the fields (B, rows, cols, C)."""
+
+    @abstractmethod
+    def weight_shapes(self, spec):
+        """Shapes of the pieces of the flat weight vector, in order."""
+
+    def variant(self, spec):
+        """A short name for members of the family that run different code: measurements of one say nothing of another.
+        """
+        return "all"
+
+    def dense(
+        self,
+        spec,
+        fields,  # (B, rows, cols, C) float
+        weights,  # (weight_count,) float
+        coord,  # (B, Q, 2) float
+        cell,  # (B, Q, 2) float
+        skip=None,  # (B, out_dim, h, w) float, or None
+    ):
+        """Render query points with plain torch operators that are fast to differentiate: (B, Q, out_dim).
+
+        It keeps every activation, so it is for training, where there are few pixels. The reference keeps none and is
+        slow to differentiate. A family without points has no such form.
+        """
+        raise NotImplementedError(f"{self.name} has no dense form.")
+
+    def weight_count(self, spec):
+        """Length of the flat weight vector."""
+        return sum(map(math.prod, self.weight_shapes(spec)))
+
+    def flatten_weights(
+        self,
+        spec,
+        pieces,  # tensors with the shapes of `weight_shapes`, in order
+    ):
+        """The flat weight vector, (weight_count,). Differentiable. Raises ValueError if a piece does not fit."""
+        shapes = [tuple(piece.shape) for piece in pieces]
+        if shapes != self.weight_shapes(spec):
+            raise ValueError(f"Render weights of shapes {shapes} do not fit {spec}: expected "
+                             f"{self.weight_shapes(spec)}.")
+        return torch.cat([piece.reshape(-1) for piece in pieces])
+
+    def unpack_weights(
+        self,
+        spec,
+        weights,  # (weight_count,)
+    ):
+        """Views of the pieces of the flat weight vector, in the order of `weight_shapes`."""
+        shapes = self.weight_shapes(spec)
+        return [piece.view(shape) for piece, shape in zip(weights.split([*map(math.prod, shapes)]), shapes)]
+
+    def spec_schema(self):
+        """The fields of `spec_type` as arguments of a torch operator schema."""
+        return ", ".join(f"{_SCHEMA_TYPES[kind]} {name}" for name, kind in self.spec_type.__annotations__.items())
+
+    def spec_of(self, values):
+        """A spec from the values of an operator's arguments: torch hands over tuples as lists."""
+        return self.spec_type(*[tuple(value) if isinstance(value, list) else value for value in values])
+
+    def __repr__(self):
+        return f"<render family {self.name}>"
+
+    def __deepcopy__(self, memo):
+        return self  # a family is compared by identity
+
+    def __reduce__(self):
+        return _by_name, (self.name,)
+
+
+def _by_name(name):
+    from . import FAMILIES
+
+    return FAMILIES[name]
+
+

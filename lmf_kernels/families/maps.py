@@ -1,0 +1,58 @@
+"""The maps on which fields live, and what parts of the output read of them. One axis at a time, whole numbers only.
+
+A picture of n LR cells per axis is upscaled to n_out pixels. Output position X lies at `u = (2 X + 1) n / (2 n_out) -
+1/2` in LR index units (half-pixel centres).
+"""
+
+from typing import Protocol
+
+
+class FieldMap(Protocol):
+    """One axis of a map of fields. All ranges are half-open, [start, stop)."""
+
+    def size(self, n_in):
+        """Length of the whole map for n_in LR cells."""
+
+    def owned(self, first, end, n_in, n_out):
+        """Output positions that belong to the cells [first, end). Tiles that share out the cells share out the output.
+        """
+
+    def held(self, first, end, n_in):
+        """Part of the map that the positions owned by the cells [first, end) read."""
+
+    def cells(self, start, stop):
+        """LR cells over which the part [start, stop) of the map lies: the pixels that a skip reads beside it."""
+
+    def read(self, start, stop, n_in, n_out):
+        """Part of the map that the output positions [start, stop), not empty, read."""
+
+
+class CellMap:
+    """One row of parameters per LR cell, read by the local ensemble (LIIF, section 3): a position reads the cells
+    floor(u) and floor(u) + 1, clamped to the map. Without the ensemble it reads the nearer one of the two."""
+
+    def size(self, n_in):
+        return n_in
+
+    def owned(self, first, end, n_in, n_out):
+        """The positions with floor(u) in [first, end); those left of the first centre belong to the first cell."""
+        return self._start(first, n_in, n_out), n_out if end == n_in else self._start(end, n_in, n_out)
+
+    def held(self, first, end, n_in):
+        return first, min(n_in, end + 1)
+
+    def cells(self, start, stop):
+        return start, stop
+
+    def read(self, start, stop, n_in, n_out):
+        first, last = (min(max(((2 * position + 1) * n_in - n_out) // (2 * n_out) + corner, 0), n_in - 1)
+                       for position, corner in ((start, 0), (stop - 1, 1)))
+        return first, last + 1
+
+    @staticmethod
+    def _start(cell, n_in, n_out):
+        """The first position with floor(u) >= cell; every position has it for cell 0."""
+        return 0 if cell == 0 else min(max(-((n_in - n_out * (2 * cell + 1)) // (2 * n_in)), 0), n_out)
+
+
+CELLS = CellMap()
