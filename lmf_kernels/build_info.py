@@ -112,10 +112,10 @@ def lines() -> list[str]:
 
 def _served(architectures: list[str], device: dict) -> str:
     """Which code of this build runs on a device, or how to get some."""
-    from .backends.cuda import images  # here, for it brings torch along
+    from .backends.cuda import architectures as rules  # here, since it imports torch
 
-    image = images.best(architectures, device["capability"])
-    return f"runs this build's {image}" if image else f"not served: {images.refusal(architectures, device)}"
+    image = rules.best(architectures, device["capability"])
+    return f"runs this build's {image}" if image else f"not served: {rules.refusal(architectures, device)}"
 
 
 def _module_lines(module: dict, installed: str) -> list[str]:

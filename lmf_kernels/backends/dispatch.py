@@ -15,7 +15,7 @@ _in_use = ContextVar("lmf_kernels_backend", default=None)
 _warned = set()
 
 
-def register(backend):
+def register_backend(backend):
     """Make a Backend (see `interface`) known under its name. "auto" tries it after the kernels and before the fallback.
 
     Raises:

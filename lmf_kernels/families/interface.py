@@ -23,12 +23,15 @@ class Family(ABC):
             family. It has a field `out_dim`, the channels of a pixel.
         map: the `maps.FieldMap` on which the fields live, and what a window of the output reads of it.
         no_points: None if the family renders free query points, else the reason why it does not.
+        plain_torch: name of a renderer in plain torch operators, for what the operators cannot do (second derivatives),
+            or None.
     """
 
     name: str
     spec_type: type
     map = CELLS
     no_points: Optional[str] = None
+    plain_torch: Optional[str] = None
 
     @abstractmethod
     def validate_spec(self, spec):
@@ -87,6 +90,10 @@ class Family(ABC):
         """Views of the pieces of the flat weight vector, in the order of `weight_shapes`."""
         shapes = self.weight_shapes(spec)
         return [piece.view(shape) for piece, shape in zip(weights.split([*map(math.prod, shapes)]), shapes)]
+
+    def instead(self):
+        """What to do where the operators have no derivatives: the end of an error message."""
+        return f"call {self.plain_torch} itself" if self.plain_torch else "write the formula in torch operators"
 
     def spec_schema(self):
         """The fields of `spec_type` as arguments of a torch operator schema."""

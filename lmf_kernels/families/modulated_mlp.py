@@ -22,6 +22,7 @@ class ModulatedMLP(Family):
 
     name = "modulated_mlp"
     spec_type = RenderSpec
+    plain_torch = "python_ref.modulated_mlp.render"
 
     def validate_spec(self, spec):
         render_spec.validate(spec)

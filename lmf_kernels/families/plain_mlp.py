@@ -18,6 +18,7 @@ class PlainMLP(Family):
 
     name = "plain_mlp"
     spec_type = RenderSpec
+    plain_torch = "python_ref.plain_mlp.render"
 
     def validate_spec(self, spec):
         render_spec.validate(spec)

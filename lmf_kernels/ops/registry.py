@@ -105,9 +105,8 @@ def _define(family, kind):
         return [torch.empty_like(t, memory_format=torch.contiguous_format) for t, w in zip(args, wanted) if w]
 
     def refuse(ctx, *grads):
-        raise InputError(f"{family.name} has no second derivatives: differentiate "
-                         f'lmf_kernels.families.FAMILIES["{family.name}"].dense, which is plain torch, where a gradient '
-                         "penalty or a Hessian is needed.")
+        raise InputError(f"{family.name} has no second derivatives: {family.instead()} where a gradient penalty or a "
+                         "Hessian is needed.")
 
     def save(ctx, inputs, output):
         ctx.save_for_backward(*inputs[:tensors])
@@ -134,9 +133,9 @@ def _define(family, kind):
     return getattr(torch.ops.lmf_kernels, name).default
 
 
-def _call(operator, tensors, *rest):
+def _call(family, operator, tensors, *rest):
     """Run an operator; past torch's autograd, which costs a third of a call, where no gradient is recorded."""
-    if (torch.compiler.is_compiling() or transforms.under_way(operator, tensors)
+    if (torch.compiler.is_compiling() or transforms.under_way(family, tensors)
             or torch.is_grad_enabled() and torch._C._any_requires_grad(*tensors)):
         return operator(*tensors, *rest)
     with torch._C._AutoDispatchBelowAutograd():  # as torch.library's own autograd does
@@ -175,7 +174,7 @@ def render_grid(
         raise InputError(f"the fields of {family.name} do not lie on LR cells: pass lr_size, the picture's (h, w).")
     lr_size = (fields.shape[1], fields.shape[2]) if lr_size is None else arguments.whole_numbers("lr_size", lr_size, 2)
     lr_origin = arguments.whole_numbers("lr_origin", lr_origin, 2)
-    return _call(_operators[family.name].grid, (fields, weights, skip), (height, width), window, (*lr_origin, *lr_size),
+    return _call(family, _operators[family.name].grid, (fields, weights, skip), (height, width), window, (*lr_origin, *lr_size),
                  arguments.cell_pair(cell), *spec, epilogue, dtype, layout, check_name(backend))
 
 
@@ -201,7 +200,7 @@ def render_points(
     if skip is not None:
         arguments.tensor("skip", skip, 4)
     arguments.options(family, spec, "none", torch.float32, "nchw")
-    return _call(_operators[family.name].points, (fields, weights, skip, coord, cell), *spec, check_name(backend))
+    return _call(family, _operators[family.name].points, (fields, weights, skip, coord, cell), *spec, check_name(backend))
 
 
 for _family in families.FAMILIES.values():

@@ -12,18 +12,17 @@ _functorch = torch._C._functorch
 _DERIVATIVES = (_functorch.TransformType.Grad, _functorch.TransformType.Jvp)
 
 
-def under_way(operator, tensors):
+def under_way(family, tensors):
     """Whether a torch.func transform is active. Raises InputError where it, or forward mode, asks for derivatives."""
     inside = _functorch.peek_interpreter_stack() is not None
     if inside and any(level.key() in _DERIVATIVES for level in _functorch.get_interpreter_stack()):
-        _refuse(operator, "torch.func (grad, vjp, jacrev, jvp, hessian)")
+        _refuse(family, "torch.func (grad, vjp, jacrev, jvp, hessian)")
     if forward_ad._current_level >= 0 and any(
             t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors):
-        _refuse(operator, "forward mode")
+        _refuse(family, "forward mode")
     return inside
 
 
-def _refuse(operator, way):
-    family = operator._schema.name.split("::")[1].removesuffix("_points")
-    raise InputError(f"{family} has no derivatives through {way}: use torch.autograd.grad or backward(), or "
-                     f'lmf_kernels.families.FAMILIES["{family}"].dense, which is plain torch.')
+def _refuse(family, way):
+    raise InputError(f"{family.name} has no derivatives through {way}: use torch.autograd.grad or backward(), or "
+                     f"{family.instead()}.")
