@@ -1,7 +1,7 @@
 """What the compiled modules were made with, and why one is missing. `lmf-kernels info` prints this.
 
-Nothing here needs a compiled module, a driver or, but for what a GPU that is there is served, torch: what is absent is
-told with its reason.
+Nothing here needs a compiled module or a driver, and torch only where there is a GPU. What is absent is listed with the
+reason.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 
 # name -> how to get it
 MODULES = {
-    "_cpu": "install lmf_kernels (this may be the bare source folder) with a C++17 compiler at hand",
+    "_cpu": "install lmf_kernels (this may be the bare source folder) with a C++17 compiler",
     "_cuda": "install lmf_kernels with nvcc on PATH; LMF_BUILD_CUDA=ON then makes its absence an error",
 }
 
 
 @dataclass(frozen=True)
 class ModuleBuild:
-    """One compiled module: `reason` is empty exactly when it was imported, `facts` what its build_info() says.
+    """One compiled module: `reason` is empty exactly when it was imported, `facts` what its build_info() returns.
 
     facts of both: version, compiler, compiler_path, build_type, processor. Of `_cpu` also isa_flags (instruction
     set -> compiler flags), isa_sources and openmp ("" for one thread); of `_cuda` nvcc (its version), nvcc_path,
@@ -86,12 +86,12 @@ def collect() -> dict:
 
 
 def cuda_version(number: int) -> str:
-    """CUDA's own version number in words: 12040 -> "12.4", 0 -> "none"."""
+    """CUDA's own version number as text: 12040 -> "12.4", 0 -> "none"."""
     return f"{number // 1000}.{number % 1000 // 10}" if number else "none"
 
 
 def lines() -> list[str]:
-    """`collect()` as text, one fact a line."""
+    """`collect()` as text, one fact per line."""
     facts = collect()
     rows = [f"lmf_kernels {facts['version']}, Python {facts['python']} on {facts['machine']}"]
     for name, module in facts["modules"].items():

@@ -1,4 +1,4 @@
-"""What would run a model's render stage here, and why nothing better does."""
+"""Which backend would run a model's render stage here, and why no better one does."""
 
 from dataclasses import dataclass
 from typing import Optional
@@ -32,7 +32,7 @@ class Explanation:
 
 
 def explain(model, *, points=False, epilogue="none", dtype=torch.float32):
-    """Say which backend would render for `model`, without running anything.
+    """Which backend would render for `model`, without running anything.
 
     model: from `load_model`. points: query points instead of a grid. epilogue, dtype: as in `ops.modulated_mlp`.
     Returns an Explanation; print it.

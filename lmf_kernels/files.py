@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Atomic writing of files."""
 
 import os
 import secrets
@@ -9,11 +9,11 @@ from .errors import InputError
 
 @contextmanager
 def atomic_write(path):
-    """Yield a temporary path to write to; when the block ends well the file takes path's place, else it is gone.
+    """Yield a temporary path to write to; if the block succeeds, the file replaces path, else it is removed.
 
     Where the file system can, the file has no name until then, so that not even a killed process leaves a part behind;
-    elsewhere it lies beside `path` under a name of its own. Nobody ever sees half a file. A symbolic link is followed,
-    so that the file it names is replaced and the link stays.
+    elsewhere it lies beside `path` under another name. A symbolic link is followed: the file that it points to is
+    replaced, and the link stays.
 
     Raises:
         InputError: the folder is missing or cannot be written, or path is itself a folder.

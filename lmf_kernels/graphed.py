@@ -20,15 +20,15 @@ class GraphedUpscaler:
             picture = frames(image)             # (1, 3, 720, 1280)
 
     On a GPU the encoder, the latent stage and the render stage are captured once into a CUDA graph; a call copies its
-    picture in and replays the graph, one launch in place of a hundred. On the CPU a call runs the stages as they are.
+    picture in and replays the graph, one launch instead of about a hundred. On the CPU a call runs the stages as they are.
     Results are those of `upscale`. The graph has not run on a GPU yet.
 
     Args:
-        model: from `lmf_kernels.load_model`. Copied: what happens to it later changes nothing here. Its backend, be it
-            from `use_backend`, is settled now too.
+        model: from `lmf_kernels.load_model`. It is copied: later changes to it have no effect here. Its backend is also
+            fixed now, including one from `use_backend`.
         lr_size: (h, w) of every picture, in pixels.
         scale, size: as for `upscale`.
-        batch: pictures a call.
+        batch: pictures per call.
         dtype, layout: of the result, as for `upscale`.
 
     Attributes:
@@ -38,7 +38,7 @@ class GraphedUpscaler:
     included, while it lives.
 
     Raises:
-        InputError: the model, a size, dtype or layout cannot be used; the message says which and why.
+        InputError: the model, a size, dtype or layout cannot be used; the message has the reason.
         BackendError: the backend that the model asks for cannot run this.
     """
 

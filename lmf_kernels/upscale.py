@@ -100,7 +100,7 @@ def upscale_rows(
     budget = memory.parse_size(max_memory)
     plan = tiling.make_plan(_job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype),
                             tiling.Halo.of(model), budget)
-    return _Rows(plan, tiling.bands(model, source, size, plan, dtype=dtype, layout=layout, finished=finished,
+    return _Rows(plan, tiling.bands(model, source, size, plan, dtype=dtype, layout=layout, on_stage_end=finished,
                                     progress=progress))
 
 
@@ -200,7 +200,7 @@ def output_size(lr_size, scale=None, size=None):
         raise InputError(f"scale is a finite number above zero, got {scale}.")
     exact = [n * float(s) for n, s in zip(lr_size, pair)]
     if min(exact) < 1:
-        raise InputError(f"scale {scale} makes an image of {lr_size[1]}x{lr_size[0]} pixels vanish; give a larger one.")
+        raise InputError(f"scale {scale} would produce an empty output from {lr_size[1]}x{lr_size[0]} pixels; give a larger one.")
     if max(exact) > _LARGEST_SIDE:
         raise InputError(f"scale {scale} makes a side longer than {_LARGEST_SIDE} pixels; give a smaller one.")
     return math.floor(exact[0]), math.floor(exact[1])

@@ -23,7 +23,7 @@ class Axis(NamedTuple):
 
     cells: Tuple[Tensor, ...]  # K int64: the cell of each corner, an index into the LR window that the fields hold
     rels: Tuple[Tensor, ...]  # K float: 2 * (u - cell), the query seen from the cell's centre, in half cells
-    weights: Tuple[Tensor, ...]  # K float: the share of each corner; they sum to 1
+    weights: Tuple[Tensor, ...]  # K float: the weight of each corner; they sum to 1
     skip_cells: Tuple[Tensor, ...]  # 2 int64: the neighbours of a bilinear sample, whatever the ensemble
     skip_weights: Tuple[Tensor, ...]  # 2 float
     rel_cell: Tensor  # float: the size of a query's pixel, in half cells (LIIF, section 3, cell decoding)

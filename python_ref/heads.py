@@ -1,8 +1,8 @@
-"""How the first activation of a render MLP arises from the fields of a cell and a query's place in it.
+"""How the first activation of a render MLP arises from the fields of a cell and a query's position in it.
 
 Linear head (LIIF, LM-LIIF): the first layer is affine in `rel` and `rel_cell` once the cell is known, so the part of
 its matrix that meets the latent code is applied on the LR map and arrives as `base`. Fourier head (LTE, arXiv
-2111.08918, section 3; LM-LTE): amplitudes times cosines and sines of the query's place, a vector that the first layer
+2111.08918, section 3; LM-LTE): amplitudes times cosines and sines of the query's position, a vector that the first layer
 then meets.
 """
 
@@ -61,7 +61,7 @@ def waves(
 
 
 # The published way. Each maker takes readers, `published.sampled(map)` or `indexed(map)`, and returns a function
-# (place, rel (B, N, 2), rel_cell (B, N, 2)) -> (B, N, width) that reads the maps and builds the MLP's input.
+# (position, rel (B, N, 2), rel_cell (B, N, 2)) -> (B, N, width) that reads the maps and builds the MLP's input.
 
 def published_linear(
     read_code,
@@ -69,8 +69,8 @@ def published_linear(
 ):
     """Input `[code | rel | rel_cell]`; without cell decoding `[code | rel]`."""
 
-    def first_input(place, rel, rel_cell):
-        parts = [read_code(place), rel, rel_cell] if cell_decode else [read_code(place), rel]
+    def first_input(position, rel, rel_cell):
+        parts = [read_code(position), rel, rel_cell] if cell_decode else [read_code(position), rel]
         return torch.cat(parts, dim=-1)
 
     return first_input
@@ -83,11 +83,11 @@ def published_fourier(
 ):
     """Input `coef * [cos(pi q), sin(pi q)]` with q as in `fourier`."""
 
-    def first_input(place, rel, rel_cell):
-        pairs = read_freq(place).unflatten(-1, (-1, 2))
+    def first_input(position, rel, rel_cell):
+        pairs = read_freq(position).unflatten(-1, (-1, 2))
         q = (pairs * rel[..., None, :]).sum(dim=-1)
         if phase is not None:
             q = q + torch.nn.functional.linear(rel_cell, phase)
-        return read_coef(place) * waves(q)
+        return read_coef(position) * waves(q)
 
     return first_input

@@ -1,7 +1,7 @@
-"""LIIF (arXiv 2012.09161, section 3): one MLP maps a cell's code and a query's place to a colour.
+"""LIIF (arXiv 2012.09161, section 3): one MLP maps a cell's latent code and a query's relative coordinate to a colour.
 
 Per query and corner: `[unfold3x3(features) | rel | rel_cell] -> imnet -> RGB`, over the local ensemble. There is no
-latent MLP: the latent stage of the published form is the unfold, that of the restructured form the first layer's share
+latent MLP: the latent stage of the published form is the unfold, that of the restructured form the first layer's part
 of the code, a 3x3 convolution on the LR map (1.383 M -> 0.795 M multiply-adds per pixel for the published widths).
 """
 
@@ -90,7 +90,7 @@ def decode(
 ):
     """Decode features: (B, 3, H, W) for size = (H, W), (B, Q, 3) for coord and cell (B, Q, 2).
 
-    sd: the decoder's parameters under their official names. On a grid, `cell` may be (cell_y, cell_x) in place of the
+    sd: the decoder's parameters under their official names. On a grid, `cell` may be (cell_y, cell_x) instead of the
     upscale rule.
     """
     queries = queries_of(features, size, coord, cell, options)

@@ -117,7 +117,7 @@ def decode(
 ):
     """Decode features: (B, 3, H, W) for size = (H, W), (B, Q, 3) for coord and cell (B, Q, 2).
 
-    sd: the decoder's parameters under their official names. On a grid, `cell` may be (cell_y, cell_x) in place of the
+    sd: the decoder's parameters under their official names. On a grid, `cell` may be (cell_y, cell_x) instead of the
     upscale rule. For points the latent stage takes the first query's cell, the render stage each query's own.
     """
     queries = queries_of(features, size, coord, cell, options)

@@ -52,9 +52,9 @@ def fold_modulations(
     options,
     code_matrix=None,  # (hidden, code width): what the first render layer does to a linear head's code
 ):
-    """Rows of the latent MLP's last layer that give the fields `[s | t | the rest]` in place of the official outputs.
+    """Rows of the latent MLP's last layer that give the fields `[scale | shift | the rest]` instead of the published outputs.
 
-    `t = t_official + b_l (1 + s_l)` is linear in that layer's rows, and so is `code_matrix @ code`: fold both once and
+    `shift = published shift + b_l (1 + scale_l)` is linear in that layer's rows, and so is `code_matrix @ code`: fold both once and
     the fields cost nothing more. Missing modulations (`mod_scale`, `mod_shift` off) become zero rows.
     """
     rows, offset = last

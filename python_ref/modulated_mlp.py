@@ -1,13 +1,13 @@
-"""The render family of LMF (arXiv 2404.16451, section 3): a tiny MLP whose layers the cell's FiLM pairs modulate.
+"""The render family of LMF (arXiv 2404.16451, section 3): a small MLP whose layers are modulated by each cell's own scales and shifts.
 
-Layer l < d: `x = relu((W_l x + b_l) * (1 + s_l) + t_l)`; then `W_out x + b_out`, blended over the local ensemble.
+Layer l < d: `x = relu((W_l x + b_l) * (1 + scale_l) + shift_l)`; then `W_out x + b_out`, blended over the local ensemble.
 
 Fields (B, h, w, C), hidden = the common width, d = the number of modulated layers:
 
-    linear head : [s (d*hidden) | t (d*hidden) | base (hidden)]
-    Fourier head: [s (d*hidden) | t (d*hidden) | coef (n) | freq (n)]
+    linear head : [scale (d*hidden) | shift (d*hidden) | base (hidden)]
+    Fourier head: [scale (d*hidden) | shift (d*hidden) | coef (n) | freq (n)]
 
-`t` has absorbed the layer's bias, `t = t_official + b_l * (1 + s_l)`, and `base` is the first layer's matrix applied to
+`shift` has absorbed the layer's bias, `shift = published shift + b_l * (1 + scale_l)`, and `base` is the first layer's matrix applied to
 the latent code, so that layers carry no bias and the first one costs two multiply-adds per channel and pixel.
 """
 
@@ -46,15 +46,15 @@ def render(
         for level in range(depth):
             if level > 0:
                 x = F.linear(x.to(out[0].dtype), layers[level - 1 if linear_head else level])
-            s, t = field(level * hidden, hidden), field((depth + level) * hidden, hidden)
-            x = torch.relu(x * (1 + s) + t)
+            scale, shift = field(level * hidden, hidden), field((depth + level) * hidden, hidden)
+            x = torch.relu(x * (1 + scale) + shift)
         total = total + queries.weight(ky, kx) * F.linear(x.to(out[0].dtype), *out)
     return total if skip is None else total + lr_skip.bilinear(skip, queries)
 
 
 def render_published(
     first_input,  # heads.published_linear(...) or heads.published_fourier(...)
-    mods,  # (B, C', h, w): the official modulations [s (d*hidden) | t (d*hidden) | ...]
+    mods,  # (B, C', h, w): the published modulations [scale (d*hidden) | shift (d*hidden) | ...]
     layers,  # [(W_l (out, in), b_l (out,))]: all layers of the official MLP, the output's last
     coord,  # (B, Q, 2)
     cell,  # (B, Q, 2)
@@ -74,7 +74,7 @@ def render_published(
     """
     lr_size = mods.shape[-2:]
     depth, hidden = len(layers) - 1, layers[0][0].shape[0]
-    parts = mods.split(hidden, dim=1)  # one part a layer and kind
+    parts = mods.split(hidden, dim=1)  # one part per layer and kind
     scales = [reader(part) for part in parts[:depth]] if mod_scale else None
     shift_start = depth if mod_scale else 0
     shifts = [reader(part) for part in parts[shift_start:shift_start + depth]] if mod_shift else None
@@ -82,16 +82,16 @@ def render_published(
     pixels = []
     for part, part_cell in published.chunks(coord, cell, chunk):
         corners = published.corners(part, lr_size, ensemble)
-        place = published.join(corners)
+        position = published.join(corners)
         rel = torch.cat([corner.rel for corner in corners], dim=1)
         rel_cell = (part_cell * rel_scale).repeat(1, len(corners), 1)
-        x = first_input(place, rel, rel_cell).flatten(0, 1)
+        x = first_input(position, rel, rel_cell).flatten(0, 1)
         for level in range(depth):
             x = F.linear(x, *layers[level])
             if mod_scale:
-                x = x.mul_(scales[level](place).reshape(x.shape) + 1)
+                x = x.mul_(scales[level](position).reshape(x.shape) + 1)
             if mod_shift:
-                x = x.add_(shifts[level](place).reshape(x.shape))
+                x = x.add_(shifts[level](position).reshape(x.shape))
             x = x.relu_()
         values = F.linear(x, *layers[-1]).view(part.shape[0], len(corners), part.shape[1], layers[-1][0].shape[0])
         total = sum(values[:, k] * corner.weight for k, corner in enumerate(corners))

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 
 class Options(NamedTuple):
-    """What a checkpoint's args switch on; a model ignores those that it does not have."""
+    """Options in a checkpoint's args. A model ignores those that it does not have."""
 
     local_ensemble: bool = True  # blend four neighbouring cells (else: the nearest one)
     feat_unfold: bool = True  # LIIF, LM-LIIF: a cell's code is its 3x3 neighbourhood of features
-    cell_decode: bool = True  # the network is told the size of a query's pixel
+    cell_decode: bool = True  # the network sees the size of a query's pixel
     mod_input: bool = True  # LMF: the latent MLP also gives the render MLP's code (else: the features themselves)
     mod_scale: bool = True  # LMF: layers are modulated by scales
     mod_shift: bool = True  # LMF: layers are modulated by shifts

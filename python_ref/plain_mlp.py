@@ -63,7 +63,7 @@ def render_published(
         rel_cell = part_cell * rel_scale
         total = 0
         for corner in published.corners(part, lr_size, ensemble):
-            x = first_input(corner.place, corner.rel, rel_cell).flatten(0, 1)
+            x = first_input(corner.position, corner.rel, rel_cell).flatten(0, 1)
             for weight, bias in layers[:-1]:
                 x = F.linear(x, weight, bias).relu_()
             total = total + F.linear(x, *layers[-1]).view(*part.shape[:2], layers[-1][0].shape[0]) * corner.weight

@@ -2,7 +2,7 @@
 
 Kept as published (`query_rgb` of LIIF, arXiv 2012.09161, section 3; `query_rgb_fast` of LMF, arXiv 2404.16451), float
 noise included: the corner of a query is the cell nearest to the query moved by half a cell, and each corner weighs the
-area of the rectangle between the query and the diagonally opposite corner. `geometry` says the same without the noise.
+area of the rectangle between the query and the diagonally opposite corner. `geometry` computes the same without the noise.
 """
 
 import math
@@ -17,8 +17,8 @@ AREA_GUARD = 1e-9  # keeps the areas' sum off zero
 CHUNK = 3840 * 2160 // 2  # queries rendered at a time, as the LMF code does
 
 
-class Place(NamedTuple):
-    """Which LR cell each query reads, said twice: the published code samples a map at `coord`, a faster one indexes."""
+class Position(NamedTuple):
+    """The LR cell that each query reads, in two forms: the published code samples a map at `coord`, faster code indexes."""
 
     coord: Tensor  # (B, N, 2): (y, x) in [-1, 1], inside the cell
     cells: Tensor  # (B, N) int64: index into the LR map flattened to (B * h * w, ...)
@@ -27,7 +27,7 @@ class Place(NamedTuple):
 class Corner(NamedTuple):
     """One corner of every query."""
 
-    place: Place
+    position: Position
     rel: Tensor  # (B, Q, 2): (y, x) distance from the cell's centre, in half cells
     weight: Tensor  # (B, Q, 1)
 
@@ -43,17 +43,17 @@ def corners(
     rows = [_nearest(coord[..., 0], h, move) for move in moves]
     cols = [_nearest(coord[..., 1], w, move) for move in moves]
     image = torch.arange(coord.shape[0], device=coord.device)[:, None] * (h * w)
-    places = [(Place(torch.stack([y, x], dim=-1), image + row * w + col), torch.stack([rel_y, rel_x], dim=-1))
+    positions = [(Position(torch.stack([y, x], dim=-1), image + row * w + col), torch.stack([rel_y, rel_x], dim=-1))
               for y, row, rel_y in rows for x, col, rel_x in cols]
-    areas = [(rel[..., 0] * rel[..., 1]).abs() + AREA_GUARD for _, rel in places]
+    areas = [(rel[..., 0] * rel[..., 1]).abs() + AREA_GUARD for _, rel in positions]
     total = torch.stack(areas).sum(dim=0)
     opposite = areas[::-1]
-    return [Corner(place, rel, (area / total)[..., None]) for (place, rel), area in zip(places, opposite)]
+    return [Corner(position, rel, (area / total)[..., None]) for (position, rel), area in zip(positions, opposite)]
 
 
 def join(corners):
-    """All corners' places as one, (B, K * Q), to take them through the MLP together."""
-    return Place(*(torch.cat(parts, dim=1) for parts in zip(*(corner.place for corner in corners))))
+    """The positions of all corners in one, (B, K * Q), to take them through the MLP together."""
+    return Position(*(torch.cat(parts, dim=1) for parts in zip(*(corner.position for corner in corners))))
 
 
 def chunks(
@@ -71,10 +71,10 @@ def chunks(
 def sampled(
     maps,  # (B, C, h, w)
 ):
-    """Reads a map as the published code does: a function Place -> (B, N, C) by nearest-neighbour `grid_sample`."""
+    """Reads a map as the published code does: a function Position -> (B, N, C) by nearest-neighbour `grid_sample`."""
 
-    def read(place):
-        grid = place.coord.flip(-1).unsqueeze(1)
+    def read(position):
+        grid = position.coord.flip(-1).unsqueeze(1)
         return F.grid_sample(maps, grid, mode="nearest", align_corners=False)[:, :, 0].permute(0, 2, 1)
 
     return read
@@ -83,11 +83,11 @@ def sampled(
 def indexed(
     maps,  # (B, C, h, w)
 ):
-    """The same read faster: the map becomes a table with one row a cell, and a gather copies whole rows."""
+    """The same read faster: the map becomes a table with one row per cell, and a gather copies whole rows."""
     table = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1]).contiguous()
 
-    def read(place):
-        return table.index_select(0, place.cells.flatten()).view(*place.cells.shape, table.shape[1])
+    def read(position):
+        return table.index_select(0, position.cells.flatten()).view(*position.cells.shape, table.shape[1])
 
     return read
 

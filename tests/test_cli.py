@@ -92,7 +92,7 @@ GOOD = {"in": PICTURE, "out": "out.png", "--scale": "2", "--model": MODEL}
     ({"--scale": "0"}, "finite number above zero"),
     ({"--scale": "-3"}, "finite number above zero"),
     ({"--scale": "two"}, "'two' is not a valid float"),
-    ({"--scale": "0.001"}, "vanish"),
+    ({"--scale": "0.001"}, "empty output"),
     ({"--scale": "1e300"}, "smaller one"),
     ({"--scale": None, "--size": "30"}, "not a size such as"),
     ({"--scale": None, "--size": "30x"}, "not a size such as"),

@@ -194,7 +194,7 @@ def test_readers_read_the_nearest_cell(reader, seed):
     for corner in published.corners(coord, (7, 4), ensemble=False):
         rows, cols = (((coord[..., i] + 1) * n / 2).floor().long() for i, n in enumerate((7, 4)))
         batch = torch.arange(2)[:, None]
-        assert torch.equal(reader(maps)(corner.place), maps[batch, :, rows, cols])
+        assert torch.equal(reader(maps)(corner.position), maps[batch, :, rows, cols])
 
 
 def test_bad_requests_are_told():

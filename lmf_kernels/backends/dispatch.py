@@ -181,7 +181,7 @@ def _check_fallback(call, selection, what=""):
 def describe():
     """One row per backend: {"name", "available", "detail", "families", "measured"}.
 
-    measured: for backends that need evidence, how many cases on GPUs speak for them in "auto"; None for the others.
+    measured: for backends that need evidence, how many measured cases "auto" knows of them; None for the others.
     """
     rows = []
     for name, backend in BACKENDS.items():

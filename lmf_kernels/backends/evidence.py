@@ -41,7 +41,7 @@ def entries():
     stored = json.loads(FILE.read_text(encoding="utf-8"))
     if stored["schema"] != SCHEMA:
         raise ValueError(f"{FILE} has schema {stored['schema']}, this version reads {SCHEMA}; "
-                         "write it anew with bench/evidence.py.")
+                         "write it again with bench/evidence.py.")
     return tuple(Entry(**{**entry, "capability": tuple(entry["capability"])}) for entry in stored["entries"])
 
 

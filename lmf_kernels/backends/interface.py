@@ -8,7 +8,7 @@ class Backend(Protocol):
 
     Attributes:
         name: as users write it.
-        needs_evidence: "auto" selects this backend only if a measurement on that kind of GPU speaks for it.
+        needs_evidence: "auto" selects this backend only if it was measured to be right and fast on that kind of GPU.
         is_fallback: the slow backend that runs whatever the others refuse. On a GPU "auto" warns before it selects it.
     """
 

@@ -65,7 +65,7 @@ class RDN(nn.Module):
         shallow = self.SFENet1(x)
         x = self.SFENet2(shallow)
         # The global fusion is a matrix on the concatenated outputs of all blocks. Applying it block by block keeps
-        # one sum of out_dim channels in place of that concatenation. The sum is float32 at least, as it would be
+        # one sum of out_dim channels instead of that concatenation. The sum is float32 at least, as it would be
         # inside a single convolution.
         fusion = self.GFF[0]
         total = fusion.bias.to(torch.promote_types(x.dtype, torch.float32))[:, None, None]

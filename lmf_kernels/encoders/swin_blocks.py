@@ -15,7 +15,7 @@ class _WithConstant(nn.Module):
     """A module whose published state dict holds a constant.
 
     It is written for other programs to read, and it may be there or not when weights are loaded; our own forward pass
-    computes what it needs for the image at hand, so what a file holds cannot change a result.
+    computes what it needs for the given image, so the contents of a file cannot change a result.
     """
 
     constant_name = None

@@ -1,4 +1,4 @@
-"""What the dense forms of the families share: rendering of query points arranged for a fast backward pass.
+"""The common part of the families' dense forms: rendering of query points arranged for a fast backward pass.
 
 All corners of all queries go through the network together, after one gather of whole rows of cell parameters. Gathering
 what each layer needs, corner by corner, as the reference does, costs about four times as much, nearly all of it in the

@@ -46,8 +46,7 @@ class Family(ABC):
         """Shapes of the pieces of the flat weight vector, in order."""
 
     def variant(self, spec):
-        """A short name for members of the family that run different code: measurements of one say nothing of another.
-        """
+        """A short name for members of the family that run different code and are measured separately."""
         return "all"
 
     def dense(

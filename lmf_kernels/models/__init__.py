@@ -24,8 +24,8 @@ def build_model(model_spec, *, shapes=None):
 
     Args:
         model_spec: mapping `{"name": str, "args": mapping}` as in the authors' checkpoints; other keys play no part.
-        shapes: `{parameter name: shape}` of weights that will be loaded, or None: options that args leaves out are told
-            from them, else on.
+        shapes: `{parameter name: shape}` of weights that will be loaded, or None: options that args leaves out are
+            derived from them, else on.
 
     Returns:
         Decoder, in training mode like any new module; its `spec` has every option spelt out.

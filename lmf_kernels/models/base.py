@@ -94,7 +94,7 @@ class Decoder(nn.Module):
         inp,  # (B, 3, h, w), the image as 2 * image - 1
         size,  # (H, W) of the whole output
         *,
-        fields=None,  # (B, h, w, C), from `fields`, where they are at hand already
+        fields=None,  # (B, h, w, C), from `fields`, if they exist already
         lr_size=None,  # (h, w) of the whole picture where inp and fields are a window of it, or None
         fields_origin=(0, 0),  # (y, x) where that window begins
         cell=None,  # (cell_y, cell_x) floats, or None: the upscaling rule of `rel_cell_of`

@@ -20,7 +20,7 @@ class LIIF(Decoder):
 
     Args:
         encoder_spec, imnet_spec: as in the authors' checkpoints; imnet_spec is an "mlp" with any hidden_list.
-        local_ensemble, feat_unfold, cell_decode: None where the checkpoint does not say: what the shapes tell, else on.
+        local_ensemble, feat_unfold, cell_decode: None: derived from the shapes, else on.
         shapes: {parameter name: shape} of the weights that will be loaded, or None.
     """
 

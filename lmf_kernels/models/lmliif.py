@@ -29,8 +29,7 @@ class LMLIIF(Decoder):
 
     Args:
         encoder_spec, imnet_spec, hypernet_spec: as in the authors' checkpoints; any hidden width, depth and list.
-        local_ensemble, feat_unfold, cell_decode, mod_input: None where the checkpoint does not say: what the shapes
-            tell, else on.
+        local_ensemble, feat_unfold, cell_decode, mod_input: None: derived from the shapes, else on.
         cmsr_spec: accepted, and not used here: the rendering is the full one.
         shapes: {parameter name: shape} of the weights that will be loaded, or None.
     """
@@ -67,7 +66,7 @@ class LMLIIF(Decoder):
         features,  # (B, out_dim, h, w)
         rel_cell,  # pair of floats, or (2,), or (B, 2)
     ):
-        """[s (depth * hidden) | t (depth * hidden) | base (hidden)], (B, h, w, C), contiguous."""
+        """[scale (depth * hidden) | shift (depth * hidden) | base (hidden)], (B, h, w, C), contiguous."""
         latent = self._packed.get("latent", tuple(parameters_of(self.hypernet, self.imnet)), self._pack_latent)
         rows = conv_rows(features, latent.first, cell_bias(latent.bias, latent.cell, rel_cell))
         rows = mlp_rows(rows, latent.rest)

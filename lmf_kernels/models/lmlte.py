@@ -32,8 +32,8 @@ class LMLTE(Decoder):
 
     Args:
         encoder_spec, imnet_spec, hypernet_spec: as in the authors' checkpoints; any hidden width, depth and list.
-        hidden_dim: width of the latent Fourier product; None: what the shapes tell, else 128, the authors' default.
-        local_ensemble, cell_decode, mod_input: None where the checkpoint does not say: what the shapes tell, else on.
+        hidden_dim: width of the latent Fourier product; None: derived from the shapes, else 128, the authors' default.
+        local_ensemble, cell_decode, mod_input: None: derived from the shapes, else on.
         cmsr_spec: accepted, and not used here: the rendering is the full one.
         shapes: {parameter name: shape} of the weights that will be loaded, or None.
     """
@@ -70,7 +70,7 @@ class LMLTE(Decoder):
         features,  # (B, out_dim, h, w)
         rel_cell,  # pair of floats, or (2,), or (B, 2)
     ):
-        """[s (depth * hidden) | t (depth * hidden) | coef (in_dim) | freq (in_dim)], (B, h, w, C), contiguous."""
+        """[scale (depth * hidden) | shift (depth * hidden) | coef (in_dim) | freq (in_dim)]: (B, h, w, C), contiguous."""
         latent = self._packed.get("latent", tuple(self._latent_parameters()), self._pack_latent)
         width = self.phase.weight.shape[0] * 2
         if self.mod_input:

@@ -19,7 +19,7 @@ class LTE(Decoder):
 
     Args:
         encoder_spec, imnet_spec: as in the authors' checkpoints; imnet_spec is an "mlp" with any hidden_list.
-        hidden_dim: width of the Fourier product; None: what the shapes tell, else 256, the authors' default.
+        hidden_dim: width of the Fourier product; None: derived from the shapes, else 256, the authors' default.
         shapes: {parameter name: shape} of the weights that will be loaded, or None.
     """
 

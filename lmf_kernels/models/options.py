@@ -72,16 +72,16 @@ def switches(given, guessed):
 
     Args:
         given: {name: True | False | None}.
-        guessed: {name: True | False}, only what the shapes tell.
+        guessed: {name: True | False}, only what can be derived from the shapes.
     """
     return {name: flag(guessed.get(name, True) if value is None else value, name) for name, value in given.items()}
 
 
 def guess_unfold_and_cell(width, channels, extra):
-    """Which of feat_unfold and cell_decode an input width tells of.
+    """feat_unfold and cell_decode, derived from an input width.
 
     Args:
-        width: input width of the layer that sees the features, or None where no weights are at hand.
+        width: input width of the layer that sees the features, or None without weights.
         channels: the encoder's feature width.
         extra: further inputs that are always there.
     """

@@ -8,7 +8,7 @@ import torch
 class PackCache:
     """Keeps one packed value per name, valid for one state of the parameters it was computed from.
 
-    A state is told by each parameter's address, dtype, device, shape and version counter: optimizer steps,
+    A state is identified by each parameter's address, dtype, device, shape and version counter: optimizer steps,
     `load_state_dict`, `.to()` and every in-place operation of torch change it. A write through `parameter.data` is the
     one edit that torch does not count; call `clear()` after one. Nothing is kept while gradients to a parameter are
     being recorded or while torch is tracing: the packing is then part of the graph.

@@ -8,13 +8,13 @@ for every 4 kB, each time. Measured in processor seconds per megapixel, EDSR wit
 3.9 from 512 x 512 on.
 
 What a tile row hands on is kept in the smaller of two forms, "fields" (LR rows of parameters, rendered in bands of any
-height) or "pixels" (finished output rows; a tile is rendered as soon as its fields are there). At x2 an LR pixel of
+height) or "pixels" (output rows; a tile is rendered as soon as its fields exist). At x2 an LR pixel of
 LM-LIIF's fields takes 832 bytes and its pixels 12; at x30 the pixels take 2700.
 
 The cost model, in bytes (B images, r the bytes of an output row, per-pixel rates from `probe.stage_bytes`):
 
     stage   1.25 * max(encoder * px_e, features * (px_e + px_l), latent * px_l), px_e and px_l the LR pixels that the
-            encoder and the latent stage see of the largest tile; 2.2 in place of 1.25 for attention in windows
+            encoder and the latent stage see of the largest tile; 2.2 instead of 1.25 for attention in windows
     render  1.5 * render * px, px the output pixels that the backend takes at once
     fields  64 MB + kept + max(stage + band, 2 * band + render), kept = (fields + 24) * B * rows * w
     pixels  64 MB + 2 * r * rows + max(stage, fields * px_l + 2 * tile's band + render)
@@ -114,7 +114,7 @@ def make_plan(job, costs, halo, budget, besides=0):
         besides: bytes that max_memory pays for already, such as the result's: only the message counts them.
 
     Raises:
-        InputError: even the smallest tiles need more; the message says how much.
+        InputError: even the smallest tiles need more. The message has the least amount.
     """
     h, w = job.lr_size
     best, least = None, None

@@ -34,7 +34,7 @@ class StageBytes(NamedTuple):
 def stage_bytes(model, dtype=torch.float32):
     """Measure a model's StageBytes; dtype is that of the output. Takes about as long as a 16 x 16 picture.
 
-    Sizes grow with the number of pixels, so one picture tells the rate; it is drawn on the model's device.
+    Sizes grow with the number of pixels, so one picture gives the rate. It is made on the model's device.
     """
     like = next(model.parameters())
     size = (_SIDE, _SIDE)

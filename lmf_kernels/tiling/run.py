@@ -1,4 +1,4 @@
-"""Runs a plan: the stages of an upscaling tile by tile, finished output rows as they come."""
+"""Runs a plan: the stages of an upscaling tile by tile. Yields output rows as soon as they are complete."""
 
 import torch
 
@@ -14,16 +14,16 @@ def bands(
     *,
     dtype,
     layout,
-    finished=lambda stage: None,
-    progress=lambda share: None,
+    on_stage_end=lambda stage: None,
+    progress=lambda fraction: None,
 ):
     """Yield (y0, rows) from top to bottom, every output row once: rows (B, 3, n, W), or (B, n, W, 3) for "nhwc".
 
     Args:
-        finished: called with "encoder", "latent" or "render" after each piece of that stage.
-        progress: called with the share of the work done so far, 0 to 1.
+        on_stage_end: called with "encoder", "latent" or "render" after each piece of that stage.
+        progress: called with the fraction of the work done so far, 0 to 1.
     """
-    work = _Work(model, source, size, plan, dtype, layout, finished)
+    work = _Work(model, source, size, plan, dtype, layout, on_stage_end)
     make = work.rows_from_fields if plan.keep == "fields" else work.rows_from_pixels
     for first, end in zip(plan.rows, plan.rows[1:]):
         start, stop = plan.halo.map.owned(first, end, source.shape[1], size[0])
@@ -35,11 +35,11 @@ def bands(
 
 
 class _Work:
-    """What the tiles of one upscaling share."""
+    """State common to all tiles of one upscaling."""
 
-    def __init__(self, model, source, size, plan, dtype, layout, finished):
+    def __init__(self, model, source, size, plan, dtype, layout, on_stage_end):
         self.model, self.source, self.size, self.plan, self.map = model, source, size, plan, plan.halo.map
-        self.dtype, self.layout, self.finished = dtype, layout, finished
+        self.dtype, self.layout, self.on_stage_end = dtype, layout, on_stage_end
         self.batch, *self.lr_size = source.shape
         self.like = next(model.parameters())
         self.rel_cell = model.rel_cell_of(self.lr_size, size)
@@ -56,13 +56,13 @@ class _Work:
             (ey, eb), (ex, er) = (windows.with_halo(*side, n, halo.encoder, halo.align)
                                   for side, n in (((ly, lb), h), ((lx, lr), w)))
             features = self.model.encode(self.source.window(ey, ex, eb - ey, er - ex, self.like))
-            self.finished("encoder")
+            self.on_stage_end("encoder")
             if (ey, eb, ex, er) != (ly, lb, lx, lr):  # a copy, so that the whole is let go
                 features = features[:, :, ly - ey:lb - ey, lx - ex:lr - ex].clone(
                     memory_format=torch.channels_last)
             fields = self.model.fields(features, self.rel_cell)
             del features
-            self.finished("latent")
+            self.on_stage_end("latent")
             yield (col_first, col_end), rows, cols, fields[:, top - ly:bottom - ly, left - lx:right - lx]
             del fields
 
@@ -86,7 +86,7 @@ class _Work:
             progress(0.5 + 0.5 * (y0 + rows - start) / (stop - start))
 
     def rows_from_pixels(self, first, end, start, stop, progress):
-        """Render each tile into the finished rows, and hand them on together."""
+        """Render each tile into the output rows of its tile row, and yield them together."""
         dims = (stop - start, self.size[1])
         shape = (self.batch, 3, *dims) if self.layout == "nchw" else (self.batch, *dims, 3)
         strip = torch.empty(shape, dtype=self.dtype, device=self.like.device)
@@ -113,5 +113,5 @@ class _Work:
         pixels = self.model.render_grid(
             inp, self.size, fields=fields, lr_size=tuple(self.lr_size), fields_origin=origin, window=window,
             epilogue="unit", dtype=self.dtype, layout=self.layout)
-        self.finished("render")
+        self.on_stage_end("render")
         return pixels

@@ -82,7 +82,7 @@ class Kernel:
     ):
         """Gradients of the tensors named in `wanted`, in their order. By recomputation.
 
-        In the tensors' own precision, whatever autocast says; and recorded also where torch has switched its autograd
+        In the tensors' own precision, regardless of autocast, and recorded also where torch has switched its autograd
         keys off, as it does below a dispatch mode (a FLOP counter, for example).
         """
         recording = torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, False)
