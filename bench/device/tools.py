@@ -1,6 +1,6 @@
 """Finds the CUDA tools, on PATH and where they usually lie: an image may hold them without naming them on PATH.
 
-    python tools.py      prints the folders to add to PATH, with colons between; nothing where all are on it
+    python tools.py      prints the folders to add to PATH, with colons between: theirs, and that of this Python's programs
 """
 
 import glob
@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import sysconfig
 
 NAMES = ("nvcc", "ncu", "compute-sanitizer")
 # $CUDA_HOME stands for CUDA_HOME and CUDA_PATH; of several versions the newest is taken.
@@ -42,4 +43,4 @@ def _version(path):
 
 
 if __name__ == "__main__":
-    print(":".join(missing_folders()))
+    print(":".join([*missing_folders(), sysconfig.get_path("scripts")]))
