@@ -19,16 +19,17 @@ class Part(NamedTuple):
     name: str
     work: Union[str, Callable]
     limit: float  # seconds
-    expected: float = 0  # seconds
+    base: float = 0  # seconds expected without cases: start, CUDA, models, pictures
     what: str = ""
+    cases: int = 0
+    each: float = 0  # seconds expected of a case
+
+    @property
+    def expected(self):
+        return round(self.base + self.cases * self.each)
 
 
-def _cases(count, each, start=8):
-    """Seconds of `count` cases and of starting a process: CUDA, models, pictures."""
-    return round(start + count * each)
-
-
-# Twice in each call: which GPU it is. Its name decides which earlier records go with the new ones.
+# First in each call: which GPU it is decides which earlier records go with the new ones.
 CARD = Part("card", "card:card", 20, 8, "the GPU, its clocks, the versions")
 TRAINING = Part(TRAIN, "train:train", 0, 0, "with --train DATA: EDSR-baseline LM-LIIF, with what is left of the call")
 
@@ -37,7 +38,7 @@ CALLS = {
         CARD,
         Part("tests", "trials:kernel_tests", 85, 45, "numerics of the CUDA kernels: without them no time counts"),
         # 7 sizes, 2 models, 3 types
-        Part("render", "render_stage:kernels", 95, _cases(42, 1.2), "CUDA kernels at every size in fp16, bf16, fp32"),
+        Part("render", "render_stage:kernels", 95, 8, "CUDA kernels at every size in fp16, bf16, fp32", 42, 1.2),
         Part("rates", "rates:rates", 20, 12, "the ceilings: copy, matrix products, mma.sync in registers"),
         Part("ncu", "counters:counters", 55, 40, "hardware counters of one launch of each kernel"),
         Part("memcheck", "sanitizer:memcheck", 55, 35, "small renders by the CUDA kernels under memcheck"),
@@ -46,12 +47,12 @@ CALLS = {
     2: ("Triton's kernels, peers, pipeline", (
         CARD,
         Part("triton-tests", "trials:triton_tests", 95, 50, "numerics of the Triton kernels"),
-        # each also compiles
-        Part("triton-render", "render_stage:triton_kernels", 105, _cases(42, 2.0), "Triton kernels at every size"),
-        # x12, x4, x2: 6 kernels again beside 5 peers, 2 models
-        Part("peers", "render_stage:peers", 80, _cases(54, 1.1), "the reference and the published way at x12, x4, x2, "
-             "the CUDA kernels again beside them"),
-        Part("pipeline", "pipeline:pipeline", 80, _cases(21, 2.5), "picture to picture, one CUDA graph, each stage"),
+        Part("triton-render", "render_stage:triton_kernels", 105, 8, "Triton kernels at every size; each compiles", 42,
+             2.0),
+        # 3 sizes, 2 models: 3 kernels, the reference in 3 types, the published way in 2
+        Part("peers", "render_stage:peers", 80, 8, "the reference and the published way at x12, x4, x2, the CUDA "
+             "kernels again beside them", 48, 1.2),
+        Part("pipeline", "pipeline:pipeline", 80, 8, "picture to picture, one CUDA graph, each stage", 21, 2.5),
     )),
     3: ("gradients, overheads, compiled peers", (
         CARD,
@@ -59,7 +60,7 @@ CALLS = {
         Part("gradients", "gradients:gradients", 55, 40, "a training step's render stage there and back, whole step"),
         Part("racecheck", "sanitizer:racecheck", 50, 40, "small renders under racecheck; Triton's under memcheck"),
         Part("overheads", "overheads:overheads", 50, 40, "host time of a call, a tile's latency, memory, first call"),
-        Part("compiled", "render_stage:compiled", 105, _cases(6, 15), "torch.compile of the published way at x12, x4"),
+        Part("compiled", "render_stage:compiled", 105, 8, "torch.compile of the published way at x12, x4", 6, 15),
         TRAINING,
     )),
 }
