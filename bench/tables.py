@@ -69,17 +69,24 @@ class Run:
         """The tables that it can fill: {name: function of the run}."""
         return tables_gpu.TABLES if self.stored.get("on") == "gpu" else TABLES
 
+    @property
+    def ready(self):
+        """The names of the tables that the README may take."""
+        if self.stored["complete"]:
+            return list(self.tables)
+        return tables_gpu.ready(self) if self.stored.get("on") == "gpu" else []
+
 
 def newest():
-    """The results files that were finished last, one of each kind that is there."""
+    """The results files that were finished last, one of each kind that is there; a complete one goes first."""
     found = {}
     for path in RESULTS.glob("*.json"):
         stored = json.loads(path.read_text(encoding="utf-8"))
         kind = stored.get("on", "cpu")
-        found[kind] = max(found.get(kind, ("",)), (stored["finished"], path))
+        found[kind] = max(found.get(kind, (False,)), (stored["complete"], stored["finished"], path))
     if not found:
         raise ValueError(f"there are no results in {RESULTS}; run pytest bench, or name a file.")
-    return [path for _, (_, path) in sorted(found.items())]
+    return [path for _, (*_, path) in sorted(found.items())]
 
 
 def everything(run):
@@ -88,8 +95,9 @@ def everything(run):
 
 
 def filled(text, run):
-    """The text with every marked table of the run's kind made anew from a complete run."""
-    if not run.stored["complete"]:
+    """The text with every marked table of the run's kind made anew: all from a complete run, and from a GPU's record
+    those whose parts have run."""
+    if not run.ready:
         raise ValueError(f"{run.file_name} is not a complete run; the README takes nothing else.")
     known = {**TABLES, **tables_gpu.TABLES}
     closed = [match[2] for match in MARKED.finditer(text)]
@@ -101,7 +109,7 @@ def filled(text, run):
         raise ValueError("there is no marker <!-- bench:NAME --> in the file.")
 
     def fill(match):
-        return match[1] + run.tables[match[2]](run) + match[3] if match[2] in run.tables else match[0]
+        return match[1] + run.tables[match[2]](run) + match[3] if match[2] in run.ready else match[0]
 
     return MARKED.sub(fill, text)
 

@@ -15,8 +15,8 @@ def headline(run):
     return (f"LM-LIIF's render stage, {wxh(case['lr'])} to {wxh(case['size'])}, {case['backend']} "
             f"{TYPES[case['dtype']]}, {case['device']}: **{seconds(median(case))}**, {number(case['gpixel_per_s'])} "
             f"Gpixel/s.\nPer pixel {times(case, 'published/float32')} times as fast as the published way in eager fp32 "
-            f"and {times(case, 'compiled-published/float32')} times as fast as `torch.compile` of it, in the same "
-            "run.\n")
+            f"and {times(case, 'compiled-published/float32')} times as fast as `torch.compile` of it, on the same "
+            "GPU.\n")
 
 
 def render(run):
@@ -29,11 +29,11 @@ def render(run):
                 (model, lr, scale)]
         for case in sorted(here, key=median):
             rows.append([f"{NAMES[model]} {scale}, {wxh(case['size'])}", f"{case['backend']} {TYPES[case['dtype']]}",
-                         spread(case), number(case["gpixel_per_s"]), percent(case.get("share_of_matmul")),
+                         spread(case), clock(case), number(case["gpixel_per_s"]), percent(case.get("share_of_matmul")),
                          percent(case.get("share_of_mma_sync")), percent(case.get("share_of_copy")),
                          times(case, "published/float32"), times(case, "compiled-published/float32"),
                          {True: "yes", False: "no"}[case["numerics_passed"]] if case["kind"] == "render" else ""])
-    heads = ["output", "way", "time (IQR)", "Gpixel/s", "of the matmul rate", "of mma.sync", "of the copy rate",
+    heads = ["output", "way", "time (IQR)", "SM clock", "Gpixel/s", "of the matmul rate", "of mma.sync", "of the copy rate",
              "x published fp32", "x `torch.compile` of it", "tests passed"]
     return table(heads, rows) + caption(run, ceilings(run))
 
@@ -54,7 +54,7 @@ def pipeline(run):
 
 
 def training(run):
-    """The render stage there and back and the whole step, each beside plain torch in the same run."""
+    """The render stage there and back and the whole step, each beside plain torch."""
     rows = []
     plain = {(case["kind"], case["model"]): case for case in run.cases.values() if case.get("backend") == "torch"}
     for case in run.cases.values():
@@ -92,12 +92,27 @@ def overheads(run):
     return table(["what", "cost"], rows) + caption(run)
 
 
+PARTS = {  # of bench/device/plan.py, that must have run before the README takes a table
+    "gpu-headline": ("tests", "render", "peers", "compiled"), "gpu-render": ("tests", "render"),
+    "gpu-pipeline": ("pipeline",), "gpu-training": ("gradient-tests", "gradients"), "gpu-overheads": ("overheads",)}
 TABLES = {"gpu-headline": headline, "gpu-render": render, "gpu-pipeline": pipeline, "gpu-training": training,
           "gpu-overheads": overheads}
 
 
+def ready(run):
+    """The tables whose parts have run to their end without a failure."""
+    parts = run.stored["parts"]
+    ended = {name for name, part in parts.items() if not part["failures"] and name not in run.stored["missing"]}
+    return [name for name, needed in PARTS.items() if ended.issuperset(needed) and not run.stored["quick"]]
+
+
+def clock(case):
+    """The multiprocessors' clock when a case's last round had ended."""
+    return f"{case['sm_clock_mhz'][-1]} MHz" if case.get("sm_clock_mhz") else "-"
+
+
 def rendered(run, tested=True):
-    """The kernels' records; tested: only those whose tests passed in the same run."""
+    """The kernels' records; tested: only those whose tests passed on this GPU and these sources."""
     return [case for case in run.cases.values() if case["kind"] == "render" and (case["numerics_passed"] or not tested)]
 
 

@@ -22,9 +22,9 @@ MODULES = {
 class ModuleBuild:
     """One compiled module: `reason` is empty exactly when it was imported, `facts` what its build_info() returns.
 
-    facts of both: version, compiler, compiler_path, build_type, processor. Of `_cpu` also isa_flags (instruction
-    set -> compiler flags), isa_sources and openmp ("" for one thread); of `_cuda` nvcc (its version), nvcc_path,
-    cuda_flags, cuda_sources and architectures (["sm_90", "compute_120"]: machine code and PTX).
+    facts of both: version, compiler, compiler_path, build_type, processor, sources (a digest of csrc). Of `_cpu` also
+    isa_flags (instruction set -> compiler flags), isa_sources and openmp ("" for one thread); of `_cuda` nvcc (its
+    version), nvcc_path, cuda_flags, cuda_sources and architectures (["sm_90", "compute_120"]: machine code and PTX).
     """
 
     name: str

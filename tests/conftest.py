@@ -6,7 +6,8 @@ import random
 import interpreter
 import pytest
 import torch
-from outcomes import pytest_runtest_makereport  # noqa: F401  (pytest finds the hook by its name)
+from optional_packages import skip_without_packages  # noqa: F401  (an autouse fixture)
+from outcomes import pytest_collectreport, pytest_runtest_makereport  # noqa: F401  (pytest finds hooks by their names)
 
 if interpreter.INTERPRETING:
     interpreter.sum_in_order()

@@ -21,11 +21,21 @@ def pytest_runtest_makereport(item, call):
         write(item, report.outcome)
 
 
+def pytest_collectreport(report):
+    """A file that cannot be imported: none of its tests runs."""
+    if report.failed and "LMF_TEST_OUTCOMES" in os.environ:
+        append({"test": report.nodeid, "file": os.path.basename(report.nodeid), "outcome": "not collected",
+                "backend": None, "dtype": None})
+
+
 def write(item, outcome):
-    """One line; several processes may write at once, and a line this short is written whole."""
     given = item.callspec.params if hasattr(item, "callspec") else {}
-    entry = {"test": item.nodeid, "file": item.path.name, "outcome": outcome, "backend": given.get("backend"),
-             "dtype": dtype_of(given.values())}
+    append({"test": item.nodeid, "file": item.path.name, "outcome": outcome, "backend": given.get("backend"),
+            "dtype": dtype_of(given.values())})
+
+
+def append(entry):
+    """One line; several processes may write at once, and a line this short is written whole."""
     line = (json.dumps(entry) + "\n").encode()
     file = os.open(os.environ["LMF_TEST_OUTCOMES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.write(file, line)

@@ -12,7 +12,7 @@ import pytest
 
 from lmf_kernels import build_info
 
-COMMON = {"version", "compiler", "compiler_path", "build_type", "processor"}
+COMMON = {"version", "compiler", "compiler_path", "build_type", "processor", "sources"}
 KEYS = {
     "_cpu": COMMON | {"isa_flags", "isa_sources", "openmp"},
     "_cuda": COMMON | {"nvcc", "nvcc_path", "cuda_flags", "cuda_sources", "architectures"},

@@ -11,8 +11,10 @@ import time
 import pytest
 
 BENCH = pathlib.Path(__file__).resolve().parent.parent / "bench"
+FILES = 6  # that a call may leave
 ROW = {"name", "kind", "device", "capability", "backend", "family", "model", "dtype", "lr", "size", "scale", "cells",
-       "pixels", "seconds", "gpixel_per_s", "commit", "numerics_passed", "share_of_matmul", "times"}
+       "pixels", "seconds", "gpixel_per_s", "commit", "numerics_passed", "share_of_matmul", "times", "sm_clock_mhz",
+       "host_s", "covered", "part", "call", "at"}
 
 
 @pytest.fixture(scope="module")
@@ -26,18 +28,47 @@ def parts():
         sys.path.remove(str(BENCH))
 
 
+def names(call):
+    from device import plan
+    return [part.name for part in plan.CALLS[call][1] if part.name != plan.TRAIN]
+
+
 @pytest.fixture
 def job(parts, tmp_path):
     return parts.Job("trial", None, tmp_path, 30)
 
 
-def test_dry_run(tmp_path):
+def dry_run(call, out, *options):
+    """One call; (the results file, what it holds, the output)."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LMF_")}
-    done = subprocess.run(["bash", str(BENCH / "device.sh"), "--python", sys.executable, "--dry-run", "--out",
-                           str(tmp_path)], capture_output=True, text=True, env={**environment, "OUT": ""})
+    done = subprocess.run(["bash", str(BENCH / "device.sh"), "--python", sys.executable, "--dry-run", "--call",
+                           str(call), "--out", str(out), *options], capture_output=True, text=True,
+                          env={**environment, "OUT": ""})
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
-    (path,) = tmp_path.glob("*.json")
-    stored = json.loads(path.read_text())
+    (path,) = out.glob("*.json")
+    assert len(list(out.iterdir())) <= FILES
+    return path, json.loads(path.read_text()), done.stdout
+
+
+def test_dry_run_of_the_three_calls(parts, tmp_path):
+    """As three machines would run them: each knows of the ones before by their results file alone."""
+    first, stored, _ = dry_run(1, tmp_path / "1", "--previous")
+    assert set(stored["parts"]) == {"build", *names(1)} and set(stored["missing"]) == {*names(2), *names(3)} - {"card"}
+    assert {case["kind"] for case in stored["cases"]} == {"render"}
+    second, stored, _ = dry_run(2, tmp_path / "2", "--previous", str(first))
+    assert set(stored["missing"]) == {*names(3)} - {"card", "train"} and stored["facts"]["tests/kernels"]["passed"]
+    again = {case["name"]: case for case in stored["cases"] if case["kind"] == "render"}
+    assert all(case["part"] == "peers" and len(case["earlier"]) == 1 for case in again.values())
+    path, stored, printed = dry_run(3, tmp_path / "3", "--previous", str(second))
+    assert stored["missing"] == [] and {part["call"] for part in stored["parts"].values()} == {1, 2, 3}
+    merged = subprocess.run(["bash", str(BENCH / "device.sh"), "--python", sys.executable, "--merge", str(path),
+                             str(first), str(second), "--out", str(tmp_path / "all")], capture_output=True, text=True)
+    assert merged.returncode == 0, merged.stdout[-6000:] + merged.stderr
+    assert json.loads((tmp_path / "all" / path.name).read_text()) == stored
+    check_whole_dry_run(path, stored, printed)
+
+
+def check_whole_dry_run(path, stored, printed):
     assert not stored["failures"] and stored["quick"] and not stored["complete"] and stored["on"] == "gpu"
     kinds = {case["kind"] for case in stored["cases"]}
     assert kinds == {"render", "peer", "pipeline", "call", "latency", "gradients", "step"}
@@ -53,9 +84,9 @@ def test_dry_run(tmp_path):
     assert any(set(case.get("stages", ())) == {"encoder", "latent", "render"} for case in stored["cases"])
     assert stored["facts"]["tests/others"]["passed"] and stored["facts"]["sanitizer"] == {"nothing": True}
     assert stored["facts"]["rates"]["copy_bytes_per_s"] > 0 and stored["facts"]["first_call"]["seconds"]
-    assert "| LM-LIIF x2, 14x10 | cpu fp32 |" in done.stdout and str(path) in done.stdout
+    assert "| LM-LIIF x2, 14x10 | cpu fp32 |" in printed and str(path) in printed
     shown = subprocess.run([sys.executable, str(BENCH / "tables.py"), str(path)], capture_output=True, text=True)
-    assert shown.returncode == 0 and shown.stdout.strip() in done.stdout
+    assert shown.returncode == 0 and shown.stdout.strip() in printed
 
 
 def test_a_part_s_findings_outlive_it(parts, job, tmp_path):
@@ -66,7 +97,8 @@ def test_a_part_s_findings_outlive_it(parts, job, tmp_path):
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert parts.run(work, job, tmp_path / "log") == "it died of signal SIGKILL"
-    assert job.found() == [{"case": {"name": "a"}}, {"warning": "warm"}]
+    case, warning = job.found()
+    assert case.pop("at") and case == {"case": {"name": "a"}} and warning == {"warning": "warm"}
     assert (tmp_path / "log").exists()
 
 
@@ -99,7 +131,8 @@ def test_a_part_that_hangs_is_ended_with_what_it_started(parts, tmp_path):
 
 def test_failures_are_told_and_stop_nothing(parts, tmp_path):
     from device import report
-    from device.__main__ import run_all
+    from device.calls import run_all
+    from device.plan import Part
     from device.setting import Setting
 
     def broken(job):
@@ -110,7 +143,8 @@ def test_failures_are_told_and_stop_nothing(parts, tmp_path):
         job.fact("here", 1)
 
     found = report.Report(Setting(dry=True), report.now())
-    everything = (("broken", broken, 30), ("wrong", wrong, 30), ("last", lambda job: job.fact("last", 2), 30))
+    everything = (Part("broken", broken, 30), Part("wrong", wrong, 30),
+                  Part("last", lambda job: job.fact("last", 2), 30))
     run_all(everything, found.setting, tmp_path, tmp_path / "log", found, 60)
     assert found.facts == {"here": 1, "last": 2}
     assert found.failures == ["broken: it raised; the log has the traceback", "wrong: a wrong number"]

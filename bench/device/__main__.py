@@ -1,113 +1,155 @@
-"""Runs the parts, one process each, and writes the results file. Started by bench/device.sh, from bench/:
+"""Runs the parts of a call, one process each, and keeps what they found. Started by bench/device.sh, from bench/:
 
-    python -m device [--dry-run] [--out DIR] [--only PART ...] [--minutes N] [--train MINUTES DATA]
+    python -m device [--call N] [--only PART ...] [--out DIR] [--previous FILE ...] [--train DATA]
+    python -m device --dry-run ...       on the CPU with tiny sizes
+    python -m device --plan              prints the calls, runs nothing
+    python -m device --merge FILE ...    joins the results files of several calls
 """
 
 import argparse
+import math
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
-import time
-from functools import partial
 
-import settings
-import tables
+from . import plan
 
-from . import counters, gradients, overheads, part, pipeline, rates, render_stage, report, train, trials
-from .setting import Setting
-
-# Name, what runs, the most seconds that it may take. In the order of their worth: time may run out.
-PARTS = (
-    ("card", report.card, 30), ("tests", trials.tests, 90), ("rates", rates.rates, 30),
-    ("render", render_stage.render, 120), ("overheads", overheads.overheads, 60), ("pipeline", pipeline.pipeline, 50),
-    ("gradients", gradients.gradients, 40), ("triton-tests", trials.triton_tests, 150),
-    ("compiled", render_stage.compiled, 100), ("sanitizer", trials.sanitizer, 75), ("ncu", counters.counters, 60),
-)
-LEAST = 10  # seconds: with less left, a part is not begun
-LARGEST_LOG = 15_000_000  # bytes
+LARGEST = 14_000_000  # bytes, of a log
 
 
 def main():
     chosen = arguments()
-    setting = Setting(dry=chosen.dry_run)
-    found = report.Report(setting, report.now())
-    if chosen.build_failed:
-        found.lost("build", chosen.build_failed)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends the part that is running, too
+    if chosen.plan:
+        print(plan.described())
+        return 0
+    return merge(chosen) if chosen.merge else measure(chosen)
+
+
+def measure(chosen):
+    """Run a call; the exit status is 1 where anything failed."""
+    from .calls import run_all
+    from .report import Report
+    from .setting import Setting
+
+    found = Report(Setting(dry=chosen.dry_run), now(), chosen.call)
+    found.lost("build", chosen.build_failed, chosen.spent, begun=True)
     with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        log = folder / "log.txt"
-        run_all(planned(chosen), setting, folder, log, found, 60 * chosen.minutes)
-        stored = found.finish()
-        out = pathlib.Path(chosen.out or settings.FOLDER / ("results" if stored["complete"] else "out"))
-        out.mkdir(parents=True, exist_ok=True)
-        path = report.write(stored, out)
-        for name in ("log.txt", "ncu.txt"):
-            if (folder / name).exists():
-                keep(folder / name, path.with_name(f"{path.stem}-{name}"))
+        keeper = Keeper(chosen, found, pathlib.Path(folder))
+        parts = plan.parts_of(chosen.call, chosen.only, chosen.train)
+        seconds = math.inf if chosen.call is None else plan.CALL - plan.CLOSING - chosen.spent
+        run_all(parts, found.setting, keeper.folder, keeper.log, found, seconds, keeper.known, keeper.keep, chosen)
         if found.failures:
-            print(f"---- the end of the log\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}\n----")
-    print(tables.everything(tables.Run(stored, path.name)))
-    for warning in stored["warnings"]:
-        print(f"warning: {warning}")
-    for failure in found.failures:
-        print(f"failure: {failure}")
+            text = keeper.log.read_text(encoding="utf-8", errors="replace")
+            print(f"---- the end of the log\n{text[-4000:]}\n----")
+    return shown(keeper.record, keeper.path, keeper.sentences)
+
+
+class Keeper:
+    """Writes what is known, this call's and earlier ones', each time a part has ended: a call that is killed loses the
+    part that was running, no more."""
+
+    def __init__(self, chosen, found, folder):
+        self.chosen, self.found, self.folder, self.log = chosen, found, folder, folder / "log.txt"
+        self.record, self.path, self.earlier, self.sentences = None, None, None, []
+
+    def known(self):
+        """The names of the cases of the earlier calls."""
+        return {case["name"] for record in self.earlier or () for case in record["cases"]}
+
+    def keep(self):
+        """Write the record, the log and ncu's report. The first part is the card, which says what goes with it."""
+        from . import merging, results_file
+
+        if self.earlier is None:
+            self.earlier, self.sentences = merging.fitting(self._previous(), self.found.record())
+        self.record = self.found.finish(self.earlier)
+        self.path = results_file.write(self.record, out_of(self.chosen))
+        suffix = "" if self.chosen.call is None else f"-{self.chosen.call}"
+        for source, name in ((self.log, f"log{suffix}.txt"), (self.folder / "ncu.txt", "ncu.txt")):
+            if source.exists():
+                copy_end(source, self.path.with_name(f"{self.path.stem}-{name}"))
+
+    def _previous(self):
+        if self.chosen.previous is not None:
+            return self.chosen.previous
+        import settings
+
+        folders = dict.fromkeys((settings.FOLDER / "results", out_of(self.chosen)))
+        return [path for folder in folders for path in sorted(folder.glob("*-gpu.json"))]
+
+
+def merge(chosen):
+    """Join the results files into the one that was finished last; the exit status is 1 where they do not go together."""
+    from . import derived, merging, results_file
+
+    records = [results_file.read(pathlib.Path(path)) for path in chosen.merge]
+    last = max(records, key=lambda record: record["finished"])
+    fit, sentences = merging.fitting(chosen.merge, last)
+    record = derived.finished(merging.merged(fit))
+    status = shown(record, results_file.write(record, out_of(chosen)), sentences)
+    return 1 if sentences else status
+
+
+def shown(record, path, sentences):
+    """Print the tables, what to know of them, and where they are."""
+    import tables
+
+    print(tables.everything(tables.Run(record, path.name)))
+    for kind, texts in (("note", sentences), ("warning", record["warnings"]), ("failure", record["failures"])):
+        for text in texts:
+            print(f"{kind}: {text}")
+    if record["missing"]:
+        print(f"not in this record yet: {', '.join(record['missing'])}")
     print(f"written: {path}")
-    return 1 if found.failures else 0
+    return 1 if record["failures"] else 0
 
 
-def run_all(parts, setting, folder, log, found, seconds):
-    """Run the parts in turn into the report `found`; none of them begins when `seconds` are over."""
-    until = time.monotonic() + seconds
-    for name, work, most in parts:
-        left = until - time.monotonic()
-        if left < min(LEAST, most) and name != "train":
-            found.lost(name, "no time was left to begin it")
-            continue
-        with open(log, "a", encoding="utf-8") as file:
-            file.write(f"======== {name}\n")
-        print(f"{name} ...", flush=True)
-        started = time.monotonic()
-        job = part.Job(name, setting, folder, most if name == "train" else min(most, left))
-        reason = part.run(work, job, log)
-        found.take(job, reason, time.monotonic() - started)
+def out_of(chosen):
+    """The folder of the results: --out, else bench/out for a dry run and bench/results for any other."""
+    import settings
+
+    return pathlib.Path(chosen.out or settings.FOLDER / ("out" if chosen.dry_run else "results"))
 
 
-def planned(chosen):
-    """The parts that were asked for: (name, work, seconds)."""
-    parts = [entry for entry in PARTS if chosen.only is None or entry[0] in (*chosen.only, "card")]
-    if chosen.train:
-        minutes, data = float(chosen.train[0]), str(pathlib.Path(chosen.train[1]).resolve())
-        total = chosen.train_total or minutes
-        folder = pathlib.Path(chosen.train_out or chosen.out or settings.FOLDER / "out" / "train").resolve()
-        work = partial(train.train, minutes=minutes, total=total, data=data, out=folder)
-        parts.append(("train", work, 60 * minutes + 120))
-    return parts
+def copy_end(source, target):
+    """Copy a text file, whole or not at all; its end where it is too long."""
+    from lmf_kernels.files import atomic_write
+
+    with atomic_write(target) as temporary, open(temporary, "wb") as copy, open(source, "rb") as file:
+        file.seek(max(0, source.stat().st_size - LARGEST))
+        shutil.copyfileobj(file, copy)
 
 
-def keep(source, target):
-    """Copy a text file, its end where it is too long."""
-    if source.stat().st_size > LARGEST_LOG:
-        with open(source, "rb") as file:
-            file.seek(-LARGEST_LOG, 2)
-            target.write_bytes(file.read())
-    else:
-        shutil.copyfile(source, target)
+def now():
+    from .part import now
+
+    return now()
 
 
 def arguments():
+    names = [part.name for part in plan.PARTS if part.name != plan.TRAIN]
     parser = argparse.ArgumentParser(prog="bench/device.sh", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--call", type=int, choices=plan.CALLS, help=f"one of the calls of the plan, {plan.CALL} s at "
+                        "most; without it all parts run, as long as they take")
+    parser.add_argument("--plan", action="store_true", help="print the calls and their parts, and run nothing")
+    parser.add_argument("--only", metavar="PART", nargs="*", choices=names,
+                        help=f"some of {', '.join(names)}; none: --only with nothing behind it")
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, tiny sizes: does the program work?")
-    parser.add_argument("--out", metavar="DIR", help="where the results go; default: bench/results for a complete run, "
-                        "bench/out for any other")
-    parser.add_argument("--only", metavar="PART", nargs="*", choices=[name for name, *_ in PARTS],
-                        help=f"some of {', '.join(name for name, *_ in PARTS)}; none: --only with nothing behind it")
-    parser.add_argument("--minutes", type=float, default=6.5, metavar="N", help="for all parts but training")
-    parser.add_argument("--train", nargs=2, metavar=("MINUTES", "DATA"),
-                        help="then train EDSR-baseline LM-LIIF on the pictures in DATA")
-    parser.add_argument("--train-total", type=float, metavar="N", help="minutes of the whole run; default: MINUTES")
-    parser.add_argument("--train-out", metavar="DIR", help="where it goes on and leaves its files; default: --out")
+    parser.add_argument("--out", metavar="DIR", help="where the results go; default: bench/results, for a dry run "
+                        "bench/out")
+    parser.add_argument("--previous", metavar="FILE", nargs="*", help="results files of earlier calls, which this one "
+                        "completes; default: those of this GPU and these sources in bench/results and --out")
+    parser.add_argument("--merge", metavar="FILE", nargs="+", help="join these results files, and run nothing")
+    parser.add_argument("--train", metavar="DATA", help="then train EDSR-baseline LM-LIIF on the pictures in DATA, with "
+                        "the time that is left of the call")
+    parser.add_argument("--train-total", type=float, metavar="MINUTES", help="of the whole training, over all calls; "
+                        "default: of this call")
+    parser.add_argument("--train-from", metavar="DIR", help="what an earlier call left, to go on from; default: --out")
+    parser.add_argument("--spent", type=float, default=0.0, help=argparse.SUPPRESS)
     parser.add_argument("--build-failed", metavar="WHY", help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -1,6 +1,8 @@
 """Time on a device: CUDA events with the queue kept full, host time of a call, time until a result is there.
 
-On the CPU, in a dry run, the same functions read the clock around each call.
+A GPU that waits for the host would have its waiting measured too. So before the timed calls the GPU is made to spin for
+longer than the host takes to queue them all, and a round counts only if the spin was still going on when the last call
+was queued. On the CPU, in a dry run, the same functions read the clock around each call.
 """
 
 import itertools
@@ -9,34 +11,106 @@ import time
 
 import torch
 
-QUEUE = 10  # calls between two waits
-SPIN = 4_000_000  # cycles, 2 ms: the GPU is kept busy while the host queues these calls, and never waits for it
+QUEUE = 10  # calls between two waits, at most
+WARM = 0.05  # seconds of work before the first round: a GPU takes some time to leave its idle clocks
+PROBE = 1_000_000  # cycles of the spin that the SM clock is read from, about half a millisecond
+LONGER = 2.0  # the spin, as a multiple of the time that the host needs
+MARGIN = 2e-4  # seconds, of the spin: events, and the host's own hiccups
+TRIES = 8  # rounds that may be thrown away before a case is called not covered
+LONGEST = 0.5  # seconds, of a spin
 
 
-def device_time(run, inputs, setting):
-    """Seconds of run(*inputs[i]) on the device, the inputs in turn: a dict of median, quartiles and all samples."""
+class Cuda:
+    """What is asked of a GPU; the tests put a simulated one in its place."""
+
+    spin = staticmethod(lambda cycles: torch.cuda._sleep(cycles))
+    wait = staticmethod(lambda: torch.cuda.synchronize())
+    event = staticmethod(lambda: torch.cuda.Event(enable_timing=True))
+    now = staticmethod(time.perf_counter)
+
+
+def device_time(run, inputs, setting, gpu=Cuda):
+    """The time of run(*inputs[i]) on the device, the inputs in turn, as a part of a record of the results file:
+
+    {"seconds": as `spread`, "rounds": their number, "host_s": seconds that a call keeps the host, "sm_clock_mhz":
+    [before, after], "covered": whether the queue was full in every round; False: the times contain launches}.
+    """
     limit, least, most = setting.rounds
     turns = itertools.cycle(inputs)
-    for _ in range(3 if not setting.dry else 1):
-        run(*next(turns))
     if setting.device.type == "cpu":
-        return spread([_timed_call(run, next(turns)) for _ in range(least)])
-    torch.cuda.synchronize()
-    samples, started = [], time.perf_counter()
-    while len(samples) < least or (len(samples) < most and time.perf_counter() - started < limit):
-        count = min(QUEUE, most - len(samples)) if samples else 1  # the first shows how long a round takes
-        if samples and samples[-1] > limit / QUEUE:
-            count = 1
-        pairs = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(count)]
-        torch.cuda._sleep(SPIN)
-        for before, after in pairs:
-            given = next(turns)
-            before.record()
-            run(*given)
-            after.record()
-        torch.cuda.synchronize()
-        samples += [before.elapsed_time(after) / 1e3 for before, after in pairs]
-    return spread(samples)
+        run(*next(turns))
+        seconds = spread([_timed_call(run, next(turns)) for _ in range(least)])
+        return {"seconds": seconds, "rounds": least, "host_s": seconds["median"], "sm_clock_mhz": None, "covered": True}
+    host = warm_up(run, turns, gpu)
+    clocks = [sm_clock(gpu)]
+    samples, count, fits, longer, lost = [], 1, QUEUE, LONGER, 0  # the first round, one call, shows how long one takes
+    started = gpu.now()
+    while len(samples) < least or (len(samples) < most and gpu.now() - started < limit):
+        spin = min(longer * count * host + MARGIN, LONGEST)
+        times, covered, took = timed_round(run, [next(turns) for _ in range(count)], int(spin * clocks[0]), gpu)
+        if not covered and lost < TRIES:
+            lost += 1
+            longer *= 2
+            if lost % 2 == 0 and count > 1:  # that did not help: the launches of so many calls may not fit the queue
+                count = fits = count // 2
+                longer = LONGER
+            continue
+        samples += times
+        host = max(host, took / count) if covered else host
+        count = 1 if statistics.median(times) > limit / QUEUE else fits
+    clocks.append(sm_clock(gpu))
+    return {"seconds": spread(samples), "rounds": len(samples), "host_s": host,
+            "sm_clock_mhz": [round(clock / 1e6) for clock in clocks], "covered": lost < TRIES}
+
+
+def warm_up(run, turns, gpu):
+    """WARM seconds of spinning, then of calls; the median seconds that a call keeps the host."""
+    run(*next(turns))  # compiles and allocates
+    gpu.wait()
+    started = gpu.now()
+    while gpu.now() - started < WARM:  # calls alone may leave the GPU idle most of the time
+        gpu.spin(PROBE)
+        gpu.wait()
+    started = gpu.now()
+    run(*next(turns))
+    gpu.wait()
+    took = gpu.now() - started
+    batch = 1 if took > WARM / QUEUE else QUEUE
+    host, started = [], gpu.now()
+    while not host or gpu.now() - started < WARM:
+        begun = gpu.now()
+        for _ in range(batch):
+            run(*next(turns))
+        host.append((gpu.now() - begun) / batch)
+        gpu.wait()
+    return statistics.median(host)
+
+
+def timed_round(run, given, cycles, gpu):
+    """(seconds of each call on the device, whether all were queued before the spin ended, seconds to queue them)."""
+    spun, pairs = gpu.event(), [(gpu.event(), gpu.event()) for _ in given]
+    gpu.spin(cycles)
+    spun.record()
+    begun = gpu.now()
+    for (before, after), one in zip(pairs, given):
+        before.record()
+        run(*one)
+        after.record()
+    took = gpu.now() - begun
+    covered = not spun.query()
+    gpu.wait()
+    return [before.elapsed_time(after) / 1e3 for before, after in pairs], covered, took
+
+
+def sm_clock(gpu=Cuda):
+    """Cycles a second of the multiprocessors, now: a spin of known cycles between two events."""
+    before, after = gpu.event(), gpu.event()
+    gpu.spin(PROBE // 5)  # the host queues the rest meanwhile
+    before.record()
+    gpu.spin(PROBE)
+    after.record()
+    gpu.wait()
+    return PROBE / (before.elapsed_time(after) / 1e3)
 
 
 def host_time(run, setting, calls=200, rounds=10):

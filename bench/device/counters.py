@@ -1,48 +1,72 @@
 """Nsight Compute on one launch of each kernel, as text: what bounds it."""
 
-import shutil
 import subprocess
 import sys
+import time
 
 import torch
 
 import settings
 from lmf_kernels.backends.dispatch import BACKENDS
 
-from . import gradients, renders
+from . import gradients, renders, tools
 from .setting import Setting
+
+ENDING = 12  # seconds that ncu is left for writing: it prints when the program has ended
 
 
 def counters(job):
     """Writes ncu.txt; facts["ncu"] says whether it is there."""
-    tool = shutil.which("ncu")
+    tool = tools.find("ncu")
     if job.setting.dry or tool is None:
         job.fact("ncu", False)
         if not job.setting.dry:
-            job.warn("ncu is not installed: no hardware counters")
+            job.warn("ncu was not found: no hardware counters")
         return
     # The clocks are left as they are: measured as the card is found.
     command = [tool, "--clock-control", "none", "--set", "full", "--profile-from-start", "off",
-               sys.executable, "-m", "device.counters"]
+               sys.executable, "-m", "device.counters", str(job.left() - ENDING)]
     with open(job.folder / "ncu.txt", "w", encoding="utf-8") as file:
         done = subprocess.run(command, cwd=settings.FOLDER, stdout=file, stderr=subprocess.STDOUT)
     job.fact("ncu", done.returncode == 0)
     if done.returncode != 0:
-        job.fail(f"ncu ended with status {done.returncode}; ncu.txt has its words")
+        job.fail(f"ncu ended with status {done.returncode}; its output is in ncu.txt")
 
 
 @torch.no_grad()
-def launches():
-    """The program that ncu watches: one render of every kernel, at the first size, and one backward pass."""
+def launches(seconds):
+    """The program that ncu watches: renders of every kernel at the first size and at x2, then one backward pass of each
+    that there is. None is begun after `seconds`."""
     setting = Setting(dry=not torch.cuda.is_available())
-    lr, scale = setting.sizes[0]
-    for backend, dtype in setting.kernels:
-        case = renders.kernel(setting, "lmliif", lr, scale, backend, dtype)
-        watched(f"{backend} {dtype} {lr} {scale}", backend, case.run, case.inputs[0])
-    for backend in gradients.with_backward(setting):
+    until = time.monotonic() + seconds
+    sizes = list(dict.fromkeys((setting.sizes[0], *(size for size in setting.sizes if size[1] == "x2"))))[:2]
+    todo = [(f"{backend} {dtype} {name} {lr} {scale}", backend, _render(setting, name, lr, scale, backend, dtype))
+            for kernels in (setting.cuda, setting.triton) for name in ("lmliif", "lmlte") for lr, scale in sizes
+            for backend, dtype in kernels]
+    todo += [(f"{backend} there and back", backend, _there_and_back(setting, backend))
+             for backend in gradients.with_backward(setting)]
+    for title, backend, make in todo:
+        if time.monotonic() > until:
+            print(f"---- no time for {title}", flush=True)
+            continue
+        run, inputs = make()
+        watched(title, backend, run, inputs)
+
+
+def _render(setting, name, lr, scale, backend, dtype):
+    def make():
+        case = renders.kernel(setting, name, lr, scale, backend, dtype)
+        return case.run, case.inputs[0]
+
+    return make
+
+
+def _there_and_back(setting, backend):
+    def make():
         run, inputs, _ = gradients.case(setting, backend, "lmliif")
-        with torch.enable_grad():
-            watched(f"{backend} there and back", backend, run, inputs[0])
+        return torch.enable_grad()(run), inputs[0]
+
+    return make
 
 
 def watched(title, backend, run, inputs):
@@ -59,4 +83,4 @@ def watched(title, backend, run, inputs):
 
 
 if __name__ == "__main__":
-    launches()
+    launches(float(sys.argv[1]))

@@ -31,30 +31,21 @@ def gradients(job):
     exactly()
     setting = job.setting
     able = with_backward(setting)
-    for name in MODELS:
-        for way in (*able, PLAIN):
-            told(job, there_and_back, f"gradients/{way}/{name}", way, name)
-    for way in (*able, PLAIN):
-        told(job, step, f"step/{way}", way)
+    todo = [(f"gradients/{way}/{name}", there_and_back, way, name) for name in MODELS for way in (*able, PLAIN)]
+    todo += [(f"step/{way}", step, way) for way in (*able, PLAIN)]
+    for title, work, *arguments in job.todo(todo):
+        try:
+            found = work(setting, *arguments)
+        except Exception as wrong:
+            fail(job, title, wrong)
+        else:
+            job.case({"name": title, **found})
 
 
 def with_backward(setting):
     """Names of the backends that run here and have a backward kernel."""
     return [name for name, dtype in setting.kernels
             if dtype == "float32" and hasattr(BACKENDS[name].kernels[FAMILY.name], "can_differentiate")]
-
-
-def told(job, work, title, *arguments):
-    """Write the case that work(setting, *arguments) makes; one that fails stops no other."""
-    if job.left() < 3:
-        job.warn(f"no time for {title}")
-        return
-    try:
-        found = work(job.setting, *arguments)
-    except Exception as wrong:
-        fail(job, title, wrong)
-        return
-    job.case({"name": title, **found})
 
 
 def batch(setting):
@@ -66,11 +57,12 @@ def there_and_back(setting, way, name):
     """From fields to pixels, and back to the gradients of fields and weights."""
     run, inputs, check = case(setting, way, name)
     check(run(*inputs[0]), *inputs[0])
-    seconds = clock.device_time(run, inputs, setting)
+    timing = clock.device_time(run, inputs, setting)
     check(run(*inputs[-1]), *inputs[-1])
     flop = operations.points_flop(renders.loaded(setting, name, "float32").render_spec,
                                   math.prod(batch(setting))) * operations.FORWARD_AND_BACKWARD
-    return record(setting, "gradients", way, name, seconds, flop=flop, gflop_per_s=flop / seconds["median"] / 1e9)
+    return record(setting, "gradients", way, name, timing, flop=flop,
+                  gflop_per_s=flop / timing["seconds"]["median"] / 1e9)
 
 
 def case(setting, way, name):
@@ -140,12 +132,12 @@ def step(setting, way):
     return record(setting, "step", way, "lmliif", clock.device_time(run, inputs, setting))
 
 
-def record(setting, kind, way, name, seconds, **facts):
+def record(setting, kind, way, name, timing, **facts):
     """A case as a results file has it."""
     pictures, queries = batch(setting)
-    pixels = pictures * queries
+    pixels, median = pictures * queries, timing["seconds"]["median"]
     return {
         "kind": kind, "backend": way, "family": FAMILY.name, "model": name, "dtype": "float32", "scale": "training",
         "lr": settings.TILE, "size": (pictures, queries), "cells": pictures * settings.TILE[0] * settings.TILE[1],
-        "pixels": pixels, "seconds": seconds, "rounds": len(seconds["samples"]),
-        "gpixel_per_s": pixels / seconds["median"] / 1e9, "ns_per_pixel": seconds["median"] / pixels * 1e9, **facts}
+        "pixels": pixels, "gpixel_per_s": pixels / median / 1e9, "ns_per_pixel": median / pixels * 1e9, **timing,
+        **facts}

@@ -46,7 +46,8 @@ def tile_pipeline(job, backend, dtype):
 
 
 def timed(job, name, seconds, **facts):
-    job.case({"name": name, **facts, "rounds": len(seconds["samples"]), "seconds": seconds})
+    found = round(clock.sm_clock() / 1e6) if job.setting.device.type == "cuda" else None
+    job.case({"name": name, **facts, "rounds": len(seconds["samples"]), "seconds": seconds, "sm_clock_mhz": found})
 
 
 def memory(job, name, backend, dtype):

@@ -4,6 +4,8 @@ The process is forked before anything has touched the GPU: each part starts a CU
 one leaves the others theirs.
 """
 
+import datetime
+import importlib
 import json
 import multiprocessing
 import os
@@ -16,11 +18,15 @@ GRACE = 5  # seconds between asking a part to end and ending it
 
 
 class Job:
-    """What a part works with: the setting, the time it has, and where its findings go, each written at once."""
+    """What a part works with: the setting, the time it has, and where its findings go, each written at once.
 
-    def __init__(self, name, setting, folder, seconds):
-        self.name, self.setting, self.folder = name, setting, folder
+    known: names of cases that the record has from earlier calls. options: those of the command line.
+    """
+
+    def __init__(self, name, setting, folder, seconds, known=(), options=None):
+        self.name, self.setting, self.folder, self.known, self.options = name, setting, folder, known, options
         self.until = time.monotonic() + seconds
+        self.done = set()  # names of cases that an earlier process of this part measured, or died of
         self._path = folder / f"{name}.jsonl"
 
     def left(self):
@@ -29,7 +35,7 @@ class Job:
 
     def case(self, record):
         """A record of the results file's `cases`."""
-        self._append({"case": record})
+        self._append({"case": record, "at": now()})
 
     def fact(self, name, value):
         """A value of the results file's `facts`."""
@@ -44,6 +50,30 @@ class Job:
         self._append({"failure": text})
         print(f"failure: {text}", flush=True)
 
+    def todo(self, cases, least=3):
+        """Of cases, tuples that begin with their name, those that there is time for: each takes `least` seconds.
+
+        What the record has already comes last: a part that is run again, for lack of time, begins with what it missed.
+        """
+        for case in sorted(cases, key=lambda case: case[0] in self.known):
+            if case[0] in self.done:
+                continue
+            if self.left() < least:
+                self._append({"missed": case[0]})
+            else:
+                yield case
+
+    def lost(self, name):
+        """A case after which nothing can run in this process; the rest may run in another."""
+        self._append({"lost": name})
+
+    def to_repeat(self):
+        """Whether the part's last process ended with `lost`; then `done` says what the next one leaves out."""
+        found = self.found()
+        self.done = {entry["case"]["name"] for entry in found if "case" in entry}
+        self.done |= {entry["lost"] for entry in found if "lost" in entry}
+        return bool(found) and "lost" in found[-1]
+
     def found(self):
         """Everything written so far, a dict a line; what a killed process left half-written is dropped."""
         if not self._path.exists():
@@ -56,29 +86,41 @@ class Job:
             file.write(json.dumps(entry) + "\n")
 
 
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+
+
 def run(work, job, log):
     """Run work(job) in a process of its own, its output going to the end of the file `log`.
 
-    Returns None, or in words why it failed.
+    work: a function, or "module:function" of this package, imported in that process: a module that cannot be imported
+    fails its own part alone. Returns None, or in words why it failed.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     process = multiprocessing.get_context("fork").Process(target=_child, args=(work, job, log))
     process.start()
-    process.join(max(job.until - time.monotonic(), 0) + 1)
-    late = process.is_alive()
-    for order in (signal.SIGTERM, signal.SIGKILL):  # also to what an ended part has left running
+    try:
+        process.join(max(job.until - time.monotonic(), 0) + 1)
+        late = process.is_alive()
+    finally:  # also where this process is told to end
+        _end_group(process)
+    if late:
+        return "it was still running when its time was over"
+    if process.exitcode < 0:
+        return f"it died of signal {signal.Signals(-process.exitcode).name}"
+    return None if process.exitcode == 0 else "it raised; the log has the traceback"
+
+
+def _end_group(process):
+    """End a process and what it has left running."""
+    for order in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, order)
         except (ProcessLookupError, PermissionError):
             break
         process.join(GRACE)
     process.join()
-    if late:
-        return "it was still running when its time was over"
-    if process.exitcode < 0:
-        return f"it died of signal {signal.Signals(-process.exitcode).name}"
-    return None if process.exitcode == 0 else "it raised; the log has the traceback"
 
 
 def _child(work, job, log):
@@ -87,10 +129,17 @@ def _child(work, job, log):
     for descriptor in (1, 2):  # for what it starts, and for libraries
         os.dup2(sys.stdout.fileno(), descriptor)
     try:
-        work(job)
+        _resolved(work)(job)
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
     sys.stdout.flush()
     os._exit(0)
+
+
+def _resolved(work):
+    if callable(work):
+        return work
+    module, _, function = work.partition(":")
+    return getattr(importlib.import_module(f"{__package__}.{module}"), function)

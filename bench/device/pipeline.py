@@ -12,6 +12,7 @@ import peers
 from lmf_kernels.graphed import capture
 
 from . import clock, renders
+from .render_stage import fail
 from .setting import FLOATS, size_of
 
 STAGES = ("encoder", "latent", "render")
@@ -21,22 +22,18 @@ SLACK = 3 / 255  # a half pipeline's picture beside float32's, root mean square
 @torch.no_grad()
 def pipeline(job):
     """The published pipeline, then ours eager and as a graph, for each type."""
-    setting, missed = job.setting, []
-    for lr, scale in setting.sizes:
-        for dtype in FLOATS:
-            if setting.dry and dtype == "float16":
-                continue
-            if job.left() < 4:
-                missed.append(f"{lr[1]}x{lr[0]} {scale} {dtype}")
-                continue
-            try:
-                at_size(job, lr, scale, dtype)
-            except RuntimeError as error:
-                job.fail(f"pipeline {lr[1]}x{lr[0]} {scale} {dtype}: {str(error).splitlines()[0]}")
-                if "CUDA error" in str(error):
-                    raise
-    if missed:
-        job.warn(f"no time for the pipeline at {len(missed)} sizes and types, {missed[0]} the first of them")
+    setting = job.setting
+    cases = [(title("graph", lr, scale, dtype), lr, scale, dtype) for lr, scale in setting.sizes for dtype in FLOATS
+             if not (setting.dry and dtype == "float16")]
+    for name, *case in job.todo(cases, 4):
+        try:
+            at_size(job, *case)
+        except Exception as wrong:
+            fail(job, name, wrong)
+
+
+def title(way, lr, scale, dtype):
+    return f"pipeline/{way}/{lr[1]}x{lr[0]}/{scale}/{dtype}"
 
 
 def at_size(job, lr, scale, dtype):
@@ -52,11 +49,10 @@ def at_size(job, lr, scale, dtype):
         if not off <= SLACK:
             job.fail(f"pipeline {lr[1]}x{lr[0]} {scale} {dtype} on {backend}: off by {255 * off:.1f} of 255")
 
-    def write(way, seconds, **more):
-        name = f"pipeline/{way}/{lr[1]}x{lr[0]}/{scale}/{dtype}"
-        job.case({"name": name, "kind": "pipeline", "way": way, "backend": backend, "model": "lmliif", "dtype": dtype,
-                  "scale": scale, "lr": lr, "size": size, "pixels": size[0] * size[1], "seconds": seconds,
-                  "gpixel_per_s": size[0] * size[1] / seconds["median"] / 1e9, **more})
+    def write(way, timing, **more):
+        job.case({"name": title(way, lr, scale, dtype), "kind": "pipeline", "way": way, "backend": backend, "model": "lmliif", "dtype": dtype,
+                  "scale": scale, "lr": lr, "size": size, "pixels": size[0] * size[1],
+                  "gpixel_per_s": size[0] * size[1] / timing["seconds"]["median"] / 1e9, **timing, **more})
 
     check(lmf.upscale(model, images[0], size=size))
     write("lmf_kernels", clock.device_time(lambda image: lmf.upscale(model, image, size=size), inputs, setting))
@@ -96,7 +92,8 @@ def stages(setting, model, image, size):
         else:
             run()
             marks.append((run, None))
-    return {stage: clock.device_time(replay, [()], setting)["median"] for stage, (replay, _) in zip(STAGES, marks)}
+    return {stage: clock.device_time(replay, [()], setting)["seconds"]["median"]
+            for stage, (replay, _) in zip(STAGES, marks)}
 
 
 def published(setting, lr, size, dtype):

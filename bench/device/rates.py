@@ -3,8 +3,8 @@
 import torch
 
 from . import clock
+from .card import clocks
 from .render_stage import exactly
-from .report import clocks
 from .setting import FLOATS
 
 
@@ -25,15 +25,15 @@ def copy(setting):
     count = 1 << (16 if setting.dry else 30)
     source = [torch.randint(0, 255, (count,), dtype=torch.uint8, device=setting.device) for _ in range(2)]
     target = torch.empty_like(source[0])
-    times = clock.device_time(target.copy_, [(one,) for one in source], setting)
-    return 2 * count / times["median"]
+    timing = clock.device_time(target.copy_, [(one,) for one in source], setting)
+    return 2 * count / timing["seconds"]["median"]
 
 
 def matmul(setting, dtype):
     """Operations per second of a large square product of random matrices through torch; float32 without TF32."""
     side = 64 if setting.dry else 4096 if dtype == torch.float32 else 8192
     pairs = [tuple(torch.randn(side, side, device=setting.device).to(dtype) for _ in range(2)) for _ in range(2)]
-    return 2 * side ** 3 / clock.device_time(torch.mm, pairs, setting)["median"]
+    return 2 * side ** 3 / clock.device_time(torch.mm, pairs, setting)["seconds"]["median"]
 
 
 def mma_sync(setting):

@@ -1,4 +1,4 @@
-"""The render stage: every kernel, the reference and the published way, at every size; then torch.compile of two."""
+"""The render stage: every kernel at every size; the reference and the published way; torch.compile of the latter."""
 
 import torch
 
@@ -11,25 +11,38 @@ COMPILED = (("lmliif", "x12", "float32"), ("lmliif", "x12", "half"), ("lmliif", 
             ("lmlte", "x12", "float32"), ("lmliif", "x4", "half"), ("lmlte", "x12", "half"))
 
 
-@torch.no_grad()
-def render(job):
-    """Kernels first at each size, then the peers. What there is no time for is named in a warning."""
-    exactly()
-    setting, missed = job.setting, []
-    ways = [(backend, dtype, kernel_case) for backend, dtype in setting.kernels]
+def kernels(job):
+    """The CUDA kernels at every size."""
+    all_of(job, [(*kernel, kernel_case) for kernel in job.setting.cuda], job.setting.sizes)
+
+
+def triton_kernels(job):
+    """The Triton kernels at every size."""
+    all_of(job, [(*kernel, kernel_case) for kernel in job.setting.triton], job.setting.sizes)
+
+
+def peers(job):
+    """The reference and the published way at some sizes, and the CUDA kernels once more: ratios compare what was
+    measured side by side."""
+    setting = job.setting
+    ways = [(*kernel, kernel_case) for kernel in setting.cuda]
     ways += [("reference", dtype, kernel_case) for dtype in FLOATS if not (setting.dry and dtype == "float16")]
     ways += [("published", dtype, published_case) for dtype in ("float32", setting.half)]
-    ways.sort(key=lambda way: (way[1], way[0] == "published"))  # stable: one type's inputs serve all its kernels
-    for lr, scale in setting.sizes:
-        for name in MODELS:
-            for way, dtype, make in ways:
-                title = f"{way}/{name}/{lr[1]}x{lr[0]}/{scale}/{dtype}"
-                if job.left() < 3:
-                    missed.append(title)
-                    continue
-                measured(job, title, make, way, name, lr, scale, dtype)
-    if missed:
-        job.warn(f"no time for {len(missed)} cases of the render stage, {missed[0]} the first of them")
+    all_of(job, ways, setting.peer_sizes)
+
+
+@torch.no_grad()
+def all_of(job, ways, sizes):
+    """Measure ways, (name, dtype, function that makes the case), of every model at sizes."""
+    exactly()
+    ways = sorted(ways, key=lambda way: (way[1], way[0] == "published"))  # stable: one type's inputs serve its kernels
+    for case in job.todo([(case_title(way, name, lr, scale, dtype), make, way, name, lr, scale, dtype)
+                          for lr, scale in sizes for name in MODELS for way, dtype, make in ways]):
+        measured(job, *case)
+
+
+def case_title(way, name, lr, scale, dtype):
+    return f"{way}/{name}/{lr[1]}x{lr[0]}/{scale}/{dtype}"
 
 
 @torch.no_grad()
@@ -41,13 +54,11 @@ def compiled(job):
     todo = [(name, scale, setting.half if dtype == "half" else dtype) for name, scale, dtype in COMPILED]
     if setting.dry:
         todo = [("lmliif", "x2", "float32")]
-    for k, (name, scale, dtype) in enumerate(todo):
-        if job.left() < 35 and not setting.dry:
-            job.warn(f"no time for {len(todo) - k} cases of torch.compile, {name} {scale} {dtype} the first of them")
-            return
+    way = "compiled-published"
+    for title, name, scale, dtype in job.todo([(case_title(way, name, lr, scale, dtype), name, scale, dtype)
+                                               for name, scale, dtype in todo], 0 if setting.dry else 35):
         torch.compiler.reset()
-        title = f"compiled-published/{name}/{lr[1]}x{lr[0]}/{scale}/{dtype}"
-        measured(job, title, compiled_case, "compiled-published", name, lr, scale, dtype)
+        measured(job, title, compiled_case, way, name, lr, scale, dtype)
 
 
 def kernel_case(setting, way, name, lr, scale, dtype):
@@ -70,7 +81,7 @@ def measured(job, title, make, way, name, lr, scale, dtype):
     try:
         case = make(setting, way, name, lr, scale, dtype)
         error = case.check(case.run(*case.inputs[0]), *case.inputs[0])
-        seconds = clock.device_time(case.run, case.inputs, setting)
+        timing = clock.device_time(case.run, case.inputs, setting)
         case.check(case.run(*case.inputs[-1]), *case.inputs[-1])
     except torch.OutOfMemoryError:
         job.warn(f"{title} does not fit the device's memory")
@@ -81,25 +92,26 @@ def measured(job, title, make, way, name, lr, scale, dtype):
     finally:
         if setting.device.type == "cuda":
             torch.cuda.empty_cache()
-    job.case(record(setting, title, way, name, scale, dtype, case, seconds, error))
+    job.case({**record(setting, title, way, name, scale, dtype, case, timing["seconds"]["median"], error), **timing})
 
 
 def fail(job, title, wrong):
-    """Tell a case's failure; raise it again where nothing more can run in this process."""
+    """Write a case's failure down; raise it again where nothing more can run in this process."""
     job.fail(f"{title}: {(str(wrong) or repr(wrong)).splitlines()[0]}")
     if "CUDA error" in str(wrong) or "Triton Error [CUDA]" in str(wrong):
+        job.lost(title)
         raise wrong
 
 
-def record(setting, title, way, name, scale, dtype, case, seconds, error):
-    """A case as a results file has it."""
-    pixels, median = case.size[0] * case.size[1], seconds["median"]
+def record(setting, title, way, name, scale, dtype, case, median, error):
+    """A case as a results file has it, but for its times."""
+    pixels = case.size[0] * case.size[1]
     found = {
         "name": title, "kind": "render" if way in dict(setting.kernels) else "peer", "stage": "render",
         "backend": way, "family": "modulated_mlp", "model": name, "dtype": dtype, "store": dtype, "scale": scale,
-        "lr": case.lr, "size": case.size, "cells": case.lr[0] * case.lr[1], "pixels": pixels, "seconds": seconds,
-        "rounds": len(seconds["samples"]), "inputs": len(case.inputs), "error": error,
-        "gpixel_per_s": pixels / median / 1e9, "ns_per_pixel": median / pixels * 1e9}
+        "lr": case.lr, "size": case.size, "cells": case.lr[0] * case.lr[1], "pixels": pixels,
+        "inputs": len(case.inputs), "error": error, "gpixel_per_s": pixels / median / 1e9,
+        "ns_per_pixel": median / pixels * 1e9}
     flop = case.flop
     if flop is None:
         model = renders.loaded(setting, name, "float32")

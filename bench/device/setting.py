@@ -13,6 +13,7 @@ MODELS = ("lmliif", "lmlte")
 
 # LR size (h, w) and the scales measured from it, the most telling ones first: time may run out.
 CASES = (((180, 320), ("x12", "x4", "x2", "x8", "x3.3")), ((540, 960), ("x4", "x2")))
+PEER_SCALES = ("x12", "x4", "x2")
 DRY_CASES = (((5, 7), ("x2", "x3.3")),)
 
 
@@ -30,6 +31,11 @@ class Setting:
         return [(lr, scale) for lr, scales in (DRY_CASES if self.dry else CASES) for scale in scales]
 
     @property
+    def peer_sizes(self):
+        """Those at which the peers are measured: they are slow."""
+        return [(lr, scale) for lr, scale in self.sizes if self.dry or (lr == CASES[0][0] and scale in PEER_SCALES)]
+
+    @property
     def tile(self):
         """What an interactive user waits for."""
         return (8, 8) if self.dry else (48, 48)
@@ -41,6 +47,15 @@ class Setting:
             return [("cpu", "float32")] if BACKENDS["cpu"].availability()[0] else []
         able = [name for name, backend in BACKENDS.items() if backend.needs_evidence and backend.availability()[0]]
         return [(name, dtype) for name in able for dtype in FLOATS]
+
+    @property
+    def cuda(self):
+        """The kernels but Triton's, which compile as they come and have calls of their own."""
+        return [kernel for kernel in self.kernels if kernel[0] != "triton"]
+
+    @property
+    def triton(self):
+        return [kernel for kernel in self.kernels if kernel[0] == "triton"]
 
     @property
     def half(self):

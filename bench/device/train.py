@@ -1,7 +1,7 @@
-"""Optional: trains the full EDSR-baseline LM-LIIF on the device for some minutes; run again, it goes on.
+"""Optional: trains the full EDSR-baseline LM-LIIF on the device with the time that is left; run again, it goes on.
 
-What it leaves in the output folder fits through a narrow door: the state that `--resume` needs, which is larger than
-the weights, lies there in pieces.
+A machine may let only small files out, so the state that `--resume` needs, which is larger than the weights, is left in
+pieces.
 """
 
 import shutil
@@ -13,25 +13,28 @@ from pathlib import Path
 import settings
 from lmf_kernels.training.run_folder import LOG, STATE, WEIGHTS, RunFolder
 
-PIECE = 12_000_000  # bytes
+PIECE = 14_000_000  # bytes
+ENDING = 30  # seconds, to start, to write the state and to copy it
 
 
-def train(job, minutes, total, data, out):
-    """`lmf-kernels train DATA` for `minutes` of `total`, from the pieces in the folder `out` where there are some.
+def train(job):
+    """`lmf-kernels train DATA`, from the pieces in --train-from where there are some; it leaves its own in --out.
 
-    facts["train"]. The learning rate reaches zero when `total` minutes are used, over all parts of the run.
+    facts["train"]. The learning rate reaches zero when --train-total minutes are used, over all calls.
     """
-    out, work = Path(out), job.folder / "train"
+    options, work = job.options, job.folder / "train"
+    minutes = max(job.left() - ENDING, 1) / 60 if not job.setting.dry else 0.05
+    out = Path(options.out or settings.FOLDER / "out" / "train")
     work.mkdir()
     out.mkdir(parents=True, exist_ok=True)
-    join(out, work)
+    join(Path(options.train_from or out), work)
     size = ["--blocks", "1", "--features", "8", "--batch", "1"] if job.setting.dry else ["--blocks", "16", "--batch",
                                                                                         "16"]
     resume = ["--resume"] if RunFolder(work).started else []
     started = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "lmf_kernels", "train", data, work, "--device",
-                           job.setting.device.type, *size, "--minutes", str(total), "--pause-after", str(minutes),
-                           *resume], cwd=settings.FOLDER)
+    done = subprocess.run([sys.executable, "-m", "lmf_kernels", "train", options.train, work, "--device",
+                           job.setting.device.type, *size, "--minutes", str(options.train_total or minutes),
+                           "--pause-after", str(minutes), *resume], cwd=settings.FOLDER)
     spent = (time.monotonic() - started) / 60
     kept = split(work, out)
     job.fact("train", {"minutes": spent, "resumed": bool(resume), "status": done.returncode, "files": kept})

@@ -1,16 +1,13 @@
-"""Tests on the device: the suite's `gpu` tests, and small renders under compute-sanitizer."""
+"""The tests marked gpu, in groups, each a run of its own: an error in one file stops no other."""
 
 import importlib.util
 import json
 import os
-import shutil
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import settings
 
-from .setting import FLOATS
+from .command import ended, run_within
 
 TESTS = settings.ROOT / "tests"
 NUMERICS = {  # what must pass before a kernel's time counts
@@ -18,41 +15,57 @@ NUMERICS = {  # what must pass before a kernel's time counts
     "gradients": ("test_modulated_backward.py", "test_modulated_backward_gpu.py"),
 }
 WORKERS = max(1, min(12, (os.cpu_count() or 1) - 2))  # of pytest-xdist, where it is: Triton compiles what a test draws
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def tests(job):
-    """The `gpu` tests but for Triton's, which take longest: see `_tests`."""
-    _tests(job, "others", "not triton")
+def kernel_tests(job):
+    """The numerics of the CUDA kernels."""
+    _tests(job, "kernels", _files("render", "gradients"), "not triton", "test_modulated_mlp.py",
+           "eight_bit or wide_map")
+
+
+def other_tests(job):
+    """All others but Triton's."""
+    ignored = [f"--ignore={file}" for file in _files("render", "gradients")]
+    _tests(job, "others", [str(TESTS), *ignored], "not triton", "test_repeated.py", "lmliif or copies")
 
 
 def triton_tests(job):
-    """The `gpu` tests of the Triton kernels."""
+    """Those of the Triton kernels, gradients left out."""
     if not job.setting.dry:
-        _tests(job, "triton", "triton")
+        _tests(job, "triton", [str(TESTS), *(f"--ignore={file}" for file in _files("gradients"))], "triton")
 
 
-def _tests(job, group, expression):
+def gradient_tests(job):
+    """Those of the Triton kernels that make gradients, which take longest to compile."""
+    if not job.setting.dry:
+        _tests(job, "triton-gradients", _files("gradients"), "triton")
+
+
+def _files(*tasks):
+    return [str(TESTS / file) for task in tasks for file in NUMERICS[task]]
+
+
+def _tests(job, group, where, expression, dry_file=None, dry_expression=None):
     """facts["tests/GROUP"], and facts["numerics/GROUP"]: {task: {backend: {dtype: {"passed", "failed", "skipped"}}}}.
     """
-    setting, found = job.setting, job.folder / f"outcomes-{group}.jsonl"
-    arguments = ["-q", "--tb=short", "-p", "no:cacheprovider"]
-    if setting.dry:
-        arguments += [str(TESTS / NUMERICS["render"][0]), "-k", "eight_bit or wide_map"]
+    found = job.folder / f"outcomes-{group}.jsonl"
+    arguments = ["-q", "--tb=short", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
+    if job.setting.dry:
+        arguments += [str(TESTS / dry_file), "-k", dry_expression]
     else:
-        arguments += [str(TESTS), "-m", "gpu and not slow", "-k", expression]
+        arguments += [*where, "-m", "gpu and not slow", "-k", expression]
         if importlib.util.find_spec("xdist"):
             arguments += ["-n", str(WORKERS)]
-    # From this folder: the repository root must not be on sys.path, or the source folder would be imported.
     status = run_within(job.left(), [sys.executable, "-m", "pytest", "-c", str(settings.ROOT / "pyproject.toml"),
                                      "--rootdir", str(settings.ROOT), *arguments], LMF_TEST_OUTCOMES=str(found))
     outcomes = [json.loads(line) for line in found.read_text(encoding="utf-8").splitlines()] if found.exists() else []
     counts = count(outcomes)
     failed = [outcome["test"] for outcome in outcomes if outcome["outcome"] == "failed"]
-    job.fact(f"tests/{group}", {**counts, "failed_tests": failed, "stopped": status is None})
+    lost = sorted({outcome["file"] for outcome in outcomes if outcome["outcome"] == "not collected"})
+    job.fact(f"tests/{group}", {**counts, "failed_tests": failed, "not_collected": lost, "stopped": status is None})
     job.fact(f"numerics/{group}", numerics(outcomes))
     if status != 0:
-        job.fail(f"pytest {ended(status)}: {counts['failed']} failed, {failed[:3]}")
+        job.fail(f"pytest {ended(status)}: {counts['failed']} failed, {[*lost, *failed][:3]}")
     elif not counts["passed"]:
         job.fail("no test ran")
 
@@ -73,49 +86,16 @@ def numerics(outcomes):
                    for backend, kinds in backends.items()} for task, backends in found.items()}
 
 
-def sanitizer(job):
-    """facts["sanitizer"]: {tool: clean} of small renders under compute-sanitizer, None where it is not installed."""
-    setting = job.setting
-    renders = [f"{backend}/{dtype}" for backend, dtype in setting.kernels] or ["reference"]
-    command = [sys.executable, str(TESTS / "child_small_renders.py"), *renders]
-    tool = shutil.which("compute-sanitizer")
-    if setting.dry:
-        watches = {"nothing": command}
-    elif tool is None:
-        job.warn("compute-sanitizer is not installed")
-        watches = {}
-    else:
-        watches = {check: [tool, "--tool", check, "--error-exitcode", "9", "--print-limit", "20", *command]
-                   for check in ("memcheck", "racecheck")}
-    # Side by side, for most of the time goes into loading torch.
-    with ThreadPoolExecutor() as pool:
-        # Every allocation by itself, so that a step over its end is seen.
-        statuses = pool.map(lambda run: run_within(job.left(), run, PYTORCH_NO_CUDA_MEMORY_CACHING="1"),
-                            watches.values())
-        found = dict(zip(watches, statuses))
-    job.fact("sanitizer", {check: status == 0 for check, status in found.items()} or None)
-    for check, status in found.items():
-        if status != 0:
-            job.fail(f"small renders watched by {check} {ended(status)} (9: the sanitizer found something)")
-
-
-def run_within(seconds, command, **environment):
-    """Run a command from this folder; its exit status, None where it had to be stopped."""
-    try:
-        return subprocess.run(command, cwd=HERE, env={**os.environ, **environment}, timeout=max(seconds, 1)).returncode
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def ended(status):
-    """An exit status in words."""
-    return "was stopped when its time was over" if status is None else f"ended with status {status}"
-
-
 def passed(facts, backend, dtype, task="render"):
-    """Whether the kernels' own tests of a task ran for a backend and type of fields, and none failed."""
-    assert dtype in FLOATS
-    group = "triton" if backend == "triton" else "others"
-    counts = facts.get(f"numerics/{group}", {}).get(task, {}).get(backend, {}).get(dtype)
-    whole = not facts.get(f"tests/{group}", {}).get("stopped", True)
-    return whole and bool(counts) and counts["passed"] > 0 and counts["failed"] == 0
+    """Whether the kernels' own tests of a task ran for a backend and type of fields, to their end, and none failed."""
+    ran = failed = 0
+    for fact, tasks in facts.items():
+        title, _, group = fact.partition("/")
+        counts = tasks.get(task, {}).get(backend, {}).get(dtype) if title == "numerics" else None
+        if counts is None or group.startswith("triton") != (backend == "triton"):
+            continue
+        tests = facts.get(f"tests/{group}", {})
+        if tests.get("stopped", True) or set(NUMERICS[task]) & set(tests.get("not_collected", ())):
+            return False
+        ran, failed = ran + counts["passed"], failed + counts["failed"]
+    return ran > 0 and failed == 0

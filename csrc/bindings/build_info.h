@@ -11,12 +11,14 @@
 
 namespace lmf::bindings {
 
+// sources: a digest of csrc, the same for the same files.
 inline pybind11::dict common_build_info() {
   pybind11::dict facts;
   facts["version"] = LMF_FACT_VERSION;
   facts["compiler"] = LMF_FACT_COMPILER;
   facts["compiler_path"] = LMF_FACT_COMPILER_PATH;
   facts["build_type"] = LMF_FACT_BUILD_TYPE;
+  facts["sources"] = LMF_FACT_SOURCES;
   facts["processor"] = LMF_FACT_PROCESSOR;
   return facts;
 }

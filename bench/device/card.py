@@ -1,0 +1,59 @@
+"""Which device this is, and what torch, the driver and the compilers call themselves."""
+
+import os
+import platform
+import shutil
+import subprocess
+
+import torch
+
+import machine
+from lmf_kernels.backends.cuda import native
+
+
+def card(job):
+    """facts["device"]: the GPU as torch and the driver name it. A part, for it touches the GPU."""
+    found = {"name": "CPU", "capability": None}
+    if job.setting.device.type == "cuda":
+        gpu = torch.cuda.get_device_properties(job.setting.device)
+        found = {"name": gpu.name, "capability": [gpu.major, gpu.minor], "memory_gib": gpu.total_memory / 2**30,
+                 "multiprocessors": gpu.multi_processor_count, "l2_bytes": gpu.L2_cache_size,
+                 "clocks": clocks(), "driver": driver()}
+    job.fact("device", found)
+
+
+def clocks():
+    """What nvidia-smi reads: clocks, temperature, power; None where it cannot."""
+    return _ask("clocks.sm,clocks.mem,clocks.max.sm,temperature.gpu,power.draw")
+
+
+def driver():
+    return _ask("driver_version")
+
+
+def versions():
+    """Everything that a time depends on."""
+    built = native.module.build_info() if native.module else {}
+    triton = None
+    try:
+        import triton as found
+        triton = found.__version__
+    except ImportError:
+        pass
+    return {**machine.versions(), "python": platform.python_version(), "cuda_of_torch": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(), "triton": triton, "nvcc": built.get("nvcc"),
+            "architectures": built.get("architectures")}
+
+
+def commit():
+    """The commit of the sources; where they are no git checkout, the one that BENCH_COMMIT names, or None."""
+    named = os.environ.get("BENCH_COMMIT")
+    return machine.commit() or ({"describe": named, "dirty": False} if named else None)
+
+
+def _ask(what):
+    if shutil.which("nvidia-smi") is None:
+        return None
+    done = subprocess.run(["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader"], capture_output=True,
+                          text=True)
+    return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else None
