@@ -1,4 +1,5 @@
-"""Which backend runs a call: the one asked for, else the first that can; of GPU kernels, the fastest one measured."""
+"""Which backend runs a call: the one asked for, else the first that can; of GPU kernels, the fastest one measured, on
+such a GPU by us or on this one by a self-check."""
 
 import os
 import warnings
@@ -6,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ..errors import BackendError, InputError
+from ..selfcheck import lookup
 from . import cpu, cuda, evidence, reference, triton
 
 BACKENDS = {b.name: b for b in (cpu, cuda, triton, reference)}  # in the order in which "auto" tries them
@@ -81,10 +83,10 @@ def choose(call, name="auto"):
     return BACKENDS[found].families[call.family]
 
 
-def _automatic(call, wanted=None):
+def _automatic(call, wanted=None, check=True):
     """What "auto" runs, {name: why it cannot} of those before it, {name: why it is left alone} of those that could.
 
-    wanted: as in `refusal`.
+    wanted: as in `refusal`. check: make the self-check that is missing.
     """
     refusals, kernels, task = {}, [], evidence.RENDER if wanted is None else evidence.GRADIENTS
     for name in BACKENDS:  # the last, the reference, runs everything
@@ -95,10 +97,20 @@ def _automatic(call, wanted=None):
             break
         else:
             kernels.append(name)
-    best = evidence.fastest(tuple(kernels), call, task) if kernels else None
-    if best is not None:
+    if not kernels:
+        return name, refusals, {}
+    best = evidence.fastest(tuple(kernels), call, task) or lookup.decide(tuple(kernels), call, task, check)
+    if best.backend is not None:
         return best.backend, refusals, {}
-    return name, refusals, {kernel: evidence.absence(kernel, call, task) for kernel in kernels}
+    return name, refusals, {kernel: _why_not(kernel, call, task, best) for kernel in kernels}
+
+
+def _why_not(kernel, call, task, decision):
+    """Why "auto" leaves a kernel alone that could run the call."""
+    if kernel in decision.passed_over and kernel not in decision.pending:
+        return decision.passed_over[kernel]
+    absence = evidence.absence(kernel, call, task)
+    return f"{absence}, and {decision.pending[kernel]}" if kernel in decision.pending else absence
 
 
 def choose_backward(call, wanted, name="auto"):
@@ -116,22 +128,23 @@ def choose_backward(call, wanted, name="auto"):
     return BACKENDS[found].families[call.family]
 
 
-def backward_of(call, wanted, name="auto"):
-    """The name of the backend that `choose_backward` would take. Says and runs nothing."""
-    return _settled(call, name, wanted)[0]
+def backward_of(call, wanted, name="auto", check=True):
+    """The name of the backend that `choose_backward` would take. check: make the self-check that is missing; nothing
+    else is run, and nothing said."""
+    return _settled(call, name, wanted, check)[0]
 
 
 def forward_of(call, name="auto"):
-    """The name of the backend that `choose` would take, None where it would raise. Says and runs nothing."""
+    """The name of the backend that `choose` would take, None where it would raise. As `backward_of`."""
     return _settled(call, name)[0]
 
 
-def _settled(call, name, wanted=None):
+def _settled(call, name, wanted=None, check=True):
     """As `_automatic`, for any name: where the backend asked for cannot, gradients are the reference's and a forward
     call is nobody's, None."""
     asked = requested(name)
     if asked == "auto":
-        return _automatic(call, wanted)
+        return _automatic(call, wanted, check)
     if refusal(asked, call, wanted) is None:
         return asked, {}, {}
     return None if wanted is None else "reference", {}, {}
@@ -169,13 +182,27 @@ def explain(call, name="auto"):
     """What would run the call and why. Runs nothing.
 
     {"requested", "runs", "refusals": {backend: why it cannot}, "passed_over": {backend: why "auto" leaves it alone},
-    "evidence": what was measured on this kind of GPU with such fields, in words, fastest first, "gradients": what makes
-    those of the fields, the weights and the skip}.
+    "source": what "auto" goes by among GPU kernels, None where no kernel could run the call, "evidence": what was
+    measured on this kind of GPU with such fields, in words, fastest first, "selfcheck": what self-checks on it found, in
+    words, "gradients": what makes those of the fields, the weights and the skip}.
     """
     refusals = {n: reason for n in BACKENDS if (reason := refusal(n, call)) is not None}
-    runs, _, passed_over = _settled(call, name)
+    runs, _, passed_over = _settled(call, name, check=False)
     known = sorted((e for task in evidence.TASKS for e in evidence.fitting(call, task)),
                    key=lambda e: (e.task, -e.gpixel_per_s))
     leaves = [tensor for tensor in call.tensors() if tensor not in ("coord", "cell")]
     return {"requested": requested(name), "runs": runs, "refusals": refusals, "passed_over": passed_over,
-            "evidence": [str(e) for e in known], "gradients": runs and backward_of(call, leaves, name)}
+            "source": _source(call, refusals) if requested(name) == "auto" else None,
+            "evidence": [str(e) for e in known],
+            "selfcheck": [str(v) for task in evidence.TASKS for v in lookup.found(call, task)],
+            "gradients": runs and backward_of(call, leaves, name, check=False)}
+
+
+def _source(call, refusals):
+    """What "auto" goes by among the GPU kernels that could render the call, None without such kernels."""
+    kernels = tuple(n for n in MEASURED if n in BACKENDS and n not in refusals)
+    if not kernels:
+        return None
+    if evidence.fastest(kernels, call, evidence.RENDER) is not None:
+        return evidence.FILE.name
+    return lookup.decide(kernels, call, evidence.RENDER, start=False).source or "none yet"
