@@ -13,7 +13,9 @@ from contextlib import contextmanager
 
 import torch
 from lmf_kernels.backends import choice, cpu, reference
+from lmf_kernels.ops import RenderSpec, modulated_mlp
 from lmf_kernels.selfcheck import lookup
+from lmf_kernels.spec import weight_count
 
 NAMED = "LMF_TEST_STANDINS"
 KERNEL = cpu.families["modulated_mlp"]
@@ -55,6 +57,13 @@ def exiting(result):
     os._exit(7)
 
 
+def rendering(result):
+    """As a kernel that calls the operator again, with backend="auto"."""
+    spec = RenderSpec("linear", 0, (16,))
+    modulated_mlp(torch.ones(1, 2, 2, 48), torch.ones(weight_count("modulated_mlp", spec)), spec, (4, 4))
+    return result
+
+
 BEHAVIOURS = {  # name: what becomes of a right result
     "fast": lambda result: result,
     "slow": after(0.3),
@@ -65,6 +74,7 @@ BEHAVIOURS = {  # name: what becomes of a right result
     "segfault": faulting,
     "exit": exiting,
     "hang": after(1000),
+    "recursive": rendering,
     "raise": raising(RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")),
     "full": raising(torch.cuda.OutOfMemoryError("CUDA out of memory.")),
 }

@@ -183,8 +183,8 @@ def explain(call, name="auto"):
 
     {"requested", "runs", "refusals": {backend: why it cannot}, "passed_over": {backend: why "auto" leaves it alone},
     "source": what "auto" goes by among GPU kernels, None where no kernel could run the call, "evidence": what was
-    measured on this kind of GPU with such fields, in words, fastest first, "selfcheck": what self-checks on it found, in
-    words, "gradients": what makes those of the fields, the weights and the skip}.
+    measured on this kind of GPU with such fields, in words, fastest first, "selfcheck": what self-checks on it found,
+    in words, "gradients": what makes those of the fields, the weights and the skip}.
     """
     refusals = {n: reason for n in BACKENDS if (reason := refusal(n, call)) is not None}
     runs, _, passed_over = _settled(call, name, check=False)

@@ -144,7 +144,8 @@ def _drawn(draw, kind, number, device):
         coord = torch.rand((draw.batch, draw.points, 2), generator=generator) * 2.2 - 1.1
         cell = torch.rand((draw.batch, draw.points, 2), generator=generator) * 0.1
         queries = {"coord": coord.to(device), "cell": cell.to(device)}
-    call = RenderCall(kind.family, spec, *(t.to(device, dtype) for t in (fields, weights, skip)), **queries, **draw.rest)
+    tensors = (t.to(device, dtype) for t in (fields, weights, skip))
+    call = RenderCall(kind.family, spec, *tensors, **queries, **draw.rest)
     if kind.task == RENDER:
         return Case(draw.name, call)
     return Case(draw.name, call, normal(*call.output_shape()).to(device), LEAVES)

@@ -30,10 +30,10 @@ def judge(backend, kind, device):
     Raises Refused where it does not take the cases, and whatever the kernel raises.
     """
     item = Item(backend, *kind)
-    family, reference = (choice.BACKENDS[name].families[kind.family] for name in (backend, "reference"))
-    complaint = _wrong(family, reference, _accepted(backend, cases.numeric(kind, device)))
+    complaint = wrong_numbers(backend, kind, device)
     if complaint:
         return verdict(item, False, f"wrong numbers, {complaint}")
+    family, reference = _families(backend, kind)
     times = {case.name: _times(family, reference, case) for case in _accepted(backend, cases.timed(kind, device))}
     faster = min(theirs / ours for ours, theirs in times.values())
     shown = ", ".join(f"{name} {_digits(ours)} ms against {_digits(theirs)} ms"
@@ -49,23 +49,32 @@ def verdict(item, good, found, milliseconds=None):
     return Verdict(item, good, found, f"{now:%Y-%m-%d %H:%M}", milliseconds or {})
 
 
-def _accepted(backend, all_cases):
-    """The cases that the backend takes."""
-    refusals = [choice.refusal(backend, case.call, case.wanted) for case in all_cases]
-    if None not in refusals:
-        raise Refused(refusals[0])
-    return [case for case, refused in zip(all_cases, refusals) if refused is None]
+def wrong_numbers(backend, kind, device):
+    """The first case at which a backend's numbers are wrong, and how, or None.
 
-
-def _wrong(family, reference, accepted):
-    """The first of the cases whose numbers are wrong and how, or None."""
-    for case in accepted:
+    Raises Refused where it does not take the cases.
+    """
+    family, reference = _families(backend, kind)
+    for case in _accepted(backend, cases.numeric(kind, device)):
         with _poisoned():
             found = _results(family, case)
         complaint = compare(case, found, _results(reference, cases.precise(case)), lambda: _results(reference, case))
         if complaint:
             return f"{case.name}: {complaint}"
     return None
+
+
+def _families(backend, kind):
+    """The family modules of a backend and of the reference."""
+    return [choice.BACKENDS[name].families[kind.family] for name in (backend, "reference")]
+
+
+def _accepted(backend, all_cases):
+    """The cases that the backend takes."""
+    refusals = [choice.refusal(backend, case.call, case.wanted) for case in all_cases]
+    if None not in refusals:
+        raise Refused(refusals[0])
+    return [case for case, refused in zip(all_cases, refusals) if refused is None]
 
 
 def compare(

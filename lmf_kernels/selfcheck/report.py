@@ -37,8 +37,7 @@ def survey(device, say, again=False):
         outcome = run.check(store, device, left, (), EACH * len(left), EACH, lambda verdict: say(line_of(verdict)))
         for item, why in outcome.unresolved.items():
             say(row(*item, f"none: {why}"))
-        if outcome.verdicts:
-            run.keep(store, outcome.verdicts)
+        run.keep(store, outcome.verdicts)
     if store.path.exists():
         say(f"kept in {store.path}")
 

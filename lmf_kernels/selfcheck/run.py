@@ -61,7 +61,7 @@ def fill(store, device, required, backends):
 
 def keep(store, verdicts):
     """Add verdicts to the store; a line where they last no longer than this process."""
-    problem = store.add(verdicts)
+    problem = store.add(verdicts) if verdicts else None
     if problem:
         logger.warning("lmf_kernels: the self-check cannot be kept, so every process makes its own (%s); "
                        "%s names another folder", problem, CACHE)
@@ -119,8 +119,8 @@ class _Session:
         item, late = self._begun, ended.how == "time"
         if item in self.done or late and item not in request["required"]:  # that one nobody waits for
             return None
-        how = f"did not finish within {request['seconds']} s" if late else f"ended the self-check's process with {ended.how}"
-        self._take(measure.verdict(item, False, how))
+        fault = f"ended the self-check's process with {ended.how}"
+        self._take(measure.verdict(item, False, f"did not finish within {request['seconds']} s" if late else fault))
         return None
 
     def _hear(self, message):

@@ -1,7 +1,7 @@
 """Verdicts of self-checks, and the file in the user's cache folder that keeps them.
 
-A file holds what was found with one GPU model, driver, torch, Triton and build of lmf_kernels. Whatever of these changes
-makes another file.
+A file holds what was found with one GPU model, driver, torch, Triton and build of lmf_kernels; where one of these
+changes, another file counts.
 """
 
 import hashlib
