@@ -8,6 +8,7 @@ import pytest
 import torch
 from lmf_kernels.selfcheck import lookup
 from outcomes import pytest_runtest_makereport  # noqa: F401  (pytest finds the hook by its name)
+from selfcheck_setup import kernels, no_check  # noqa: F401  (and fixtures)
 
 os.environ[lookup.SWITCH] = "0"  # no test starts a self-check by chance: those of it turn it on
 

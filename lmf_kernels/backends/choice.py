@@ -124,7 +124,7 @@ def choose_backward(call, wanted, name="auto"):
         choose(call, name)
     found, refusals, passed_over = _settled(call, name, wanted)
     if found == "reference" and requested(name) == "auto":
-        _check_fallback(call, refusals, passed_over, "the backward pass of ")
+        _check_fallback(call, refusals, passed_over, evidence.GRADIENTS)
     return BACKENDS[found].families[call.family]
 
 
@@ -150,18 +150,19 @@ def _settled(call, name, wanted=None, check=True):
     return None if wanted is None else "reference", {}, {}
 
 
-def _check_fallback(call, refusals, passed_over, what=""):
+def _check_fallback(call, refusals, passed_over, task=evidence.RENDER):
     """The slow reference is no answer to who named an instruction set, and on a GPU it is worth one warning."""
     device = call.fields.device.type
     complaint = cpu.wrong_override() if device == "cpu" else None
     if complaint and call.family in cpu.families:
         raise BackendError(complaint)
-    if device == "cuda" and (what, call.family) not in _warned:
-        _warned.add((what, call.family))
+    if device == "cuda" and (task, call.family) not in _warned:
+        _warned.add((task, call.family))
+        what = "the backward pass of " * (task == evidence.GRADIENTS) + call.family
         told = "; ".join([f"{name}: {reason}" for name, reason in {**refusals, **passed_over}.items()])
-        advice = "".join(f', backend="{name}" runs it all the same' for name in passed_over)
-        warnings.warn(f"{what}{call.family} on a CUDA tensor runs on the slow PyTorch reference ({told}){advice}.",
-                      stacklevel=2)
+        judged = {verdict.item.backend for verdict in lookup.found(call, task)}
+        advice = "".join(f', backend="{name}" runs it all the same' for name in passed_over if name not in judged)
+        warnings.warn(f"{what} on a CUDA tensor runs on the slow PyTorch reference ({told}){advice}.", stacklevel=2)
 
 
 def describe():

@@ -87,7 +87,7 @@ def numeric(kind, device):
 def timed(kind, device):
     """The cases that a kernel and the reference are timed on; small ones on a CPU, where only tests come."""
     network = EXAMPLES[kind.family][kind.head].network
-    side, batch, count = (128, 4, 2304) if device.type == "cuda" else (12, 1, 100)
+    side, batch, count = (96, 4, 2304) if device.type == "cuda" else (12, 1, 100)
     cases = [_grid("x4", network, (side, side), (4 * side, 4 * side)),
              _points("points", network, (48, 48) if device.type == "cuda" else (6, 6), count, batch=batch)]
     return [_drawn(draw, kind, 100 + number, device) for number, draw in enumerate(cases)]

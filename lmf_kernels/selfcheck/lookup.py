@@ -45,8 +45,8 @@ def _settle(key, call, start):
     names, task, device = key[0], key[1], call.fields.device
     if device.type not in DEVICE_TYPES:
         return Decision(None, "", {}, {})
-    if device.type == "cuda" and not torch.cuda.is_available():  # a tensor that stands for one while torch traces
-        pending = dict.fromkeys(names, "there is no GPU here to check it on")
+    if not _can_ask(device):
+        pending = dict.fromkeys(names, "this process has no GPU to check it on")
         return Decision(None, "", pending, pending)
     items = [_item(name, call, task) for name in names]
     with _checking:
@@ -78,9 +78,15 @@ def _weigh(items, known, unresolved):
 def found(call, task):
     """The Verdicts on kernels at a task of such a call, as far as there are any. Starts nothing."""
     device = call.fields.device
-    if device.type not in DEVICE_TYPES or device.type == "cuda" and not torch.cuda.is_available():
+    if device.type not in DEVICE_TYPES or not _can_ask(device):
         return []
     return [v for item, v in sorted(verdicts.store_of(device).known.items()) if item == _item(item.backend, call, task)]
+
+
+def _can_ask(device):
+    """Whether the device is there to be asked what it is: not for a tensor that stands for one while torch traces, nor
+    in a forked process."""
+    return device.type != "cuda" or torch.cuda.is_available() and not torch.cuda._is_in_bad_fork()
 
 
 def _item(backend, call, task):

@@ -51,10 +51,12 @@ def fill(store, device, required, backends):
             return {}
         if not mine:
             return dict.fromkeys(missing, f"another process has been checking it for more than {seconds} s")
-        names = " and ".join(item.backend for item in missing)
-        logger.warning("lmf_kernels: checking the %s kernel%s on %s, once, in at most %d s (%s=0 turns it off)",
-                       names, "s" * (len(missing) > 1), store.about["gpu"], seconds, SWITCH)
+        logger.warning("lmf_kernels: checking kernels once on %s: %s, %s; takes up to %d s, %s=0 turns it off",
+                       store.about["gpu"], " and ".join(item.backend for item in missing), missing[0].work, seconds,
+                       SWITCH)
         outcome = check(store, device, missing, backends, seconds)
+        for verdict in outcome.verdicts:
+            logger.info("lmf_kernels: %s", verdict)
         keep(store, outcome.verdicts)
     return outcome.unresolved
 

@@ -33,8 +33,13 @@ class Item(NamedTuple):
     head: str  # of the render MLP
     dtype: str  # of the fields: "float32", "float16" or "bfloat16"
 
+    @property
+    def work(self):
+        """What the kernel does, in words."""
+        return f"{self.family} {self.task}, {self.head} head, {self.dtype}"
+
     def __str__(self):
-        return f"{self.backend}, {self.family} {self.task}, {self.head} head, {self.dtype}"
+        return f"{self.backend}, {self.work}"
 
 
 class Verdict(NamedTuple):
