@@ -12,23 +12,29 @@ from .backends.call import smallest_call
 @dataclass(frozen=True)
 class Explanation:
     """family: the render family. requested: the backend asked for. runs: the one that would run, None if none can.
-    refusals: why others cannot, by name. skipped: why "auto" leaves alone what could, by name. evidence: on a GPU,
-    what was measured on its kind, in words. gradients: the backend that makes those of fields, weights and skip."""
+    refusals: why others cannot, by name. skipped: why "auto" leaves alone what could, by name. source: what "auto"
+    goes by among GPU kernels ("measured.json", "self-check of 2030-05-01" or "none yet"), None if no kernel could run.
+    evidence: on a GPU, what was measured on its kind, as text. selfcheck: what self-checks on it found, as text.
+    gradients: the backend that computes those of fields, weights and skip."""
 
     family: str
     requested: str
     runs: Optional[str]
     refusals: dict
     skipped: dict
+    source: Optional[str]
     evidence: list
+    selfcheck: list
     gradients: Optional[str]
 
     def __str__(self):
-        lines = [f"{self.family}: runs on {self.runs or 'nothing'} (asked for: {self.requested})"]
+        by = f"; evidence: {self.source}" if self.source else ""
+        lines = [f"{self.family}: runs on {self.runs or 'nothing'} (asked for: {self.requested}{by})"]
         lines += [f"  {name} cannot: {reason}" for name, reason in self.refusals.items()]
         lines += [f"  {name} is skipped: {reason}" for name, reason in self.skipped.items()]
         lines += [f"  gradients: made by {self.gradients}"] if self.gradients else []
-        return "\n".join(lines + [f"  measured: {entry}" for entry in self.evidence])
+        lines += [f"  measured: {entry}" for entry in self.evidence]
+        return "\n".join(lines + [f"  self-check: {verdict}" for verdict in self.selfcheck])
 
 
 def explain(model, *, points=False, epilogue="none", dtype=torch.float32):

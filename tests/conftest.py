@@ -6,8 +6,12 @@ import random
 import interpreter
 import pytest
 import torch
+from lmf_kernels.selfcheck import lookup
 from optional_packages import skip_without_packages  # noqa: F401  (an autouse fixture)
 from outcomes import pytest_collectreport, pytest_runtest_makereport  # noqa: F401  (pytest finds hooks by their names)
+from selfcheck_setup import kernels, no_check  # noqa: F401  (and fixtures)
+
+os.environ[lookup.SWITCH] = "0"  # no test starts a self-check by chance: those of it turn it on
 
 if interpreter.INTERPRETING:
     interpreter.sum_in_order()

@@ -10,7 +10,11 @@ import lmf_kernels as lmf
 import pytest
 import torch
 from lmf_kernels.backends import KernelBackend, RenderCall, dispatch, evidence
+from lmf_kernels.cli import main
 from lmf_kernels.families import MODULATED_MLP, RenderSpec
+from lmf_kernels.selfcheck import verdicts
+from lmf_kernels.selfcheck.verdicts import Item, Verdict
+from selfcheck_setup import KEY, forget
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 SPEC = RenderSpec("linear", 0, (16,) * 2)
@@ -18,6 +22,7 @@ RUN = {"started": "2030", "on": "gpu", "quick": False, "commit": {"describe": "a
 CASE = {"kind": "render", "device": "Some GPU", "capability": [9, 0], "backend": "cuda", "family": "modulated_mlp",
         "model": "lmliif", "dtype": "float16", "cells": 57600, "pixels": 57600 * 144, "gpixel_per_s": 30.0,
         "numerics_passed": True}
+ITEMS = [Item(name, evidence.RENDER, "modulated_mlp", "linear head", "float16") for name in ("cuda", "triton")]
 SLOW_AT_X2 = [{**CASE, "pixels": 57600 * 4, "gpixel_per_s": 5.0},
               {**CASE, "pixels": 57600 * 4, "gpixel_per_s": 6.0, "backend": "triton"},
               {**CASE, "gpixel_per_s": 20.0, "backend": "triton"}]
@@ -160,3 +165,55 @@ def test_of_one_case_the_latest_counts():
 def test_the_package_s_table_is_made_from_the_results(capsys):
     assert bench_evidence().main(["--check"]) == 0, "run python bench/evidence.py --write"
     assert json.loads(evidence.FILE.read_text())["schema"] == evidence.SCHEMA
+
+
+@pytest.fixture
+def some_gpu(machine, monkeypatch, tmp_path):
+    """A GPU by name alone, with kernels that would run anything, of which nothing has been measured."""
+    machine([], cuda=kernel("cuda"), triton=kernel("triton"))
+    monkeypatch.setenv(verdicts.CACHE, str(tmp_path / "cache"))
+    monkeypatch.setattr(verdicts, "key", lambda device: KEY)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    forget()
+    yield verdicts.store_of(torch.device("cuda", 0))
+    forget()
+
+
+NEVER = "it has never run on a GPU, and its self-check is turned off (LMF_KERNELS_SELFCHECK=0)"
+
+
+@pytest.mark.parametrize("found, says", [
+    ([], f'cuda: {NEVER}; triton: {NEVER}), backend="cuda" runs it all the same, '
+         'backend="triton" runs it all the same.'),
+    (["did not finish within 60 s"], "cuda: did not finish within 60 s (self-check of 2030-05-01); "
+                                     f'triton: {NEVER}), backend="triton" runs it all the same.'),
+    (["wrong numbers, x12: the output has a largest error of 0.2, 1e-05 is allowed", "raised PermissionError: no"],
+     "cuda: wrong numbers, x12: the output has a largest error of 0.2, 1e-05 is allowed (self-check of 2030-05-01); "
+     "triton: raised PermissionError: no (self-check of 2030-05-01))."),
+])
+def test_the_warning_on_a_gpu_says_why(some_gpu, found, says):
+    """Also which kernel may be tried by name: none that failed."""
+    some_gpu.add([Verdict(which, False, what, "2030-05-01 13:45", {}) for which, what in zip(ITEMS, found)])
+    with pytest.warns(UserWarning) as warned:
+        assert chosen(gpu_call(4)) == "reference"
+    (warning,) = warned
+    assert str(warning.message) == (
+        "modulated_mlp on a CUDA tensor runs on the slow PyTorch reference (cpu: tensors are on cuda:0, the kernel "
+        f"runs on the CPU; {says}")
+
+
+def test_a_verdict_about_a_gpu_serves_all_of_its_kind(some_gpu, recwarn):
+    some_gpu.add([Verdict(ITEMS[1], True, "right", "2030-05-01 13:45", {"x4": [1, 9]})])
+    assert verdicts.store_of(torch.device("cuda", 1)) is some_gpu
+    assert chosen(gpu_call(4)) == chosen(gpu_call(12)) == "triton" and not recwarn.list
+
+
+def test_info_shows_the_verdicts(some_gpu, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)  # of one kind
+    line = "self-check on Some GPU, compute capability 9.0, driver 1, torch 2, Triton 3, build 4:"
+    assert main(["info"]) == 0
+    assert f"{line} none yet\n" in capsys.readouterr().out
+    some_gpu.add([Verdict(ITEMS[0], True, "right", "2030-05-01 13:45", {})])
+    assert main(["info"]) == 0
+    assert capsys.readouterr().out.endswith(
+        f"{line}\n  cuda, modulated_mlp render, linear head, float16: right (2030-05-01)\n")

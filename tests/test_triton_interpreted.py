@@ -16,7 +16,7 @@ pytest.importorskip("triton")
 
 HERE = pathlib.Path(__file__).parent
 GROUPS = (  # of about the same length: each keeps a core busy for a minute or two
-    ("test_modulated_mlp.py", "test_modulated_mlp_half.py"),
+    ("test_modulated_mlp.py", "test_modulated_mlp_half.py", "test_selfcheck_cases.py"),
     ("test_modulated_backward.py", "test_golden_renders.py", "child_triton.py"),
 )
 

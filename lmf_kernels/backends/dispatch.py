@@ -1,4 +1,5 @@
-"""Which backend runs a call: the one asked for, else the first that can; of GPU kernels, the fastest one measured."""
+"""Which backend runs a call: the one asked for, else the first that can. Of GPU kernels, the fastest one measured on
+such a GPU, by us or by a self-check on this machine."""
 
 import os
 import warnings
@@ -6,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ..errors import BackendError, InputError
+from ..selfcheck import lookup
 from . import cpu, cuda, evidence, reference, triton
 
 BACKENDS = {backend.name: backend for backend in (cpu.backend, cuda.backend, triton.backend, reference.backend)}
@@ -83,15 +85,16 @@ class Selection:
         self.backend, self.refusals, self.skipped = backend, refusals or {}, skipped or {}
 
 
-def select(call, name="auto", wanted=None):
-    """The Selection for a call. Warns about nothing and runs nothing.
+def select(call, name="auto", wanted=None, check=True):
+    """The Selection for a call. Gives no warning and runs no kernel here; a self-check runs in a process of its own.
 
     wanted: names of the tensors whose gradients are asked for, in the order of `RenderCall.tensors`; None: the forward
-    call. Gradients that the backend asked for cannot compute come from the fallback.
+    call. Gradients that the backend asked for cannot compute come from the fallback. check: whether a missing self-check
+    may be made.
     """
     name = requested(name)
     if name == "auto":
-        return _automatic(call, wanted)
+        return _automatic(call, wanted, check)
     if refusal(BACKENDS[name], call, wanted) is None:
         return Selection(BACKENDS[name])
     if wanted is None:
@@ -100,7 +103,7 @@ def select(call, name="auto", wanted=None):
                            if backend.is_fallback and refusal(backend, call, wanted) is None), None))
 
 
-def _automatic(call, wanted):
+def _automatic(call, wanted, check):
     """The Selection of "auto"."""
     refusals, kernels, task = {}, [], evidence.RENDER if wanted is None else evidence.GRADIENTS
     found = None
@@ -113,10 +116,20 @@ def _automatic(call, wanted):
         else:
             found = backend
             break
-    best = evidence.fastest(tuple(kernels), call, task) if kernels else None
-    if best is not None:
+    if not kernels:
+        return Selection(found, refusals)
+    best = evidence.fastest(tuple(kernels), call, task) or lookup.decide(tuple(kernels), call, task, check)
+    if best.backend is not None:
         return Selection(BACKENDS[best.backend], refusals)
-    return Selection(found, refusals, {kernel: evidence.absence(kernel, call, task) for kernel in kernels})
+    return Selection(found, refusals, {kernel: _why_skipped(kernel, call, task, best) for kernel in kernels})
+
+
+def _why_skipped(kernel, call, task, decision):
+    """Why "auto" does not select a kernel that could run the call."""
+    if kernel in decision.skipped and kernel not in decision.pending:
+        return decision.skipped[kernel]
+    absence = evidence.absence(kernel, call, task)
+    return f"{absence}, and {decision.pending[kernel]}" if kernel in decision.pending else absence
 
 
 def choose(call, name="auto"):
@@ -144,7 +157,7 @@ def choose_backward(call, wanted, name="auto"):
     if selection.backend is None:
         raise BackendError(f"no backend computes gradients of {call.family.name}.")
     if requested(name) == "auto":
-        _check_fallback(call, selection, "the backward pass of ")
+        _check_fallback(call, selection, evidence.GRADIENTS)
     return selection.backend
 
 
@@ -157,7 +170,7 @@ def _raise_refusal(call, name):
     raise BackendError(f"backend {name!r} cannot run this call: {refusal(BACKENDS[name], call)}; {advice}.")
 
 
-def _check_fallback(call, selection, what=""):
+def _check_fallback(call, selection, task=evidence.RENDER):
     """Raise or warn where "auto" fell back and the user should know.
 
     A setting of the user's that a backend cannot follow must not be hidden by the slow fallback, and on a GPU the
@@ -170,11 +183,13 @@ def _check_fallback(call, selection, what=""):
         if conflict:
             raise BackendError(conflict)
     family = call.family.name
-    if call.fields.device.type == "cuda" and (what, family) not in _warned:
-        _warned.add((what, family))
+    if call.fields.device.type == "cuda" and (task, family) not in _warned:
+        _warned.add((task, family))
+        what = "the backward pass of " * (task == evidence.GRADIENTS) + family
         reasons = "; ".join(f"{name}: {reason}" for name, reason in {**selection.refusals, **selection.skipped}.items())
-        advice = "".join(f', backend="{name}" runs it all the same' for name in selection.skipped)
-        warnings.warn(f"{what}{family} on a CUDA tensor runs on the slow PyTorch reference ({reasons}){advice}.",
+        judged = {verdict.item.backend for verdict in lookup.found(call, task)}
+        advice = "".join(f', backend="{name}" runs it all the same' for name in selection.skipped if name not in judged)
+        warnings.warn(f"{what} on a CUDA tensor runs on the slow PyTorch reference ({reasons}){advice}.",
                       stacklevel=2)
 
 
@@ -196,15 +211,28 @@ def explain(call, name="auto"):
     """What would run the call and why. Runs nothing.
 
     {"requested", "runs", "refusals": {backend: why it cannot}, "skipped": {backend: why "auto" leaves it alone},
-    "evidence": what was measured on this kind of GPU with such fields, as text, fastest first, "gradients": what
-    computes those of the fields, the weights and the skip}.
+    "source": what "auto" goes by among GPU kernels, None if no kernel could run the call, "evidence": what was measured
+    on this kind of GPU with such fields, as text, fastest first, "selfcheck": what self-checks on it found, as text,
+    "gradients": what computes those of the fields, the weights and the skip}.
     """
     refusals = {other: reason for other, backend in BACKENDS.items() if (reason := refusal(backend, call)) is not None}
-    selection = select(call, name)
+    selection = select(call, name, check=False)
     known = sorted((e for task in evidence.TASKS for e in evidence.fitting(call, task)),
                    key=lambda e: (e.task, -e.gpixel_per_s))
     leaves = [tensor for tensor in call.tensors() if tensor not in ("coord", "cell")]
-    backward = select(call, name, leaves).backend if selection.backend else None
+    backward = select(call, name, leaves, check=False).backend if selection.backend else None
     return {"requested": requested(name), "runs": selection.backend and selection.backend.name, "refusals": refusals,
-            "skipped": selection.skipped, "evidence": [str(e) for e in known],
+            "skipped": selection.skipped, "source": _source(call, refusals) if requested(name) == "auto" else None,
+            "evidence": [str(e) for e in known],
+            "selfcheck": [str(v) for task in evidence.TASKS for v in lookup.found(call, task)],
             "gradients": backward and backward.name}
+
+
+def _source(call, refusals):
+    """What "auto" goes by among the kernels that need evidence and could render the call, None without such kernels."""
+    kernels = tuple(name for name, backend in BACKENDS.items() if backend.needs_evidence and name not in refusals)
+    if not kernels:
+        return None
+    if evidence.fastest(kernels, call, evidence.RENDER) is not None:
+        return evidence.FILE.name
+    return lookup.decide(kernels, call, evidence.RENDER, start=False).source or "none yet"

@@ -15,6 +15,7 @@ from .compare import compare
 from .evaluate import evaluate
 from .info import info
 from .models import models
+from .selfcheck import selfcheck
 from .train import train
 from .tune import tune
 from .upscale import upscale
@@ -30,7 +31,7 @@ def program(context):
         click.echo(context.get_help())
 
 
-for command in (upscale, info, models, evaluate, compare, train, tune):
+for command in (upscale, info, models, evaluate, compare, train, tune, selfcheck):
     program.add_command(command)
 
 

@@ -22,7 +22,21 @@ def info():
         click.echo(f"  {row['name']:{width}}  {'yes' if row['available'] else 'no '}  {row['detail']}{families}")
         if row["measured"] is not None:
             told = (f"measured on GPUs in {row['measured']} cases: auto takes it where it was fastest"
-                    if row["measured"] else "it has never run on a GPU: auto leaves it alone")
+                    if row["measured"] else "it was never measured on a GPU")
             click.echo(f"  {'':{width}}       {told}")
     for entry in evidence.entries():
         click.echo(f"  measured  {entry}")
+    for line in _selfchecks():
+        click.echo(line)
+
+
+def _selfchecks():
+    """What self-checks on this machine's GPUs found, in lines; where measured.json is silent, auto goes by it."""
+    import torch
+
+    from ..selfcheck import report, verdicts
+
+    devices = [torch.device("cuda", k) for k in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    for store in dict.fromkeys(map(verdicts.store_of, devices)):
+        yield f"self-check on {report.headline(store.about)}:{'' if store.known else ' none yet'}"
+        yield from (f"  {verdict}" for _, verdict in sorted(store.known.items()))

@@ -5,12 +5,12 @@ which family it is. docs/extending.md lists what a new family needs.
 """
 
 from ..errors import InputError
-from .interface import Family
+from .interface import Example, Family
 from .modulated_mlp import MODULATED_MLP
 from .plain_mlp import PLAIN_MLP
 from .render_spec import RenderSpec
 
-__all__ = ["FAMILIES", "Family", "MODULATED_MLP", "PLAIN_MLP", "RenderSpec", "register"]
+__all__ = ["Example", "FAMILIES", "Family", "MODULATED_MLP", "PLAIN_MLP", "RenderSpec", "register"]
 
 FAMILIES = {family.name: family for family in (MODULATED_MLP, PLAIN_MLP)}
 

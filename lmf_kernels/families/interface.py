@@ -2,13 +2,21 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 
 from .maps import CELLS
 
 _SCHEMA_TYPES = {str: "str", int: "int", bool: "bool", float: "float", tuple: "int[]"}
+
+
+class Example(NamedTuple):
+    """Members of a family that stand for one variant in a self-check."""
+
+    network: Any  # spec as the papers' models have it
+    other: Any  # spec of widths that are not multiples of 16
+    seed: int  # of the random numbers: one with which no ReLU's argument is so near 0 that float32 flips its sign
 
 
 class Family(ABC):
@@ -48,6 +56,10 @@ class Family(ABC):
     def variant(self, spec):
         """A short name for members of the family that run different code and are measured separately."""
         return "all"
+
+    def examples(self):
+        """{variant: Example}: members that the self-check on a user's GPU runs."""
+        return {}
 
     def dense(
         self,

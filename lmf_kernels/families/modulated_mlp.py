@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from . import dense, render_spec
-from .interface import Family
+from .interface import Example, Family
 from .render_spec import RenderSpec
 from ..errors import InputError
 
@@ -31,6 +31,12 @@ class ModulatedMLP(Family):
 
     def variant(self, spec):
         return f"{spec.head} head"
+
+    def examples(self):
+        return {
+            "linear head": Example(RenderSpec("linear", 0, (16,) * 6), RenderSpec("linear", 0, (24,) * 2), 5260),
+            "fourier head": Example(RenderSpec("fourier", 16, (16,) * 8), RenderSpec("fourier", 20, (24,) * 2), 3810),
+        }
 
     def field_channels(self, spec):
         return 2 * sum(spec.widths) + sum(render_spec.head_channels(spec))

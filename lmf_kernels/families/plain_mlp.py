@@ -9,7 +9,7 @@ Flat weights: the head's | W_1, b_1 .. (with the Fourier head from W_0, b_0) | W
 import torch.nn.functional as F
 
 from . import dense, render_spec
-from .interface import Family
+from .interface import Example, Family
 from .render_spec import RenderSpec
 
 
@@ -25,6 +25,12 @@ class PlainMLP(Family):
 
     def variant(self, spec):
         return f"{spec.head} head"
+
+    def examples(self):
+        return {
+            "linear head": Example(RenderSpec("linear", 0, (256,) * 4), RenderSpec("linear", 0, (40,) * 2), 10930),
+            "fourier head": Example(RenderSpec("fourier", 256, (256,) * 3), RenderSpec("fourier", 20, (40,) * 2), 7540),
+        }
 
     def field_channels(self, spec):
         return sum(render_spec.head_channels(spec))
