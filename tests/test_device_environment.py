@@ -73,8 +73,8 @@ def wheel(environment, tmp_path_factory):
 
 def test_what_is_not_in_the_list_is_not_there(environment):
     python, variables = environment
-    code = "from importlib.util import find_spec as find; print(*[n for n in ('imagecodecs', 'png', 'skimage', 'torch') " \
-           "if find(n) is None])"
+    code = "from importlib.util import find_spec as find; " \
+           "print(*[n for n in ('imagecodecs', 'png', 'skimage', 'torch') if find(n) is None])"
     assert run(python, "-c", code, env=variables).split() == ["imagecodecs", "png"]
 
 
@@ -85,14 +85,15 @@ def test_the_dry_run_and_the_tests_of_the_gpu(environment, wheel, tmp_path):
     (path,) = (tmp_path / "out").glob("*.json")
     stored = json.loads(path.read_text())
     assert stored["missing"] == [] and stored["failures"] == []
-    listed = run(python, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "no:cacheprovider",
-                 "--collect-only", "-q", "-m", "gpu and not slow", ROOT / "tests", cwd=tmp_path,
-                 env={**variables, "PYTHONPATH": str(tmp_path / "site")})
+
+    def tests(*options):
+        return run(python, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "no:cacheprovider",
+                   "-q", *options, cwd=tmp_path, env={**variables, "PYTHONPATH": str(tmp_path / "site")})
+
+    listed = tests("--collect-only", "-m", "gpu and not slow", ROOT / "tests")
     assert int(re.search(r"(\d+)/\d+ tests collected", listed)[1]) > 300 and "error" not in listed
     # What of the formats' tests can run does, and the rest is skipped.
-    shown = run(python, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "no:cacheprovider", "-q",
-                *(ROOT / "tests" / name for name in ("test_images.py", "test_images_refused.py", "test_streaming.py",
-                                                     "test_optional_packages.py", "test_cli_images.py")),
-                cwd=tmp_path, env={**variables, "PYTHONPATH": str(tmp_path / "site")})
+    shown = tests(*(ROOT / "tests" / f"test_{name}.py" for name in ("images", "images_refused", "streaming",
+                                                                    "optional_packages", "cli_images")))
     passed, skipped = map(int, re.search(r"(\d+) passed, (\d+) skipped", shown).groups())
     assert passed > 60 and skipped > 20, shown[-3000:]
