@@ -20,6 +20,8 @@ class Lazy:
         self._name = name
 
     def __getattr__(self, attribute):
+        if attribute.startswith("_"):  # pytest asks every object of a module for some, and would skip the module
+            raise AttributeError(attribute)
         return getattr(pytest.importorskip(self._name), attribute)
 
 

@@ -1,4 +1,4 @@
-"""bench/device/clock.py on a simulated GPU: what it calls the time of a call is the device's, however slow the host is."""
+"""bench/device/clock.py on a simulated GPU: the time of a call is the device's, however slow the host is."""
 
 import pathlib
 import sys

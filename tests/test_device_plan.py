@@ -14,8 +14,8 @@ import pytest
 BENCH = pathlib.Path(__file__).resolve().parent.parent / "bench"
 sys.path.insert(0, str(BENCH))
 try:
-    from device import calls, derived, identity, merging, part, pipeline, plan, render_stage, report, results_file, train
-    from device import tools
+    from device import calls, derived, identity, merging, part, pipeline, plan, render_stage, report, results_file
+    from device import tools, train
     from device.setting import FLOATS, Setting
 finally:
     del sys.path[0]

@@ -7,7 +7,6 @@
 """
 
 import argparse
-import math
 import pathlib
 import shutil
 import signal
@@ -17,6 +16,7 @@ import tempfile
 from . import plan
 
 LARGEST = 14_000_000  # bytes, of a log
+DAY = 86400  # seconds: what there is without --call
 
 
 def main():
@@ -39,7 +39,7 @@ def measure(chosen):
     with tempfile.TemporaryDirectory() as folder:
         keeper = Keeper(chosen, found, pathlib.Path(folder))
         parts = plan.parts_of(chosen.call, chosen.only, chosen.train)
-        seconds = math.inf if chosen.call is None else plan.CALL - plan.CLOSING - chosen.spent
+        seconds = DAY if chosen.call is None else plan.CALL - plan.CLOSING - chosen.spent
         run_all(parts, found.setting, keeper.folder, keeper.log, found, seconds, keeper.known, keeper.keep, chosen)
         if found.failures:
             text = keeper.log.read_text(encoding="utf-8", errors="replace")
@@ -82,7 +82,7 @@ class Keeper:
 
 
 def merge(chosen):
-    """Join the results files into the one that was finished last; the exit status is 1 where they do not go together."""
+    """Join results files with the one that was finished last; the exit status is 1 where they do not go together."""
     from . import derived, merging, results_file
 
     records = [results_file.read(pathlib.Path(path)) for path in chosen.merge]
@@ -144,14 +144,20 @@ def arguments():
     parser.add_argument("--previous", metavar="FILE", nargs="*", help="results files of earlier calls, which this one "
                         "completes; default: those of this GPU and these sources in bench/results and --out")
     parser.add_argument("--merge", metavar="FILE", nargs="+", help="join these results files, and run nothing")
-    parser.add_argument("--train", metavar="DATA", help="then train EDSR-baseline LM-LIIF on the pictures in DATA, with "
-                        "the time that is left of the call")
+    parser.add_argument("--train", metavar="DATA", help="then train EDSR-baseline LM-LIIF on the pictures in DATA, "
+                        "with the time that is left of the call")
     parser.add_argument("--train-total", type=float, metavar="MINUTES", help="of the whole training, over all calls; "
                         "default: of this call")
     parser.add_argument("--train-from", metavar="DIR", help="what an earlier call left, to go on from; default: --out")
     parser.add_argument("--spent", type=float, default=0.0, help=argparse.SUPPRESS)
     parser.add_argument("--build-failed", metavar="WHY", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    chosen = parser.parse_args()
+    foreign = set(chosen.only or ()) - {part.name for part in plan.parts_of(chosen.call)}
+    if foreign:
+        parser.error(f"call {chosen.call} has no part {', '.join(sorted(foreign))}: see --plan.")
+    if chosen.train and not (chosen.call or chosen.train_total):
+        parser.error("--train without --call needs --train-total: there is no other limit.")
+    return chosen
 
 
 if __name__ == "__main__":

@@ -12,7 +12,10 @@ from lmf_kernels.backends.cuda import native
 
 
 def card(job):
-    """facts["device"]: the GPU as torch and the driver name it. A part, for it touches the GPU."""
+    """facts["device"], the GPU as torch and the driver name it, and facts["versions"].
+
+    A part, for it touches the GPU: what later parts are forked from must not.
+    """
     found = {"name": "CPU", "capability": None}
     if job.setting.device.type == "cuda":
         gpu = torch.cuda.get_device_properties(job.setting.device)
@@ -20,6 +23,7 @@ def card(job):
                  "multiprocessors": gpu.multi_processor_count, "l2_bytes": gpu.L2_cache_size,
                  "clocks": clocks(), "driver": driver()}
     job.fact("device", found)
+    job.fact("versions", versions())
 
 
 def clocks():

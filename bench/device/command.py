@@ -3,16 +3,18 @@
 import os
 import subprocess
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+import settings
+
+TESTS = settings.ROOT / "tests"
 
 
 def run_within(seconds, command, **environment):
-    """Run a command from this folder; its exit status, None where it had to be stopped.
+    """Run a command from the tests' folder; its exit status, None where it had to be stopped.
 
-    From this folder, for the repository root must not be on sys.path: the source folder would be imported.
+    From that folder, for the repository root must not be on sys.path: the source folder would be imported.
     """
     try:
-        return subprocess.run(command, cwd=HERE, env={**os.environ, **environment}, timeout=max(seconds, 1)).returncode
+        return subprocess.run(command, cwd=TESTS, env={**os.environ, **environment}, timeout=max(seconds, 1)).returncode
     except subprocess.TimeoutExpired:
         return None
 

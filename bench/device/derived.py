@@ -55,8 +55,8 @@ def _remarks(record):
         return [*found, "a dry run on the CPU: the sizes are tiny and the times mean nothing"]
     open_queue = [case["name"] for case in record["cases"] if not case.get("covered", True)]
     if open_queue:
-        found.append(f"the GPU waited for the host in {len(open_queue)} cases, {open_queue[0]} the first of them: their "
-                     "times contain launches")
+        found.append(f"the GPU waited for the host in {len(open_queue)} cases, {open_queue[0]} the first of them: "
+                     "their times contain launches")
     drifts = {case["name"]: abs(case["seconds"]["median"] / median - 1) for case in record["cases"]
               for _, median in case.get("earlier", ())}
     if drifts and max(drifts.values()) > DRIFT:

@@ -46,7 +46,7 @@ def tile_pipeline(job, backend, dtype):
 
 
 def timed(job, name, seconds, **facts):
-    found = round(clock.sm_clock() / 1e6) if job.setting.device.type == "cuda" else None
+    found = [round(clock.sm_clock() / 1e6)] if job.setting.device.type == "cuda" else None
     job.case({"name": name, **facts, "rounds": len(seconds["samples"]), "seconds": seconds, "sm_clock_mhz": found})
 
 

@@ -35,6 +35,8 @@ def peers(job):
 def all_of(job, ways, sizes):
     """Measure ways, (name, dtype, function that makes the case), of every model at sizes."""
     exactly()
+    if not ways and not job.setting.dry:
+        job.fail("no kernel to measure runs here")
     ways = sorted(ways, key=lambda way: (way[1], way[0] == "published"))  # stable: one type's inputs serve its kernels
     for case in job.todo([(case_title(way, name, lr, scale, dtype), make, way, name, lr, scale, dtype)
                           for lr, scale in sizes for name in MODELS for way, dtype, make in ways]):

@@ -49,10 +49,12 @@ class Report:
 
     def record(self):
         """The record of this call alone."""
+        facts = {**self.facts}
+        versions = {**machine.versions(), **facts.pop("versions", {})}
         return {
             "schema": SCHEMA, "on": "gpu", "started": self.started, "finished": now(), "quick": self.setting.dry,
-            "machine": machine.processor(), "versions": card.versions(), "commit": card.commit(), "sources": sources(),
-            "parts": self.parts, "facts": self.facts, "cases": self.cases}
+            "machine": machine.processor(), "versions": versions, "commit": card.commit(), "sources": sources(),
+            "parts": self.parts, "facts": facts, "cases": self.cases}
 
     def finish(self, earlier=()):
         """The record of this call and of earlier records, which must go with it, as a results file has it."""

@@ -4,8 +4,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from . import tools
-from .command import ended, run_within
-from .trials import TESTS
+from .command import TESTS, ended, run_within
 
 FOUND = 9  # the exit status that compute-sanitizer is asked for
 

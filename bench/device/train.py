@@ -24,6 +24,7 @@ def train(job):
     """
     options, work = job.options, job.folder / "train"
     minutes = max(job.left() - ENDING, 1) / 60 if not job.setting.dry else 0.05
+    minutes = min(minutes, options.train_total or minutes)
     out = Path(options.out or settings.FOLDER / "out" / "train")
     work.mkdir()
     out.mkdir(parents=True, exist_ok=True)

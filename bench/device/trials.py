@@ -7,9 +7,8 @@ import sys
 
 import settings
 
-from .command import ended, run_within
+from .command import TESTS, ended, run_within
 
-TESTS = settings.ROOT / "tests"
 NUMERICS = {  # what must pass before a kernel's time counts
     "render": ("test_modulated_mlp.py", "test_modulated_mlp_half.py", "test_modulated_mlp_gpu.py"),
     "gradients": ("test_modulated_backward.py", "test_modulated_backward_gpu.py"),
