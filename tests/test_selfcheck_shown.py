@@ -6,7 +6,7 @@ import re
 import torch
 from lmf_kernels.backends import evidence
 from lmf_kernels.cli import main
-from lmf_kernels.selfcheck import cases, report, verdicts
+from lmf_kernels.selfcheck import measure, report, verdicts
 from selfcheck_setup import CPU, TODAY, explained, forget, item, known
 
 
@@ -35,7 +35,7 @@ def test_explain_with_a_verdict(kernels, no_check):
 def test_the_command_prints_a_table(kernels, monkeypatch, capsys):
     kernels("fast", "wrong")
     monkeypatch.setattr(importlib.import_module("lmf_kernels.cli.selfcheck"), "_gpu", lambda index: CPU)
-    monkeypatch.setattr(cases, "kinds", lambda family: [cases.Kind(*item("")[1:])])
+    monkeypatch.setattr(measure, "items_of", lambda backend: [item(backend)])
     store = known((item("fast"), False, None))
     assert main(["selfcheck"]) == 0
     first, heads, fast, wrong, last = capsys.readouterr().out.splitlines()

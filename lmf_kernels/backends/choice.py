@@ -160,7 +160,7 @@ def _check_fallback(call, refusals, passed_over, task=evidence.RENDER):
         _warned.add((task, call.family))
         what = "the backward pass of " * (task == evidence.GRADIENTS) + call.family
         told = "; ".join([f"{name}: {reason}" for name, reason in {**refusals, **passed_over}.items()])
-        judged = {verdict.item.backend for verdict in lookup.found(call, task)}
+        judged = {verdict.item.backend for verdict in lookup.verdicts_on(call, task)}
         advice = "".join(f', backend="{name}" runs it all the same' for name in passed_over if name not in judged)
         warnings.warn(f"{what} on a CUDA tensor runs on the slow PyTorch reference ({told}){advice}.", stacklevel=2)
 
@@ -195,7 +195,7 @@ def explain(call, name="auto"):
     return {"requested": requested(name), "runs": runs, "refusals": refusals, "passed_over": passed_over,
             "source": _source(call, refusals) if requested(name) == "auto" else None,
             "evidence": [str(e) for e in known],
-            "selfcheck": [str(v) for task in evidence.TASKS for v in lookup.found(call, task)],
+            "selfcheck": [str(v) for task in evidence.TASKS for v in lookup.verdicts_on(call, task)],
             "gradients": runs and backward_of(call, leaves, name, check=False)}
 
 
