@@ -66,7 +66,7 @@ def rendering(result):
 
 BEHAVIOURS = {  # name: what becomes of a right result
     "fast": lambda result: result,
-    "slow": after(0.3),
+    "slow": after(0.2),
     "wrong": lambda result: result + result.abs().max() * 1e-3 if result.is_floating_point() else result,
     "turned": lambda result: result.flip(-1),
     "unwritten": unwritten,

@@ -38,7 +38,7 @@ def test_what_was_found_with_other_parts_does_not_count(kernels, part, monkeypat
     for about, count in ((KEY, 1), ({**KEY, part: "another"}, 0)):
         forget()
         monkeypatch.setattr(verdicts, "key", lambda device: about)
-        assert len(lookup.found(call_of(), evidence.RENDER)) == count
+        assert len(lookup.verdicts_on(call_of(), evidence.RENDER)) == count
 
 
 def test_the_build_is_the_kernels_sources(monkeypatch, tmp_path):
@@ -159,9 +159,9 @@ def test_gradients_have_verdicts_of_their_own(kernels):
     values.sum().backward()
     assert backends["fast"].differentiated == 1 and not backends["slow"].differentiated
     assert dispatch.select(call, wanted=LEAVES).backend.name == "fast"
-    found = {verdict.item: verdict for verdict in lookup.found(call, evidence.GRADIENTS)}
+    found = {verdict.item: verdict for verdict in lookup.verdicts_on(call, evidence.GRADIENTS)}
     assert found[item("fast", evidence.GRADIENTS)].good
-    assert "no faster than the reference" in found[item("slow", evidence.GRADIENTS)].found
+    assert "no faster than plain PyTorch" in found[item("slow", evidence.GRADIENTS)].found
 
 
 def test_another_process_that_checks_for_too_long(kernels, monkeypatch, no_check):

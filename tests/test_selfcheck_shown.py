@@ -6,7 +6,7 @@ import re
 import torch
 from lmf_kernels.backends import evidence
 from lmf_kernels.cli import main
-from lmf_kernels.selfcheck import cases, report, verdicts
+from lmf_kernels.selfcheck import measure, report, verdicts
 from selfcheck_setup import CPU, TODAY, explained, forget, item, known
 
 
@@ -35,16 +35,16 @@ def test_explain_with_a_verdict(kernels, no_check):
 def test_the_command_prints_a_table(kernels, monkeypatch, capsys):
     kernels("fast", "wrong")
     monkeypatch.setattr(importlib.import_module("lmf_kernels.cli.selfcheck"), "_gpu", lambda index: CPU)
-    monkeypatch.setattr(cases, "kinds", lambda family: [cases.Kind(*item("")[1:])])
+    monkeypatch.setattr(measure, "items_of", lambda backend: [item(backend)])
     store = known((item("fast"), False, None))
     assert main(["selfcheck"]) == 0
     first, heads, fast, wrong, last = capsys.readouterr().out.splitlines()
     assert "torch 2." in first and "build" in first and re.split("  +", heads) == list(report.COLUMNS)
     assert re.split("  +", fast, maxsplit=5) == [*item("fast"), "wrong numbers (self-check of 2030-05-01)"]
-    assert re.fullmatch(f"wrong +render +modulated_mlp +linear +float32 +wrong numbers, .* {TODAY}", wrong)
+    assert re.fullmatch(f"wrong +render +modulated_mlp +linear head +float32 +wrong numbers, .* {TODAY}", wrong)
     assert last == f"kept in {store.path}"
     assert main(["selfcheck", "--again"]) == 0
-    assert "fast    render     modulated_mlp  linear   float32   right and " in capsys.readouterr().out
+    assert "fast    render     modulated_mlp  linear head   float32   right and " in capsys.readouterr().out
     forget()
     assert verdicts.store_of(CPU).known[item("fast")].good and not verdicts.store_of(CPU).known[item("wrong")].good
     assert main(["selfcheck"]) == 0 and capsys.readouterr().out.count("(self-check of ") == 2

@@ -187,7 +187,7 @@ def _check_fallback(call, selection, task=evidence.RENDER):
         _warned.add((task, family))
         what = "the backward pass of " * (task == evidence.GRADIENTS) + family
         reasons = "; ".join(f"{name}: {reason}" for name, reason in {**selection.refusals, **selection.skipped}.items())
-        judged = {verdict.item.backend for verdict in lookup.found(call, task)}
+        judged = {verdict.item.backend for verdict in lookup.verdicts_on(call, task)}
         advice = "".join(f', backend="{name}" runs it all the same' for name in selection.skipped if name not in judged)
         warnings.warn(f"{what} on a CUDA tensor runs on the slow PyTorch reference ({reasons}){advice}.",
                       stacklevel=2)
@@ -224,7 +224,7 @@ def explain(call, name="auto"):
     return {"requested": requested(name), "runs": selection.backend and selection.backend.name, "refusals": refusals,
             "skipped": selection.skipped, "source": _source(call, refusals) if requested(name) == "auto" else None,
             "evidence": [str(e) for e in known],
-            "selfcheck": [str(v) for task in evidence.TASKS for v in lookup.found(call, task)],
+            "selfcheck": [str(v) for task in evidence.TASKS for v in lookup.verdicts_on(call, task)],
             "gradients": backward and backward.name}
 
 

@@ -22,7 +22,7 @@ def info():
         click.echo(f"  {row['name']:{width}}  {'yes' if row['available'] else 'no '}  {row['detail']}{families}")
         if row["measured"] is not None:
             told = (f"measured on GPUs in {row['measured']} cases: auto takes it where it was fastest"
-                    if row["measured"] else "it was never measured on a GPU")
+                    if row["measured"] else "no measurement on a GPU comes with this version")
             click.echo(f"  {'':{width}}       {told}")
     for entry in evidence.entries():
         click.echo(f"  measured  {entry}")

@@ -1,4 +1,4 @@
-"""`lmf-kernels selfcheck`: which GPU kernels are right and faster than the reference on this machine."""
+"""`lmf-kernels selfcheck`: which GPU kernels are right and faster than plain PyTorch on this machine."""
 
 import click
 
@@ -9,7 +9,7 @@ import click
 def selfcheck(again, device):
     """Check the GPU kernels on this machine's GPU and print what was found.
 
-    Each kernel is compared with the float64 reference and timed against the reference, in a process of its own.
+    Each kernel is compared with the float64 reference and timed against plain PyTorch, in a process of its own.
     backend="auto" uses those that are right and faster. The verdicts are kept in ~/.cache/lmf_kernels/selfcheck, or
     where LMF_KERNELS_CACHE or XDG_CACHE_HOME says.
     """

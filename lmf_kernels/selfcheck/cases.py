@@ -67,7 +67,8 @@ def numeric(kind, device):
             _window("x4, bytes of a window", network),
             _points("points", network, (6, 7), 200, batch=2),
         ]
-    return [_drawn(draw, kind, number, device) for number, draw in enumerate(cases)]
+    return [_drawn(draw, kind, number, device) for number, draw in enumerate(cases)
+            if not (draw.points and FAMILIES[kind.family].no_points)]
 
 
 def timed(kind, device):
@@ -76,7 +77,8 @@ def timed(kind, device):
     side, batch, count = (96, 4, 2304) if device.type == "cuda" else (12, 1, 100)
     cases = [_grid("x4", network, (side, side), (4 * side, 4 * side)),
              _points("points", network, (48, 48) if device.type == "cuda" else (6, 6), count, batch=batch)]
-    return [_drawn(draw, kind, 100 + number, device) for number, draw in enumerate(cases)]
+    return [_drawn(draw, kind, 100 + number, device) for number, draw in enumerate(cases)
+            if not (draw.points and FAMILIES[kind.family].no_points)]
 
 
 def precise(case):

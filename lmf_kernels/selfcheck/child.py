@@ -25,7 +25,6 @@ import torch
 
 from . import cases, measure, verdicts
 from .verdicts import Item
-from ..backends import dispatch
 
 HOOK = "LMF_KERNELS_SELFCHECK_HOOK"  # for tests: a module to import first, which may add backends
 SPARE_SECONDS = 5  # precompiled kernels of every kind are judged in that time
@@ -71,8 +70,7 @@ def _serve(request, report):
         raise Stop(f"{device} is another GPU or build in the child process than in yours")
     required = [Item(*item) for item in request["required"]]
     known = {Item(*item) for item in request["known"]} | set(required)
-    spare = [Item(name, *kind) for name in request["backends"] for family in dispatch.BACKENDS[name].families()
-             for kind in cases.kinds(family)]
+    spare = [item for name in request["backends"] for item in measure.items_of(name)]
     started = time.monotonic()
     for item in required:
         _judge(item, device, request["seconds"], report)

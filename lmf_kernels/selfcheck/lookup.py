@@ -20,7 +20,7 @@ DEVICE_TYPES = {"cuda"}  # where kernels need a verdict; tests add "cpu" for the
 class Decision(NamedTuple):
     """What the verdicts make of some kernels."""
 
-    backend: Optional[str]  # the fastest of those that are right and faster than the reference
+    backend: Optional[str]  # the fastest of those that are right and faster than what would run without them
     source: str  # "self-check of 2030-05-01", or "" without a verdict
     skipped: dict  # {backend: why it is not taken} of the others
     pending: dict  # {backend: why it has no verdict} of those among them that have none
@@ -75,7 +75,7 @@ def _weigh(items, known, unresolved):
     return Decision(best and best.item.backend, source, {**skipped, **pending}, pending)
 
 
-def found(call, task):
+def verdicts_on(call, task):
     """The Verdicts on kernels at a task of such a call, as far as there are any. Starts nothing."""
     device = call.fields.device
     if device.type not in DEVICE_TYPES or not _can_ask(device):

@@ -1,4 +1,4 @@
-"""Judges one kernel: errors against the float64 reference, times against the reference backend.
+"""Judges one kernel: errors against the float64 reference, times against what would run without it.
 
 The bounds are those of the tests: float32 within 1e-5 of the largest true value; half types, and bytes, no worse than
 twice the error (root mean square) of the same maths in eager torch of the fields' type.
@@ -8,6 +8,7 @@ import datetime
 import time
 import warnings
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
@@ -24,6 +25,12 @@ class Refused(Exception):
     """The kernel takes none of the cases; the message says why."""
 
 
+def items_of(backend):
+    """Every Item that a self-check of a backend may be about."""
+    return [Item(backend, *kind) for family in dispatch.BACKENDS[backend].families()
+            for kind in cases.kinds(family)]
+
+
 def judge(backend, kind, device):
     """The Verdict on a backend's kernel at a cases.Kind.
 
@@ -33,14 +40,15 @@ def judge(backend, kind, device):
     complaint = wrong_numbers(backend, kind, device)
     if complaint:
         return verdict(item, False, f"wrong numbers, {complaint}")
-    kernel, reference = _contestants(backend)
-    times = {case.name: _times(kernel, reference, case) for case in _accepted(backend, cases.timed(kind, device))}
+    times = {}
+    for case in _accepted(backend, cases.timed(kind, device)):
+        times[case.name] = _times(*_competitors(backend, case))
     faster = min(theirs / ours for ours, theirs in times.values())
     shown = ", ".join(f"{name} {_digits(ours)} ms against {_digits(theirs)} ms"
                       for name, (ours, theirs) in times.items())
     if faster <= 1:
-        return verdict(item, False, f"right, but no faster than the reference, {shown}", times)
-    return verdict(item, True, f"right and {_digits(faster)} times as fast as the reference, {shown}", times)
+        return verdict(item, False, f"right, but no faster than plain PyTorch, {shown}", times)
+    return verdict(item, True, f"right and {_digits(faster)} times as fast as plain PyTorch, {shown}", times)
 
 
 def verdict(item, good, found, milliseconds=None):
@@ -54,7 +62,7 @@ def wrong_numbers(backend, kind, device):
 
     Raises Refused where it does not take the cases.
     """
-    kernel, reference = _contestants(backend)
+    kernel, reference = dispatch.BACKENDS[backend], _reference()
     for case in _accepted(backend, cases.numeric(kind, device)):
         with _poisoned():
             found = _results(kernel, case)
@@ -64,10 +72,9 @@ def wrong_numbers(backend, kind, device):
     return None
 
 
-def _contestants(backend):
-    """The backend, and the reference that it is compared with."""
-    fallback = next(other for other in dispatch.BACKENDS.values() if other.is_fallback)
-    return dispatch.BACKENDS[backend], fallback
+def _reference():
+    """The backend that everything is compared with."""
+    return next(backend for backend in dispatch.BACKENDS.values() if backend.is_fallback)
 
 
 def _accepted(backend, all_cases):
@@ -135,28 +142,52 @@ def _poisoned():
             torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
-def _times(kernel, reference, case):
-    """[the kernel's, the reference's] milliseconds, measured in turn so that both meet the same clocks. The least of
-    some rounds: what else runs on the machine only ever adds."""
-    contestants = (kernel, reference)
-    for contestant in contestants:
+def _competitors(backend, case):
+    """(the kernel's work, the same work without it, the device): two functions without arguments.
+
+    Without a kernel that is the reference; gradients of points in float32, as in training, are those of
+    the family's dense form, which keeps the activations, so that the forward pass counts as well.
+    """
+    kernel, reference = dispatch.BACKENDS[backend], _reference()
+    if case.wanted is None or case.call.on_grid or case.call.fields.dtype != torch.float32:
+        return partial(_results, kernel, case), partial(_results, reference, case), case.call.fields.device
+
+    def there_and_back():
+        kernel.run(case.call)
+        _results(kernel, case)
+
+    return there_and_back, partial(_trained, case), case.call.fields.device
+
+
+def _trained(case):
+    """The gradients of points that training takes without a kernel."""
+    leaves = [case.call.tensors()[name].detach().requires_grad_() for name in cases.LEAVES]
+    fields, weights, skip = leaves
+    with torch.enable_grad():
+        out = case.call.family.dense(case.call.spec, fields, weights, case.call.coord, case.call.cell, skip)
+    return torch.autograd.grad(out, leaves, case.grad)
+
+
+def _times(ours, theirs, device):
+    """[the kernel's, the others'] milliseconds, measured in turn so that both meet the same clocks. The least of some
+    rounds: what else runs on the machine only ever adds."""
+    for run in (ours, theirs):
         for _ in range(WARM_UPS):
-            _results(contestant, case)
-    samples = [[_milliseconds(contestant, case) for contestant in contestants] for _ in range(ROUNDS)]
+            run()
+    samples = [[_milliseconds(run, device) for run in (ours, theirs)] for _ in range(ROUNDS)]
     return [min(column) for column in zip(*samples)]
 
 
-def _milliseconds(backend, case):
+def _milliseconds(run, device):
     """Of one call: between CUDA events on a GPU, by the clock on a CPU."""
-    device = case.call.fields.device
     if device.type != "cuda":
         started = time.perf_counter()
-        _results(backend, case)
+        run()
         return 1e3 * (time.perf_counter() - started)
     with torch.cuda.device(device):
         before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         before.record()
-        _results(backend, case)
+        run()
         after.record()
         torch.cuda.synchronize()
         return before.elapsed_time(after)

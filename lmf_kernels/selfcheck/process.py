@@ -17,7 +17,7 @@ START = "import sys; sys.path[:] = sys.argv[1:]; from {} import main; main()"  #
 class Ended(NamedTuple):
     """How a process came to its end."""
 
-    how: str  # "status 1", "signal 11 (Segmentation fault)", or "time": it had no more
+    how: str  # "status 1", "signal 11 (Segmentation fault)", or "time": its time was up
     last_words: str  # the last line that it wrote to stderr, "" without
 
 

@@ -1,7 +1,6 @@
 """All of a GPU's verdicts at once, on request, as lines of a table."""
 
-from . import cases, run, verdicts
-from .verdicts import Item
+from . import measure, run, verdicts
 from ..backends import dispatch
 
 EACH = 120  # seconds that an Item may take here: nobody's work waits
@@ -9,7 +8,7 @@ COLUMNS = ("kernel", "task", "family", "variant", "fields", "verdict")
 
 
 def survey(device, say, again=False):
-    """Judge every kernel at everything that it could do on `device`; say(line) tells of each.
+    """Judge every kernel at everything that it could do on `device` and call say(line) for each.
 
     again: also what has a verdict already.
     """
@@ -23,7 +22,7 @@ def survey(device, say, again=False):
         if not available:
             say(f"{name} cannot run here: {detail}")
             continue
-        items += [Item(name, *kind) for family in backend.families() for kind in cases.kinds(family)]
+        items += measure.items_of(name)
     if not items:
         return
     say(row(*COLUMNS))
