@@ -25,7 +25,7 @@ from contextlib import contextmanager
 import pybind11
 import torch
 from lmf_kernels.backends.choice import BACKENDS
-from lmf_kernels.backends.cuda.modulated_mlp import aligned, refuse_shape
+from lmf_kernels.backends.cuda.modulated_mlp import aligned, refuse_reach, refuse_shape
 from lmf_kernels.backends.native_call import modulated_arguments, refuse_common
 
 SOURCES = pathlib.Path(__file__).resolve().parent.parent / "csrc"
@@ -51,7 +51,7 @@ class Backend:
     def can_run(self, call):
         if call.fields.device.type != "cpu":
             return f"tensors are on {call.fields.device}, the emulator runs on the CPU"
-        return refuse_common(call, halves=True) or refuse_shape(call.spec)
+        return refuse_common(call, halves=True) or refuse_shape(call.spec) or refuse_reach(call)
 
     def run(self, call):
         out = torch.empty(call.output_shape(), dtype=call.dtype)

@@ -5,7 +5,10 @@ import lmf_kernels as lmf
 import pytest
 import torch
 from every_backend import limits, needs_compiler
+from lmf_kernels.backends import RenderCall
+from lmf_kernels.backends.cuda.modulated_mlp import refuse_reach
 from lmf_kernels.ops import RenderSpec, modulated_mlp
+from lmf_kernels.spec import field_channels
 from random_renders import draw
 
 pytestmark = needs_compiler
@@ -72,3 +75,38 @@ def test_a_kernel_that_reads_too_far_is_stopped():
         emulator.BACKENDS["emulator"] = Shorter(emulator.load())
         with pytest.raises(RuntimeError, match="global load of .* lies outside the elements of fields"):
             modulated_mlp(fields, call.weights, LINEAR, call.size, backend="emulator")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_fields_that_span_more_than_64_gib(dtype, ensemble, tmp_path, seed):
+    """Two pictures that far apart in memory: 32-bit offsets of records would read the first for the second."""
+    spec = LINEAR._replace(ensemble=ensemble)
+    call = draw(seed, points=False, spec=spec, lr_size=(2, 3), scales=(4,), skip=False)
+    fields = torch.randn(2, 2, 3, call.fields.shape[3]).to(dtype)
+    apart = 2 ** 36 // fields.element_size()
+    with open(tmp_path / "fields", "wb") as file:
+        file.truncate((apart + fields[0].numel()) * fields.element_size())  # it has a hole of that size
+    memory = torch.from_file(str(tmp_path / "fields"), shared=True, size=apart + fields[0].numel(), dtype=dtype)
+    far = memory.as_strided(fields.shape, (apart, *fields.stride()[1:]))
+    far.copy_(fields)
+    call, near = call._replace(fields=far), call._replace(fields=fields)
+    with emulator.registered() as backend:
+        expected = near.run("emulator")
+        if dtype == torch.float16 and ensemble:
+            with pytest.raises(lmf.BackendError, match="the fields span 64.0 GiB of memory, the kernel addresses 64: "):
+                call.run("emulator")
+            assert torch.equal(call._replace(fields=far[1:]).run("emulator"), expected[1:])
+            backend.can_run = lambda render: None
+            assert torch.equal(call.run("emulator")[1], expected[0]), "nothing is wrong with what is refused"
+        else:
+            assert torch.equal(call.run("emulator"), expected)
+
+
+def test_a_batch_of_too_many_cells_is_refused():
+    record = torch.zeros(field_channels("modulated_mlp", LINEAR), dtype=torch.float16)
+    fields = record.expand(2 ** 20, 64, 64, -1)  # one record for all
+    render = RenderCall("modulated_mlp", LINEAR, fields, torch.zeros(1), size=(512, 512), window=(0, 0, 512, 512),
+                        lr=(0, 0, 64, 64))
+    assert "more than 4294901760 LR cells: render fewer pictures" in refuse_reach(render)
+    assert refuse_reach(render._replace(fields=fields[:2 ** 19])) is None

@@ -175,3 +175,13 @@ def test_misuse_is_an_error_and_leaves_no_trace(device, name, sentence):
         with pytest.raises(RuntimeError, match=sentence):
             device.misuse(name)
     device.misuse("nothing wrong")
+
+
+def test_the_pixels_of_the_largest_quads(device, seed):
+    """More than 2^31 of them: both axes may have 65,520 pixels a cell (csrc/cuda/modulated_plan.h)."""
+    draw = np.random.default_rng(seed)
+    most = 0xfff0
+    for rows, cols in ((46_341, 46_341), (most, most), (most, 46_341), (most, 1), (1, most), (3, 5)):
+        pixels = draw.integers(0, rows * cols, 200).tolist()
+        for p in (0, cols - 1, cols % (rows * cols), rows * cols - 1, *pixels):
+            assert device.quad_pixel(rows, cols, p) == (rows * cols, *divmod(p, cols))

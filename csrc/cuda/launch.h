@@ -13,26 +13,20 @@ inline void check(cudaError_t status, const char* doing) {
   throw std::runtime_error(std::string(doing) + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
 }
 
-// Makes a device the current one for as long as the guard lives.
-class OnDevice {
- public:
-  explicit OnDevice(int device) : device_(device) {
-    check(cudaGetDevice(&before_), "asking for the current device");
-    if (before_ != device) check(cudaSetDevice(device), "choosing a device");
-  }
-  ~OnDevice() {
-    if (before_ != device_) cudaSetDevice(before_);
-  }
-  OnDevice(const OnDevice&) = delete;
+// Makes a device the current one of this thread, and leaves it so: who calls from Python restores the one before, with
+// torch.cuda.device. Done here it would cost memory: cudaGetDevice answers 0 in a thread that never chose a device, and
+// since CUDA 12 cudaSetDevice(0) makes a context there (hundreds of MB), though all work is on another GPU. Torch knows
+// which devices have a context: where the one before has none, it notes it and does not go back.
+inline void choose_device(int device) {
+  int current = 0;
+  check(cudaGetDevice(&current), "asking for the current device");
+  if (current != device) check(cudaSetDevice(device), "choosing a device");
+}
 
-  int multiprocessors() const {
-    int count = 0;
-    check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device_), "asking for multiprocessors");
-    return count;
-  }
-
- private:
-  int device_, before_ = 0;
-};
+inline int multiprocessors(int device) {
+  int count = 0;
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "asking for multiprocessors");
+  return count;
+}
 
 }  // namespace lmf::cuda

@@ -75,9 +75,9 @@ double rate(double seconds, int multiprocessors) {
 }  // namespace
 
 double mma_rate(Element half, double seconds, int device) {
-  const OnDevice guard(device);
-  return half == Element::f16 ? rate<warp::F16>(seconds, guard.multiprocessors())
-                              : rate<warp::BF16>(seconds, guard.multiprocessors());
+  choose_device(device);
+  const int count = multiprocessors(device);
+  return half == Element::f16 ? rate<warp::F16>(seconds, count) : rate<warp::BF16>(seconds, count);
 }
 
 }  // namespace lmf::cuda

@@ -17,8 +17,8 @@ __global__ void __launch_bounds__(kWarps * kLanes, kBlocksPerProcessor<Path>)
 }  // namespace
 
 void modulated_mlp(const ModulatedCall& call, int device, void* stream) {
-  const OnDevice guard(device);
-  const ModulatedPlan plan = plan_modulated(call, guard.multiprocessors());
+  choose_device(device);
+  const ModulatedPlan plan = plan_modulated(call, multiprocessors(device));
   if (plan.blocks == 0) return;
   with_path(plan.path, [&](auto path) {
     modulated_mlp_kernel<decltype(path)><<<dim3(unsigned(plan.blocks)), plan.warps * kLanes, plan.shared_bytes,

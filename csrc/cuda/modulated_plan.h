@@ -42,13 +42,17 @@ LMF_HOST_DEVICE constexpr int64_t weight_floats(Head head, int depth) {
 
 LMF_HOST_DEVICE inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// Pixels along an axis of a quad, which 16 bits index; 32 bits count all of its pixels.
+constexpr int64_t kMostAcross = 0xfff0;
+static_assert(kMostAcross * kMostAcross + 0x10000 < int64_t(1) << 32, "the last tiles reach past a quad's pixels");
+
 // Sharing the cells pays when the pixels between four LR centres fill half a tile. It depends on the whole picture and
-// never on the window, so that a window has the whole's bits. Larger quads than 16 bits can index go as strips.
+// never on the window, so that a window has the whole's bits. Larger quads go as strips.
 inline bool quads_pay(const ModulatedCall& call) {
   const Output& o = call.out;
   const int64_t h = call.fields.lr_h, w = call.fields.lr_w;
-  return !call.points.coord && call.mlp.ensemble && 2 * o.H * o.W >= kTileRows * h * w && o.H / h < 0xfff0 &&
-         o.W / w < 0xfff0;
+  return !call.points.coord && call.mlp.ensemble && 2 * o.H * o.W >= kTileRows * h * w && o.H / h < kMostAcross &&
+         o.W / w < kMostAcross;
 }
 
 inline ModulatedPlan plan_modulated(const ModulatedCall& call, int multiprocessors) {

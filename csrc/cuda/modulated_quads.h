@@ -76,12 +76,13 @@ struct Quad {
   QuadAxis y, x;
   float inverse_cols;
 
-  LMF_DEVICE int count() const { return y.count * x.count; }
+  // Unsigned: it can pass 2^31 (kMostAcross).
+  LMF_DEVICE uint32_t count() const { return uint32_t(y.count) * uint32_t(x.count); }
 
   // Row and column in the quad of the p-th of its pixels that the window shows.
-  LMF_DEVICE void split(int p, int* row, int* col) const {
+  LMF_DEVICE void split(uint32_t p, int* row, int* col) const {
     int r = int((float(p) + 0.5f) * inverse_cols);
-    int c = p - r * x.count;
+    int c = int(p - uint32_t(r) * uint32_t(x.count));
     if (c < 0) --r, c += x.count;
     if (c >= x.count) ++r, c -= x.count;
     *row = r + y.hidden();
@@ -194,14 +195,15 @@ LMF_DEVICE void folded_layers(uint32_t (&act)[N][4], const Fragments<Half, head>
 template <int N, class Half, Head head>
 LMF_DEVICE void render_tiles(const ModulatedCall& call, const Fragments<Half, head>& weights, const Quad& quad,
                              int first) {
-  const int g = warp::lane() >> 2, t = warp::lane() & 3, last = quad.count() - 1;
+  const int g = warp::lane() >> 2, t = warp::lane() & 3;
+  const uint32_t last = quad.count() - 1;
   float fy[N][2], fx[N][2], sum[N][4];
   uint32_t place[N][2];  // row and column in the quad, 16 bits each
   LMF_UNROLL
   for (int i = 0; i < N; ++i) {
     LMF_UNROLL
     for (int r = 0; r < 2; ++r) {
-      const int p = (first + i) * kTileRows + g + 8 * r;
+      const uint32_t p = uint32_t(first + i) * kTileRows + g + 8 * r;
       int row, col;
       quad.split(p < last ? p : last, &row, &col);
       fy[i][r] = warp::fma(float(row), quad.y.step, quad.y.start);
@@ -258,7 +260,7 @@ LMF_DEVICE void render_tiles(const ModulatedCall& call, const Fragments<Half, he
   for (int i = 0; i < N; ++i) {
     LMF_UNROLL
     for (int r = 0; r < 2; ++r) {
-      if ((first + i) * kTileRows + g + 8 * r > last) continue;
+      if (uint32_t(first + i) * kTileRows + g + 8 * r > last) continue;
       unsigned char* pixel = origin + (place[i][r] >> 16) * down + (place[i][r] & 0xffff) * right;
       store_channel(o, pixel, sum[i][2 * r]);
       if (t == 0) store_channel(o, pixel + o.stride[1] * bytes, sum[i][2 * r + 1]);
@@ -274,7 +276,7 @@ LMF_DEVICE void render(Quads<Half, head>, const ModulatedCall& call, unsigned ch
   const uint32_t items = uint32_t(call.fields.batch) * uint32_t(rows.count) * uint32_t(cols.count);
   for (uint32_t item = place.block * place.warps + place.warp; item < items; item += place.blocks * place.warps) {
     const Quad quad = find_quad(call, rows, cols, item);
-    const int tiles = (quad.count() + kTileRows - 1) / kTileRows;
+    const int tiles = int((quad.count() + kTileRows - 1) / kTileRows);
     if (tiles == 0) continue;
     const int rounds = (tiles + kTiles - 1) / kTiles, each = (tiles + rounds - 1) / rounds;
     for (int first = 0; first < tiles; first += each) {

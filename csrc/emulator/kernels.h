@@ -26,6 +26,9 @@ void elementwise(const std::string& operation, int half, int64_t n, const uint32
 
 uint8_t round_to_byte(float x);
 
+// Of a quad of rows x cols pixels: how many they are, and row and column of pixel p.
+void quad_pixel(int64_t rows, int64_t cols, uint32_t p, uint32_t* count, int* row, int* col);
+
 // A kernel that breaks a rule on purpose; throws what the emulator says of it. misuses(): the names.
 void misuse(const std::string& name);
 std::vector<std::string> misuses();

@@ -56,6 +56,13 @@ Words elementwise(const std::string& operation, int half, const Words& a, const 
   return out;
 }
 
+py::tuple quad_pixel(int64_t rows, int64_t cols, uint32_t p) {
+  uint32_t count;
+  int row, col;
+  lmf::emulator::quad_pixel(rows, cols, p, &count, &row, &col);
+  return py::make_tuple(count, row, col);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(lmf_emulator, m) {
@@ -66,6 +73,8 @@ PYBIND11_MODULE(lmf_emulator, m) {
   m.def("elementwise", &elementwise, py::arg("operation"), py::arg("half"), py::arg("a"), py::arg("b"),
         "pack, pack_relu, widen_low, widen_high or times_one_plus over arrays of 32-bit words.");
   m.def("round_to_byte", &lmf::emulator::round_to_byte);
+  m.def("quad_pixel", &quad_pixel, py::arg("rows"), py::arg("cols"), py::arg("p"),
+        "(count, row, col): a quad's pixels, and where its p-th is.");
   m.def("misuse", &lmf::emulator::misuse, py::arg("name"), "Runs a kernel that breaks a rule on purpose.");
   m.def("misuses", &lmf::emulator::misuses, "The names that misuse() takes.");
 }

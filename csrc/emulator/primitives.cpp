@@ -1,6 +1,7 @@
-// Each name of warp.h by itself, for tests that compare it with numpy and torch.
+// Each name of warp.h by itself, for tests that compare it with numpy and torch, and the counting of a quad's pixels.
 #include <stdexcept>
 
+#include "../cuda/modulated_quads.h"
 #include "kernels.h"
 #include "warp.h"
 
@@ -60,5 +61,12 @@ void elementwise(const std::string& operation, int half, int64_t n, const uint32
 }
 
 uint8_t round_to_byte(float x) { return warp::round_to_byte(x); }
+
+void quad_pixel(int64_t rows, int64_t cols, uint32_t p, uint32_t* count, int* row, int* col) {
+  const lmf::Axis y{1, rows, 0, rows, 0, 0}, x{1, cols, 0, cols, 0, 0};
+  const Quad quad = {0, QuadAxis(y, 0, 0, rows), QuadAxis(x, 0, 0, cols), 1.0f / float(cols)};
+  *count = quad.count();
+  quad.split(p, row, col);
+}
 
 }  // namespace lmf::emulator

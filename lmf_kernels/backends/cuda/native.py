@@ -2,6 +2,8 @@
 
 from functools import lru_cache
 
+import torch
+
 from . import images
 
 try:
@@ -30,3 +32,13 @@ def refuse_device(index):
     if index >= report["count"]:
         return f"CUDA shows {report['count']} devices here, none with index {index}"
     return images.refusal(architectures(), report["devices"][index])
+
+
+def launch(function, arguments, device):
+    """function(*arguments, device index, stream) of the module, on torch's current stream of a CUDA device.
+
+    The device is the thread's current one meanwhile. Torch's guard sees to it and not the module, because torch knows
+    which devices have a context: a process that uses cuda:1 alone must not get one on cuda:0 by going back to it.
+    """
+    with torch.cuda.device(device):
+        function(*arguments, device.index, torch.cuda.current_stream(device).cuda_stream)
