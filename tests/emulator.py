@@ -26,7 +26,7 @@ import pybind11
 import torch
 from lmf_kernels.backends.choice import BACKENDS
 from lmf_kernels.backends.cuda.modulated_mlp import aligned, refuse_reach, refuse_shape
-from lmf_kernels.backends.native_call import modulated_arguments, refuse_common
+from lmf_kernels.backends.native_call import Packer, refuse_common
 
 SOURCES = pathlib.Path(__file__).resolve().parent.parent / "csrc"
 COMPILER = os.environ.get("CXX") or shutil.which("c++")
@@ -43,7 +43,8 @@ class Backend:
     def __init__(self, emulated):
         self.emulated = emulated
         self.families = {"modulated_mlp": self}
-        self.path = None  # of the last run, by number: csrc/cuda/modulated_plan.h
+        self.packer = Packer(emulated)
+        self.path = None  # kernel of the last run: (method, element, head) as in csrc/cuda/modulated_plan.h
 
     def status(self):
         return True, "the CUDA kernels, lane by lane on the CPU"
@@ -55,8 +56,8 @@ class Backend:
 
     def run(self, call):
         out = torch.empty(call.output_shape(), dtype=call.dtype)
-        arguments, alive = modulated_arguments(aligned(call), out)
-        self.path = self.emulated.modulated_mlp(*arguments, MULTIPROCESSORS)
+        packed, alive = self.packer.modulated_mlp(aligned(call), out)
+        self.path = self.emulated.modulated_mlp(packed, MULTIPROCESSORS)
         del alive
         return out
 

@@ -1,4 +1,7 @@
-"""That the emulator runs what a GPU would: every kernel, several blocks, and a backend that nobody else sees."""
+"""The emulator runs what a GPU would: every kernel, several blocks, and a backend that exists only in a `with` block."""
+
+import itertools
+import struct
 
 import emulator
 import lmf_kernels as lmf
@@ -16,7 +19,7 @@ LINEAR, FOURIER = RenderSpec("linear", 0, (16,) * 2), RenderSpec("fourier", 16, 
 
 
 def test_every_kernel_has_its_calls():
-    """csrc/cuda/modulated_plan.h numbers them: float32; strips and quads of both types; both heads of each."""
+    """float32, and two tensor-core methods of both half types; each with both heads (csrc/cuda/modulated_plan.h)."""
     ran = set()
     with emulator.registered() as backend:
         for spec in (LINEAR, FOURIER):
@@ -25,7 +28,9 @@ def test_every_kernel_has_its_calls():
                     call = draw(1, points=False, spec=spec, lr_size=(3, 4), scales=(scale,), skip=False)
                     modulated_mlp(call.fields.to(dtype), call.weights, spec, call.size, backend="emulator")
                     ran.add(backend.path)
-    assert ran == set(range(10))
+    heads, halves = ("linear", "fourier"), ("float16", "bfloat16")
+    assert ran == {*itertools.product(["float32"], ["float32"], heads),
+                   *itertools.product(["mma_per_pixel", "mma_folded"], halves, heads)}
 
 
 def test_the_backend_is_there_only_while_registered():
@@ -52,24 +57,25 @@ def test_it_refuses_what_the_cuda_backend_refuses():
 
 
 def test_a_kernel_that_reads_too_far_is_stopped():
-    """Fields that hold fewer cells than the arguments say: the range checks see it, and Python gets the sentence."""
+    """The fields hold fewer cells than the call says: the range checks detect it, and Python raises their message."""
     call = draw(4, points=False, spec=LINEAR, lr_size=(4, 5), scales=(2,), skip=False)
     fields = call.fields.half()
 
     class Shorter(emulator.Backend):
-        def run(self, render):
-            self.emulated = Cut(self.emulated)
-            return super().run(render)
-
-    class Cut:
-        """Takes one LR row off the window that the arguments describe, not off what the kernel reads."""
+        """Removes one LR row from the fields that the call describes, but not from what the kernel reads."""
 
         def __init__(self, emulated):
-            self.emulated = emulated
+            super().__init__(emulated)
+            pack, (_, members) = self.packer.modulated_mlp, emulated.structs["RenderCall"]
+            offset = next(offset for name, _, offset in members if name == "fields.rows")
 
-        def modulated_mlp(self, data, info, *rest):
-            element, b, y, x, batch, rows, *others = info
-            return self.emulated.modulated_mlp(data, (element, b, y, x, batch, rows - 1, *others), *rest)
+            def shorter(*args):
+                packed, alive = pack(*args)
+                packed = bytearray(packed)
+                struct.pack_into("=q", packed, offset, struct.unpack_from("=q", packed, offset)[0] - 1)
+                return bytes(packed), alive
+
+            self.packer.modulated_mlp = shorter
 
     with emulator.registered():
         emulator.BACKENDS["emulator"] = Shorter(emulator.load())

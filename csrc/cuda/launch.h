@@ -1,4 +1,4 @@
-// What every launcher needs of the CUDA runtime: the right device, and errors as exceptions.
+// What every launcher needs from the CUDA runtime: the current device, and errors as exceptions.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -13,19 +13,19 @@ inline void check(cudaError_t status, const char* doing) {
   throw std::runtime_error(std::string(doing) + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
 }
 
-// Makes a device the current one of this thread, and leaves it so: who calls from Python restores the one before, with
-// torch.cuda.device. Done here it would cost memory: cudaGetDevice answers 0 in a thread that never chose a device, and
-// since CUDA 12 cudaSetDevice(0) makes a context there (hundreds of MB), though all work is on another GPU. Torch knows
-// which devices have a context: where the one before has none, it notes it and does not go back.
-inline void choose_device(int device) {
+// Makes a device the current one of this thread. The caller in Python restores the previous one with torch.cuda.device.
+// Restoring it here would cost memory: cudaGetDevice returns 0 in a thread that never set a device, and since CUDA 12
+// cudaSetDevice(0) then creates a context on GPU 0 (hundreds of MB), even if all work is on another GPU. Torch knows
+// which devices have a context and does not switch back to one without.
+inline void set_device(int device) {
   int current = 0;
-  check(cudaGetDevice(&current), "asking for the current device");
-  if (current != device) check(cudaSetDevice(device), "choosing a device");
+  check(cudaGetDevice(&current), "getting the current device");
+  if (current != device) check(cudaSetDevice(device), "setting the device");
 }
 
 inline int multiprocessors(int device) {
   int count = 0;
-  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "asking for multiprocessors");
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "getting the multiprocessor count");
   return count;
 }
 

@@ -3,7 +3,7 @@
 import torch
 
 from . import native
-from ..native_call import modulated_arguments, refuse_common
+from ..native_call import refuse_common
 
 WIDTH = 16  # hidden width, and the Fourier head's input width, that the kernels are built for
 DEEPEST = 32  # modulated layers whose weights fit a block's shared memory
@@ -75,7 +75,7 @@ def run(call):
     """
     device = call.fields.device
     out = torch.empty(call.output_shape(), dtype=call.dtype, device=device)
-    arguments, alive = modulated_arguments(aligned(call), out)
-    native.launch(native.module.modulated_mlp, arguments, device)
+    packed, alive = native.packer.modulated_mlp(aligned(call), out)
+    native.launch(native.module.modulated_mlp, packed, device)
     del alive  # the caching allocator keeps their memory until the stream has passed this launch
     return out

@@ -1,17 +1,22 @@
-"""The compiled module, or why it is missing, and what it says of this machine's devices."""
+"""The compiled module and its packer, or why it is missing, and what it reports about this machine's devices."""
 
 from functools import lru_cache
 
 import torch
 
 from . import images
+from ..native_call import Packer
 
 try:
     from ... import _cuda as module
+    packer = Packer(module)
     why_missing = ""
 except ImportError as error:
     module = None
     why_missing = f"the compiled module lmf_kernels._cuda cannot be imported ({error}); install with nvcc on PATH"
+except AttributeError:  # it exports no structs
+    module = None
+    why_missing = "the compiled module lmf_kernels._cuda was built from older sources; install lmf_kernels again"
 
 
 @lru_cache(maxsize=None)
@@ -34,11 +39,15 @@ def refuse_device(index):
     return images.refusal(architectures(), report["devices"][index])
 
 
-def launch(function, arguments, device):
-    """function(*arguments, device index, stream) of the module, on torch's current stream of a CUDA device.
+def launch(
+    function,  # of the module
+    call,  # bytes, packed
+    device,  # a CUDA device
+):
+    """Call function(call, device index, stream) on torch's current stream of the device.
 
-    The device is the thread's current one meanwhile. Torch's guard sees to it and not the module, because torch knows
-    which devices have a context: a process that uses cuda:1 alone must not get one on cuda:0 by going back to it.
+    The device is the thread's current one meanwhile. Torch's guard switches it and not the module, because torch knows
+    which devices have a context: a process that uses only cuda:1 must not get a context on cuda:0 by switching back.
     """
     with torch.cuda.device(device):
-        function(*arguments, device.index, torch.cuda.current_stream(device).cuda_stream)
+        function(call, device.index, torch.cuda.current_stream(device).cuda_stream)
