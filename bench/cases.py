@@ -11,7 +11,6 @@ import lmf_kernels as lmf
 from lmf_kernels import ops
 from lmf_kernels.backends.call import RenderCall
 from lmf_kernels.backends.cpu import native
-from lmf_kernels.backends.native_call import modulated_arguments
 from lmf_kernels.images import read_image
 from lmf_kernels.families import MODULATED_MLP
 from lmf_kernels.upscale import output_size
@@ -77,13 +76,13 @@ class Points:
 
 
 def kernel_alone(case, fields, skip, out):
-    """The compiled function on ready arguments, writing to `out`: no operator, no allocation."""
+    """The compiled function on a packed call, writing to `out`: no operator, no allocation."""
     call = RenderCall(MODULATED_MLP, case.spec, fields, case.weights, skip=skip, size=case.size,
                       window=(0, 0, *case.size), lr=(0, 0, *case.lr), **case.options)
-    arguments, alive = modulated_arguments(call, out)
+    packed, alive = native.packer.modulated_mlp(call, out, settings.THREADS)
 
     def run():
-        native.module.modulated_mlp(*arguments, settings.THREADS)
+        native.module.modulated_mlp(packed)
         return out
 
     run.alive = alive

@@ -25,8 +25,8 @@ from contextlib import contextmanager
 import pybind11
 import torch
 from lmf_kernels.backends import BACKENDS, KernelBackend
-from lmf_kernels.backends.cuda.modulated_mlp import aligned, refuse_shape
-from lmf_kernels.backends.native_call import modulated_arguments, refuse_common
+from lmf_kernels.backends.cuda.modulated_mlp import aligned, refuse_reach, refuse_shape
+from lmf_kernels.backends.native_call import Packer, refuse_common
 
 SOURCES = pathlib.Path(__file__).resolve().parent.parent / "csrc"
 COMPILER = os.environ.get("CXX") or shutil.which("c++")
@@ -40,17 +40,18 @@ class ModulatedKernel:
 
     def __init__(self, emulated):
         self.emulated = emulated
-        self.path = None  # of the last run, by number: csrc/cuda/modulated_plan.h
+        self.packer = Packer(emulated)
+        self.path = None  # kernel of the last run: (method, element, head) as in csrc/cuda/modulated_plan.h
 
     def can_run(self, call):
         if call.fields.device.type != "cpu":
             return f"tensors are on {call.fields.device}, the emulator runs on the CPU"
-        return refuse_common(call, halves=True) or refuse_shape(call.spec)
+        return refuse_common(call, halves=True) or refuse_shape(call.spec) or refuse_reach(call)
 
     def run(self, call):
         out = torch.empty(call.output_shape(), dtype=call.dtype)
-        arguments, alive = modulated_arguments(aligned(call), out)
-        self.path = self.emulated.modulated_mlp(*arguments, MULTIPROCESSORS)
+        packed, alive = self.packer.modulated_mlp(aligned(call), out)
+        self.path = self.emulated.modulated_mlp(packed, MULTIPROCESSORS)
         del alive
         return out
 

@@ -1,11 +1,17 @@
-"""That the emulator runs what a GPU would: every kernel, several blocks, and a backend that nobody else sees."""
+"""The emulator runs what a GPU would: every kernel, several blocks, and a backend that exists only in a `with` block."""
+
+import itertools
+import struct
 
 import emulator
 import lmf_kernels as lmf
 import pytest
 import torch
 from every_backend import limits, needs_compiler
+from lmf_kernels.backends import RenderCall
+from lmf_kernels.backends.cuda.modulated_mlp import refuse_reach
 from lmf_kernels.ops import RenderSpec, modulated_mlp
+from lmf_kernels.families import MODULATED_MLP
 from random_renders import draw
 
 pytestmark = needs_compiler
@@ -13,7 +19,7 @@ LINEAR, FOURIER = RenderSpec("linear", 0, (16,) * 2), RenderSpec("fourier", 16, 
 
 
 def test_every_kernel_has_its_calls():
-    """csrc/cuda/modulated_plan.h numbers them: float32; strips and quads of both types; both heads of each."""
+    """float32, and two tensor-core methods of both half types; each with both heads (csrc/cuda/modulated_plan.h)."""
     ran = set()
     with emulator.registered() as backend:
         for spec in (LINEAR, FOURIER):
@@ -22,7 +28,9 @@ def test_every_kernel_has_its_calls():
                     call = draw(1, points=False, spec=spec, lr_size=(3, 4), scales=(scale,), skip=False)
                     modulated_mlp(call.fields.to(dtype), call.weights, spec, call.size, backend="emulator")
                     ran.add(backend.path)
-    assert ran == set(range(10))
+    heads, halves = ("linear", "fourier"), ("float16", "bfloat16")
+    assert ran == {*itertools.product(["float32"], ["float32"], heads),
+                   *itertools.product(["mma_per_pixel", "mma_folded"], halves, heads)}
 
 
 def test_the_backend_is_there_only_while_registered():
@@ -49,26 +57,62 @@ def test_it_refuses_what_the_cuda_backend_refuses():
 
 
 def test_a_kernel_that_reads_too_far_is_stopped():
-    """Fields that hold fewer cells than the arguments say: the range checks see it, and Python gets the sentence."""
+    """The fields hold fewer cells than the call says: the range checks detect it, and Python raises their message."""
     call = draw(4, points=False, spec=LINEAR, lr_size=(4, 5), scales=(2,), skip=False)
     fields = call.fields.half()
 
     class Shorter(emulator.Backend):
-        def run(self, render):
-            self.emulated = Cut(self.emulated)
-            return super().run(render)
-
-    class Cut:
-        """Takes one LR row off the window that the arguments describe, not off what the kernel reads."""
+        """Removes one LR row from the fields that the call describes, but not from what the kernel reads."""
 
         def __init__(self, emulated):
-            self.emulated = emulated
+            super().__init__(emulated)
+            pack, (_, members) = self.packer.modulated_mlp, emulated.structs["RenderCall"]
+            offset = next(offset for name, _, offset in members if name == "fields.rows")
 
-        def modulated_mlp(self, data, info, *rest):
-            element, b, y, x, batch, rows, *others = info
-            return self.emulated.modulated_mlp(data, (element, b, y, x, batch, rows - 1, *others), *rest)
+            def shorter(*args):
+                packed, alive = pack(*args)
+                packed = bytearray(packed)
+                struct.pack_into("=q", packed, offset, struct.unpack_from("=q", packed, offset)[0] - 1)
+                return bytes(packed), alive
+
+            self.packer.modulated_mlp = shorter
 
     with emulator.registered():
         emulator.BACKENDS["emulator"] = Shorter(emulator.load())
         with pytest.raises(RuntimeError, match="global load of .* lies outside the elements of fields"):
             modulated_mlp(fields, call.weights, LINEAR, call.size, backend="emulator")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_fields_that_span_more_than_64_gib(dtype, ensemble, tmp_path, seed):
+    """Two pictures that far apart in memory: 32-bit offsets of records would read the first for the second."""
+    spec = LINEAR._replace(ensemble=ensemble)
+    call = draw(seed, points=False, spec=spec, lr_size=(2, 3), scales=(4,), skip=False)
+    fields = torch.randn(2, 2, 3, call.fields.shape[3]).to(dtype)
+    apart = 2 ** 36 // fields.element_size()
+    with open(tmp_path / "fields", "wb") as file:
+        file.truncate((apart + fields[0].numel()) * fields.element_size())  # it has a hole of that size
+    memory = torch.from_file(str(tmp_path / "fields"), shared=True, size=apart + fields[0].numel(), dtype=dtype)
+    far = memory.as_strided(fields.shape, (apart, *fields.stride()[1:]))
+    far.copy_(fields)
+    call, near = call._replace(fields=far), call._replace(fields=fields)
+    with emulator.registered() as backend:
+        expected = near.run("emulator")
+        if dtype == torch.float16 and ensemble:
+            with pytest.raises(lmf.BackendError, match="the fields span 64.0 GiB of memory, the kernel addresses 64: "):
+                call.run("emulator")
+            assert torch.equal(call._replace(fields=far[1:]).run("emulator"), expected[1:])
+            backend.can_run = lambda render: None
+            assert torch.equal(call.run("emulator")[1], expected[0]), "nothing is wrong with what is refused"
+        else:
+            assert torch.equal(call.run("emulator"), expected)
+
+
+def test_a_batch_of_too_many_cells_is_refused():
+    record = torch.zeros(MODULATED_MLP.field_channels(LINEAR), dtype=torch.float16)
+    fields = record.expand(2 ** 20, 64, 64, -1)  # one record for all
+    render = RenderCall(MODULATED_MLP, LINEAR, fields, torch.zeros(1), size=(512, 512), window=(0, 0, 512, 512),
+                        lr=(0, 0, 64, 64))
+    assert "more than 4294901760 LR cells: render fewer pictures" in refuse_reach(render)
+    assert refuse_reach(render._replace(fields=fields[:2 ** 19])) is None

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 pytestmark = pytest.mark.skipif(not emulator.COMPILER, reason="there is no C++ compiler")
-HALVES = {"f16": (1, torch.float16), "bf16": (2, torch.bfloat16)}
-over_halves = pytest.mark.parametrize("half, dtype", HALVES.values(), ids=HALVES)
+over_halves = pytest.mark.parametrize("half, dtype", [("float16", torch.float16), ("bfloat16", torch.bfloat16)])
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +137,10 @@ def test_bytes_round_half_to_even(device, seed):
 
 MISUSES = {
     "nothing wrong": None,
-    "a lane ends early": "lanes 0 to 6: waits for shuffle at misuse.cpp:.*; lane 7: ended; lanes 8 to 31: waits",
-    "two operations at once": "lanes 0 to 15: waits for mma<F16> at .*; lanes 16 to 31: waits for shuffle at misuse",
-    "one operation in two places": "lanes 0 to 3: waits for shuffle at misuse.cpp:.*; lanes 4 to 31: waits for shuffle",
-    "a warp misses the barrier": "its warps parted: warp 0: waits for block_barrier at misuse.cpp:.*; warp 1: ended",
+    "a lane ends early": "lanes 0 to 6: waiting for shuffle at misuse.cpp:.*; lane 7: ended; lanes 8 to 31: waiting",
+    "two operations at once": "lanes 0 to 15: waiting for mma<F16> at .*; lanes 16 to 31: waiting for shuffle at misuse",
+    "one operation in two places": "lanes 0 to 3: waiting for shuffle at misuse.cpp:.*; lanes 4 to 31: waiting for shuffle",
+    "a warp misses the barrier": "its warps diverged: warp 0: waiting for block_barrier at misuse.cpp:.*; warp 1: ended",
     "a source lane of 32": "block 0, warp 0: lane 31 shuffles from lane 32",
     "a load past the end": "warp 0, lane 0: global load of 4 bytes at 0x.* lies outside the elements of in ",
     "a load between the rows": "global load of 4 bytes at 0x.* lies outside the elements of in ",
@@ -159,7 +158,7 @@ MISUSES = {
     "two shared stores without a barrier": "lane 1: shared store of 4 bytes at offset 0: thread 0 wrote it since",
     "a shared store after another's load": "warp 1, lane 8: shared store of 4 bytes at offset 0: other threads read it",
     "a byte above 255": "warp 0, lane 1: round_to_byte of 256",
-    "a foreign exception": "lane 0: an exception that is no std::exception",
+    "a foreign exception": "lane 0: an exception that is not a std::exception",
 }
 
 
@@ -175,3 +174,13 @@ def test_misuse_is_an_error_and_leaves_no_trace(device, name, sentence):
         with pytest.raises(RuntimeError, match=sentence):
             device.misuse(name)
     device.misuse("nothing wrong")
+
+
+def test_the_pixels_of_the_largest_quads(device, seed):
+    """More than 2^31 of them: both axes may have 65,520 pixels a cell (csrc/cuda/modulated_plan.h)."""
+    draw = np.random.default_rng(seed)
+    most = 0xfff0
+    for rows, cols in ((46_341, 46_341), (most, most), (most, 46_341), (most, 1), (1, most), (3, 5)):
+        pixels = draw.integers(0, rows * cols, 200).tolist()
+        for p in (0, cols - 1, cols % (rows * cols), rows * cols - 1, *pixels):
+            assert device.quad_pixel(rows, cols, p) == (rows * cols, *divmod(p, cols))

@@ -1,4 +1,4 @@
-// What a compiled module was made with, as the dictionaries that lmf_kernels/build_info.py shows.
+// How a compiled module was built, as the dictionaries that lmf_kernels/build_info.py reads.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -23,8 +23,8 @@ inline pybind11::dict common_build_info() {
   return facts;
 }
 
-// isa_flags: the compiler's flags per instruction set, weakest first; isa_sources: the files compiled with each;
-// openmp: its version, empty where the kernels run on one thread.
+// isa_flags: compiler flags of each instruction set, weakest first. isa_sources: the files compiled for each.
+// openmp: its version, or empty if the kernels run on one thread.
 inline pybind11::dict cpu_build_info() {
   pybind11::dict facts = common_build_info();
   pybind11::dict flags;
@@ -42,8 +42,8 @@ inline pybind11::dict cpu_build_info() {
   return facts;
 }
 
-// nvcc: its version, nvcc_path where it lay; cuda_flags: its flags but for architectures, given to every file of
-// cuda_sources; architectures: "sm_90" for machine code, "compute_120" for PTX.
+// nvcc: its version. nvcc_path: where it was found. cuda_flags: its flags except the architectures, the same for every
+// file in cuda_sources. architectures: "sm_90" is machine code, "compute_120" is PTX.
 inline pybind11::dict cuda_build_info() {
   pybind11::dict facts = common_build_info();
   facts["nvcc"] = LMF_FACT_CUDA_COMPILER;

@@ -1,19 +1,20 @@
-// lmf_kernels._cpu: raw pointers in, nothing of torch. The GIL is released while a kernel runs.
+// lmf_kernels._cpu: takes raw pointers and does not link libtorch. The GIL is released while a kernel runs.
 #include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
 
 #include <chrono>
 #include <stdexcept>
 
 #include "../cpu/kernels.h"
 #include "build_info.h"
-#include "modulated_call.h"
+#include "packed_call.h"
 
 namespace py = pybind11;
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the uint8 store takes the low byte of a word");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the uint8 store takes the low byte of a 32-bit integer");
 
 namespace {
+
+using lmf::bindings::unpack;
 
 const lmf::CpuKernels& kernels() {
   const char* error = nullptr;
@@ -22,26 +23,22 @@ const lmf::CpuKernels& kernels() {
   return *k;
 }
 
-template <class... Args>
-void modulated_mlp(Args... args) {
-  const lmf::ModulatedCall call = lmf::make_modulated_call(args...);
+void modulated_mlp(const py::bytes& call) {
+  const auto unpacked = unpack<lmf::ModulatedCall>(call);
   const lmf::CpuKernels& k = kernels();
   py::gil_scoped_release release;
-  k.modulated_mlp(call);
+  k.modulated_mlp(unpacked);
 }
 
-// The arguments of a render whose output is the gradient that arrives, then where the gradients go (0: not wanted).
-template <class... Args>
-void modulated_backward(lmf::Address fields, lmf::Address weights, lmf::Address skip, Args... args) {
-  const lmf::ModulatedCall call = lmf::make_modulated_call(args...);
-  const lmf::ModulatedGradients wanted{reinterpret_cast<float*>(fields), reinterpret_cast<float*>(weights),
-                                       reinterpret_cast<float*>(skip)};
+void modulated_backward(const py::bytes& call, const py::bytes& gradients) {
+  const auto unpacked = unpack<lmf::ModulatedCall>(call);
+  const auto destinations = unpack<lmf::ModulatedGradients>(gradients);
   const lmf::CpuKernels& k = kernels();
   py::gil_scoped_release release;
-  k.modulated_backward(call, wanted);
+  k.modulated_backward(unpacked, destinations);
 }
 
-// Operations per second of multiply-adds in registers on `threads` threads together.
+// Operations per second of multiply-adds in registers, of `threads` threads together.
 double fma_rate(double seconds, int threads) {
   const lmf::CpuKernels& k = kernels();
   py::gil_scoped_release release;
@@ -65,19 +62,15 @@ py::dict isas() {
 }  // namespace
 
 PYBIND11_MODULE(_cpu, m) {
-  using I5 = const std::array<int64_t, 5>&;
-  using I6 = const std::array<int64_t, 6>&;
-  using I11 = const std::array<int64_t, 11>&;
-  using I12 = const std::array<int64_t, 12>&;
-  using F2 = const std::array<float, 2>&;
-  using lmf::Address;
-  m.def("modulated_mlp",
-        &modulated_mlp<Address, I11, Address, I5, Address, I12, Address, Address, Address, I6, F2, int>);
-  m.def("modulated_backward",
-        &modulated_backward<Address, I11, Address, I5, Address, I12, Address, Address, Address, I6, F2, int>);
+  lmf::bindings::export_tables(m);
+  m.def("modulated_mlp", &modulated_mlp, py::arg("call"), "Renders a packed RenderCall followed by a ModulatedMlp.");
+  m.def("modulated_backward", &modulated_backward, py::arg("call"), py::arg("gradients"),
+        "Computes the gradients that a packed ModulatedGradients has addresses for. The call is that of modulated_mlp, "
+        "but its output holds the gradient with respect to the output.");
   m.def("fma_rate", &fma_rate, py::arg("seconds"), py::arg("threads"),
-        "Multiply-adds in registers, in operations (two each) a second: the peak a kernel is held against.");
-  m.def("isas", &isas, "Instruction sets that were built, best first, and whether this machine can run each.");
-  m.def("isa", [] { return kernels().isa; }, "The instruction set a call would use now (LMF_CPU_ISA overrides).");
-  m.def("build_info", &lmf::bindings::cpu_build_info, "What this module was made with.");
+        "Operations per second of multiply-adds (two operations each) in registers: the peak for a kernel.");
+  m.def("isas", &isas, "The instruction sets that were built, best first, and whether this machine can run each.");
+  m.def(
+      "isa", [] { return kernels().isa; }, "The instruction set that a call would use now. LMF_CPU_ISA overrides it.");
+  m.def("build_info", &lmf::bindings::cpu_build_info, "How this module was built.");
 }

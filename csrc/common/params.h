@@ -1,80 +1,79 @@
-// What a render call is, as plain structs. The CPU and the CUDA kernels take the same ones.
+// A render call as plain structs, which the CPU and the CUDA kernels share. RenderCall is common to all families; each
+// family adds a struct of its own. Python fills them in by name: params_table.h lists their members.
+//
+// Strides are in elements. LR rows and columns count cells, output rows and columns count pixels.
 #pragma once
 
 #include <cstdint>
 
 namespace lmf {
 
-enum class Head : int32_t { linear = 0, fourier = 1 };
-enum class Finish : int32_t { none = 0, unit = 1 };  // unit: v * 0.5 + 0.5, clamped to [0, 1]
-enum class Store : int32_t { f32 = 0, u8 = 1, f16 = 2, bf16 = 3 };  // u8: round half to even of 255 * v
-enum class Element : int32_t { f32 = 0, f16 = 1, bf16 = 2 };        // of an input; the CPU kernel takes f32 only
+enum class Head : int32_t { linear, fourier };                         // of the render MLP: how the first layer arises
+enum class Epilogue : int32_t { none, unit };                          // unit: clamp(0.5 * v + 0.5, 0, 1)
+enum class Element : int32_t { float32, float16, bfloat16 };           // type of an input tensor
+enum class Store : int32_t { float32, uint8, float16, bfloat16 };      // type of the output; uint8: rounds 255 * v
 
-// One parameter record per LR cell, channels last. The records may be a window of the whole LR map.
+// Per-cell parameters (batch, rows, cols, channels), possibly a window of the whole LR map. The channel stride is 1.
 struct Fields {
   const void* data;
   Element element;
-  int64_t stride[3];        // b, y, x in elements; the channel stride is 1
+  int64_t stride_b, stride_y, stride_x;
   int64_t batch, rows, cols;
-  int64_t lr_h, lr_w;       // the whole LR map
-  int64_t lr_y0, lr_x0;     // where the window begins in it
+  int64_t lr_h, lr_w;    // size of the whole LR map
+  int64_t lr_y0, lr_x0;  // position of the window in it
 };
 
-// The normalised LR image, over the same window as the fields; data == nullptr: no skip.
+// The normalised LR image (batch, 3, rows, cols) over the same window as the fields. data == nullptr: no skip.
 struct Skip {
   const void* data;
   Element element;
-  int64_t stride[4];        // b, c, y, x
+  int64_t stride_b, stride_c, stride_y, stride_x;
 };
 
-// Output pixels [y0, y0 + rows) x [x0, x0 + cols) of an H x W picture. Points: H = W = 0, rows = 1, cols = Q.
+// Output pixels [y0, y0 + rows) x [x0, x0 + cols) of a height x width picture, 3 channels.
+// Points mode: height = width = 0, rows = 1, cols = number of queries, stride_y is not used.
 struct Output {
   void* data;
-  int64_t stride[4];        // b, c, y, x; points: y unused, x steps from query to query
-  int64_t H, W;
+  int64_t stride_b, stride_c, stride_y, stride_x;
+  int64_t height, width;
   int64_t y0, x0, rows, cols;
-  Finish finish;
+  Epilogue epilogue;
   Store store;
 };
 
-// Free query points; coord == nullptr: grid mode.
+// Free query points, float32 and contiguous. coord == nullptr: grid mode.
 struct Points {
-  const float* coord;       // (B, Q, 2) y, x in [-1, 1]
-  const float* cell;        // (B, Q, 2) output pixel size in the same units
+  const float* coord;  // (batch, queries, 2): y, x in [-1, 1]
+  const float* cell;   // (batch, queries, 2): size of the output pixel in the same units
 };
 
-// Modulated render MLP. Flat weights, matrices input-major (in, out):
-//   linear  head: rel (2, hidden) | cell (2, hidden) | W_1 .. W_{depth-1} (hidden, hidden) | W_out (hidden, 3) | b_out
-//   fourier head: phase (2, in_dim / 2) | W_0 (in_dim, hidden) | W_1 .. | W_out | b_out
-// Record of a cell: s (depth * hidden) | t (depth * hidden) | base (hidden)  or  coef (in_dim) | freq (in_dim).
-// t holds the layer's bias already: a layer is relu((W x) * (1 + s) + t).
-struct ModulatedMlp {
-  const void* weights;
-  Element element;
-  Head head;
-  int32_t in_dim, hidden, depth;
-  bool ensemble;
-};
-
-struct ModulatedCall {
+struct RenderCall {
   Fields fields;
   Skip skip;
   Output out;
   Points points;
-  ModulatedMlp mlp;
-  float rel_cell[2];        // grid mode: cell * (h, w), one pair for the whole picture
-  int32_t threads;          // of the CPU kernel
+  float rel_cell_y, rel_cell_x;  // grid mode: cell * (lr_h, lr_w), the same for the whole picture
+  int32_t threads;               // of the CPU kernels, at least 1
 };
 
-// Where the gradients of a call go, each float32 and contiguous in the shape of its tensor; nullptr: not wanted. The
-// call's `out` is then not written: it is the gradient that arrives, float32.
+// The modulated family's render MLP. modulated_layout.h has the layout of its weights and of its fields.
+struct ModulatedMlp {
+  const void* weights;
+  Element element;
+  Head head;
+  int32_t in_dim, hidden, depth;  // in_dim: width of the Fourier product, 0 with a linear head
+  bool ensemble;                  // local ensemble of four cells, else the nearest cell
+};
+
+struct ModulatedCall {
+  RenderCall render;
+  ModulatedMlp mlp;
+};
+
+// Gradients of a call's tensors, float32 and contiguous in the shape of their tensor. nullptr: not needed. With them the
+// call's `out` holds the float32 gradient with respect to the output, and is only read.
 struct ModulatedGradients {
   float *fields, *weights, *skip;
 };
-
-inline int64_t record_channels(const ModulatedMlp& m) {
-  const int64_t film = 2LL * m.depth * m.hidden;
-  return film + (m.head == Head::linear ? m.hidden : 2LL * m.in_dim);
-}
 
 }  // namespace lmf

@@ -1,4 +1,4 @@
-// Cuts an output row into blocks whose pixels share at most sixteen LR columns, and a block into steps of sixteen
+// Splits an output row into blocks whose pixels read at most sixteen LR columns, and a block into steps of up to sixteen
 // pixels.
 #pragma once
 
@@ -11,37 +11,38 @@ namespace {
 
 constexpr int kMaxSteps = 32;
 
-// Sixteen (or, at a block's end, fewer) neighbouring pixels of a row.
+// Up to sixteen neighbouring pixels of a row. Lanes past `count` repeat the last pixel.
 struct alignas(64) Step {
-  float rel[2][kLanes], weight[2][kLanes];  // per corner b = 0, 1
+  float rel[2][kLanes], weight[2][kLanes];  // of the left and the right ensemble corner: see AxisCorners
   float rel_nearest[kLanes];
-  Select corner[2], nearest;
-  int64_t x;                                // first pixel
+  Select corner[2], nearest;  // which of the block's cells each pixel reads
+  int64_t x;                  // output column of the first pixel
   int count;
 };
 
 struct Block {
   Step step[kMaxSteps];
-  int steps, cells;
-  int64_t cell0, x_end;
+  int steps, cells;        // used steps, LR columns read
+  int64_t cell0, x_end;    // first LR column; output column after the last pixel
 };
 
-// Writes the selection of `count` cells; lanes past the count repeat the last one.
+// Writes the selection of `count` cells. Lanes past the count repeat the last one.
 inline void make_select(const int32_t* cell, int count, Select* s) {
   for (int i = 0; i < kVectors; ++i) {
-    int32_t low = kLanes, lane_cell[kWidth];
-    for (int j = 0; j < kWidth; ++j) {
-      const int lane = i * kWidth + j;
+    int32_t low = kLanes, lane_cell[kVectorWidth];
+    for (int j = 0; j < kVectorWidth; ++j) {
+      const int lane = i * kVectorWidth + j;
       lane_cell[j] = cell[lane < count ? lane : count - 1];
       low = lane_cell[j] < low ? lane_cell[j] : low;
     }
     const int32_t offset = kSelectSpan == kLanes ? 0 : (low < kLanes - kSelectSpan ? low : kLanes - kSelectSpan);
     s->offset[i] = offset;
-    for (int j = 0; j < kWidth; ++j) s->index[i][j] = lane_cell[j] - offset;
+    for (int j = 0; j < kVectorWidth; ++j) s->index[i][j] = lane_cell[j] - offset;
   }
 }
 
-// Adds pixels from x on while they fit: at most sixteen, cells within the block, and each vector within its reach.
+// Fills a step with pixels from column x on while they fit: at most sixteen pixels before x_end, cells within the block,
+// and within each vector's span. Returns their number.
 inline int fill_step(int64_t x, int64_t x_end, int64_t n_in, int64_t n_out, int64_t cell0, Step* st) {
   int32_t cell[3][kLanes];
   int count = 0;
@@ -52,12 +53,12 @@ inline int fill_step(int64_t x, int64_t x_end, int64_t n_in, int64_t n_out, int6
     bool fits = true;
     for (int b = 0; b < 2; ++b) {
       const int32_t k = int32_t(c.cell[b] - cell0);
-      if (count % kWidth == 0) first[b] = k;
+      if (count % kVectorWidth == 0) first[b] = k;
       fits &= k - first[b] < kSelectSpan;
       cell[b][count] = k;
     }
     const int32_t nearest = cell[c.nearest][count];
-    // The nearest cell is one of the two corners, so it may reach one cell further than either alone.
+    // The nearest cell is the left or the right one, so it may span one more cell than either of them alone.
     fits &= nearest - first[0] < kSelectSpan;
     if (!fits) break;
     cell[2][count] = nearest;
@@ -82,14 +83,15 @@ inline int fill_step(int64_t x, int64_t x_end, int64_t n_in, int64_t n_out, int6
   return count;
 }
 
-// The block that begins at output column x; x_end: past the last column wanted.
+// The block that begins at output column x. It ends before column x_end.
 inline void make_block(int64_t x, int64_t x_end, int64_t n_in, int64_t n_out, Block* blk) {
   blk->cell0 = grid_corners(x, n_in, n_out).cell[0];
   blk->steps = 0;
   while (blk->steps < kMaxSteps && x < x_end) {
     const int count = fill_step(x, x_end, n_in, n_out, blk->cell0, &blk->step[blk->steps]);
     if (count == 0) break;
-    // A ragged step in mid-row wastes lanes; the next block takes its pixels instead, unless it is all this block has.
+    // A step with fewer pixels wastes lanes. In the middle of a row the next block takes these pixels instead, unless
+    // they are all that this block has.
     if (count < kLanes && x + count < x_end && blk->steps > 0) break;
     x += count;
     ++blk->steps;

@@ -1,4 +1,4 @@
-// Chooses an instruction set at run time. Compiled without any -march flag: it must run everywhere.
+// Chooses an instruction set at run time. Compiled without any -march flag, because it must run on every machine.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,7 +10,7 @@ namespace {
 
 bool machine_has(const char* isa) {
 #if defined(__x86_64__)
-  // Every machine with these has the rest of what -march=x86-64-v4 and -v3 let the compiler use.
+  // Every machine with these features has the others that -march=x86-64-v4 and -march=x86-64-v3 enable.
   const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   if (!strcmp(isa, "avx512"))
     return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -40,11 +40,11 @@ int isa_table(const IsaEntry** table) {
 
 const CpuKernels* choose_kernels(const char** error) {
   static thread_local char message[256];
-  const char* wanted = getenv("LMF_CPU_ISA");
-  if (wanted && !*wanted) wanted = nullptr;
+  const char* requested = getenv("LMF_CPU_ISA");
+  if (requested && !*requested) requested = nullptr;
   for (const IsaEntry& e : g_table)
-    if (wanted ? !strcmp(wanted, e.kernels.isa) && e.usable : e.usable) return &e.kernels;
-  int n = snprintf(message, sizeof message, "LMF_CPU_ISA=%.32s cannot run here; allowed on this machine:", wanted);
+    if (requested ? !strcmp(requested, e.kernels.isa) && e.usable : e.usable) return &e.kernels;
+  int n = snprintf(message, sizeof message, "LMF_CPU_ISA=%.32s cannot run here; allowed on this machine:", requested);
   for (const IsaEntry& e : g_table)
     if (e.usable && n < int(sizeof message)) n += snprintf(message + n, sizeof message - n, " %s", e.kernels.isa);
   *error = message;

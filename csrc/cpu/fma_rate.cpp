@@ -1,4 +1,4 @@
-// How fast this machine multiplies and adds in registers: the yardstick that benchmarks hold a kernel against.
+// Measures how fast this machine multiplies and adds in registers. Benchmarks compare kernels with this rate.
 #include "kernels.h"
 #include "lanes.h"
 
@@ -6,9 +6,9 @@ namespace lmf {
 namespace LMF_ISA {
 
 double fma_chain(int64_t rounds) {
-  // Every loop is unrolled: a chain that is indexed at run time would live in memory. Enough independent
-  // chains to cover the latency of two pipes, few enough for the registers.
-  constexpr int kChains = kWidth == 16 ? 20 : 12;
+  // All loops are unrolled, because a chain that is indexed at run time would be in memory. There are enough independent
+  // chains to hide the latency of two pipes, and few enough for the registers.
+  constexpr int kChains = kVectorWidth == 16 ? 20 : 12;
   Vec chain[kChains];
 #pragma GCC unroll 32
   for (int i = 0; i < kChains; ++i) chain[i] = vec_set(0.01f * float(i + 1));
@@ -16,7 +16,7 @@ double fma_chain(int64_t rounds) {
   for (int64_t r = 0; r < rounds; ++r) {
 #pragma GCC unroll 32
     for (int i = 0; i < kChains; ++i) chain[i] = vec_fma(chain[i], factor, term);
-    // The compiler may neither fold rounds together nor drop them.
+    // Keeps the compiler from merging rounds or removing them.
 #pragma GCC unroll 32
 #if defined(__aarch64__)
     for (int i = 0; i < kChains; ++i) asm volatile("" : "+w"(chain[i]));
@@ -28,7 +28,7 @@ double fma_chain(int64_t rounds) {
   for (int i = 1; i < kChains; ++i) chain[0] += chain[i];
   volatile float sink = chain[0][0];
   (void)sink;
-  return 2.0 * kChains * kWidth * double(rounds);
+  return 2.0 * kChains * kVectorWidth * double(rounds);
 }
 
 }  // namespace LMF_ISA

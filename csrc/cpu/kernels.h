@@ -5,11 +5,11 @@
 
 namespace lmf {
 
-#define LMF_DECLARE_ISA(isa)                                                            \
-  namespace isa {                                                                       \
-  void modulated_mlp(const ModulatedCall& call);                                        \
-  void modulated_backward(const ModulatedCall& call, const ModulatedGradients& wanted); \
-  double fma_chain(int64_t rounds);                                                     \
+#define LMF_DECLARE_ISA(isa)                                                               \
+  namespace isa {                                                                          \
+  void modulated_mlp(const ModulatedCall& call);                                           \
+  void modulated_backward(const ModulatedCall& call, const ModulatedGradients& gradients); \
+  double fma_chain(int64_t rounds);                                                        \
   }
 LMF_DECLARE_ISA(baseline)
 LMF_DECLARE_ISA(avx2)
@@ -19,18 +19,20 @@ LMF_DECLARE_ISA(avx512)
 struct CpuKernels {
   const char* isa;
   void (*modulated_mlp)(const ModulatedCall& call);
-  void (*modulated_backward)(const ModulatedCall& call, const ModulatedGradients& wanted);
-  double (*fma_chain)(int64_t rounds);  // runs that many rounds of multiply-adds in registers; how many operations
+  void (*modulated_backward)(const ModulatedCall& call, const ModulatedGradients& gradients);
+  double (*fma_chain)(int64_t rounds);  // runs `rounds` rounds of multiply-adds, returns the number of operations
 };
 
-// All that were built, best first; `usable` says whether this machine can run it.
 struct IsaEntry {
   CpuKernels kernels;
-  bool usable;
+  bool usable;  // on this machine
 };
+
+// Sets *table to all instruction sets that were built, best first, and returns how many there are.
 int isa_table(const IsaEntry** table);
 
-// The best usable one, or what LMF_CPU_ISA names. nullptr and a sentence in *error when that cannot be had.
+// The kernels of the instruction set that LMF_CPU_ISA names, or else of the best usable one. Returns nullptr and sets
+// *error to a sentence if LMF_CPU_ISA names one that is not usable.
 const CpuKernels* choose_kernels(const char** error);
 
 }  // namespace lmf

@@ -1,7 +1,7 @@
-// Sixteen values side by side: one AVX-512 vector, two of AVX2, four of SSE or NEON. Lane = pixel in a forward pass,
-// channel in a backward one.
-// Compiled once per instruction set inside namespace lmf::LMF_ISA; nothing here has external linkage. Built with
-// -ffp-contract=off: a multiply-add is fused where it says fma and nowhere else, so bits do not depend on inlining.
+// Sixteen float32 values side by side: one AVX-512 vector, two AVX2 vectors, four SSE or NEON vectors. A lane is a pixel
+// in a forward pass and a channel in a backward pass.
+// Compiled once per instruction set, in namespace lmf::LMF_ISA with internal linkage. The build uses -ffp-contract=off: a
+// multiply-add is fused only where the code calls fma, so the bits of a result do not depend on inlining.
 #pragma once
 
 #include <cstdint>
@@ -19,18 +19,18 @@ namespace {
 constexpr int kLanes = 16;
 
 #if defined(__AVX512F__)
-constexpr int kWidth = 16;
+constexpr int kVectorWidth = 16;
 #elif defined(__AVX2__)
-constexpr int kWidth = 8;
+constexpr int kVectorWidth = 8;
 #else
-constexpr int kWidth = 4;
+constexpr int kVectorWidth = 4;
 #endif
-constexpr int kVectors = kLanes / kWidth;
+constexpr int kVectors = kLanes / kVectorWidth;
 
-typedef float Vec __attribute__((vector_size(kWidth * 4)));
-typedef int32_t VecI __attribute__((vector_size(kWidth * 4)));
+typedef float Vec __attribute__((vector_size(kVectorWidth * 4)));
+typedef int32_t VecI __attribute__((vector_size(kVectorWidth * 4)));
 
-inline Vec vec_set(float x) { return x - Vec{}; }  // folds to a broadcast
+inline Vec vec_set(float x) { return x - Vec{}; }  // compiles to a broadcast
 
 inline Vec vec_fma(Vec a, Vec b, Vec c) {
 #if defined(__AVX512F__)
@@ -44,7 +44,7 @@ inline Vec vec_fma(Vec a, Vec b, Vec c) {
 #endif
 }
 
-// max(0, x) that lets NaN through, as torch's relu does.
+// max(0, x). NaN stays NaN, as in torch.relu.
 inline Vec vec_relu(Vec x) {
 #if defined(__AVX512F__)
   return _mm512_max_ps(_mm512_setzero_ps(), x);
@@ -55,7 +55,7 @@ inline Vec vec_relu(Vec x) {
 #endif
 }
 
-// d where relu let y through, else 0: as torch's, 0 at y = 0 and through where y is NaN.
+// Gradient of y = relu(x): d where y > 0 or y is NaN, else 0, as in torch.
 inline Vec vec_relu_gradient(Vec y, Vec d) {
 #if defined(__AVX512F__)
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(y, _mm512_setzero_ps(), _CMP_NLE_UQ), d);
@@ -68,10 +68,10 @@ struct Lanes {
   Vec v[kVectors];
 };
 
-// Which of a plane's sixteen cells each lane reads. `offset` lets an 8-wide vector reach any 8 neighbours.
+// Which of sixteen cells each lane reads: cell offset[i] + index[i][j] for lane j of vector i.
 struct Select {
   VecI index[kVectors];
-  int32_t offset[kVectors];
+  int32_t offset[kVectors];  // lets an 8-wide vector read any 8 neighbouring cells
 };
 
 #define LMF_EACH_VECTOR _Pragma("GCC unroll 4") for (int i = 0; i < kVectors; ++i)
@@ -83,11 +83,11 @@ inline Lanes set(float x) {
 }
 inline Lanes load(const float* p) {  // p: 64-byte aligned
   Lanes r;
-  LMF_EACH_VECTOR r.v[i] = *reinterpret_cast<const Vec*>(p + i * kWidth);
+  LMF_EACH_VECTOR r.v[i] = *reinterpret_cast<const Vec*>(p + i * kVectorWidth);
   return r;
 }
-inline void store(float* p, const Lanes& a) {
-  LMF_EACH_VECTOR *reinterpret_cast<Vec*>(p + i * kWidth) = a.v[i];
+inline void store(float* p, const Lanes& a) {  // p: 64-byte aligned
+  LMF_EACH_VECTOR *reinterpret_cast<Vec*>(p + i * kVectorWidth) = a.v[i];
 }
 inline Lanes fma(const Lanes& a, const Lanes& b, const Lanes& c) {
   Lanes r;
@@ -121,24 +121,24 @@ inline Lanes clamp_unit(const Lanes& a) {
   return r;
 }
 
-// plane: sixteen cells' values of one channel, 64-byte aligned.
-inline Lanes select(const float* plane, const Select& s) {
+// cells: one channel of sixteen cells, 64-byte aligned.
+inline Lanes select(const float* cells, const Select& s) {
   Lanes r;
 #if defined(__AVX512F__)
-  r.v[0] = _mm512_permutexvar_ps((__m512i)s.index[0], _mm512_load_ps(plane));
+  r.v[0] = _mm512_permutexvar_ps((__m512i)s.index[0], _mm512_load_ps(cells));
 #elif defined(__AVX2__)
-  LMF_EACH_VECTOR r.v[i] = _mm256_permutevar8x32_ps(_mm256_loadu_ps(plane + s.offset[i]), (__m256i)s.index[i]);
+  LMF_EACH_VECTOR r.v[i] = _mm256_permutevar8x32_ps(_mm256_loadu_ps(cells + s.offset[i]), (__m256i)s.index[i]);
 #else
   LMF_EACH_VECTOR {
-    const float* p = plane + s.offset[i];
+    const float* p = cells + s.offset[i];
     r.v[i] = Vec{p[s.index[i][0]], p[s.index[i][1]], p[s.index[i][2]], p[s.index[i][3]]};
   }
 #endif
   return r;
 }
 
-// How many neighbouring cells one vector can tell apart in a plane.
-constexpr int kSelectSpan = kWidth == 8 ? 8 : kLanes;
+// How many neighbouring cells one vector can select from.
+constexpr int kSelectSpan = kVectorWidth == 8 ? 8 : kLanes;
 
 }  // namespace
 }  // namespace LMF_ISA

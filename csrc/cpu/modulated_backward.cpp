@@ -1,12 +1,14 @@
-// Gradients of the modulated family on the CPU: fields, weights and skip, from nothing but the call and the gradient
-// that arrives. Compiled once per instruction set with -DLMF_ISA=<name>; dispatch.cpp chooses at run time.
+// Gradients of the modulated family on the CPU with respect to fields, weights and skip. They are computed from the call
+// and the gradient with respect to its output alone.
+// Compiled once per instruction set with -DLMF_ISA=<name>. dispatch.cpp chooses one at run time.
 //
-// The LR cells are cut into chunks, the same ones for any number of threads. A chunk walks through its cells and each
-// cell's readers in order: a cell's gradient is summed and written by one thread, the chunks' shares of the weights'
-// gradient are added in order at the end. So the bits do not depend on the threads, and nothing is atomic.
+// The LR cells are split into chunks, the same chunks for any number of threads. A chunk walks over its cells, and over
+// the pixels that each cell contributes to, in a fixed order. One thread sums and writes a cell's gradient. The chunks'
+// partial gradients of the weights are added in order at the end. So the bits do not depend on the number of threads,
+// and nothing is atomic.
+#include "contributing_pixels.h"
 #include "kernels.h"
 #include "modulated_gradient.h"
-#include "readers.h"
 #include "scratch.h"
 
 namespace lmf {
@@ -14,111 +16,115 @@ namespace LMF_ISA {
 namespace {
 
 constexpr int64_t kMaxChunks = 64;
-constexpr int kTilesInFloat = 64;  // a float32 sum over more evaluations than these tiles' would lose digits
+constexpr int kTilesInFloat = 64;  // tiles that are summed in float32; a longer sum would lose precision
 
 template <class T>
 inline void set_zero(T* p, int64_t n) {
   __builtin_memset(p, 0, size_t(n) * sizeof(T));
 }
 
-// The weights as every thread reads them.
+// The padded weights, which all threads read.
 struct Weights {
-  PaddedNet net;
+  PaddedLayout layout;
   Scratch<float> padded, transposed;
 
   explicit Weights(const ModulatedMlp& m)
-      : net(m), padded(net.weights * int64_t(sizeof(float))), transposed(net.weights * int64_t(sizeof(float))) {
+      : layout(m),
+        padded(layout.weights * int64_t(sizeof(float))),
+        transposed(layout.weights * int64_t(sizeof(float))) {
     float *w = padded.get(), *t = transposed.get();
-    set_zero(w, net.weights);
-    set_zero(t, net.weights);
+    set_zero(w, layout.weights);
+    set_zero(t, layout.weights);
     const float* flat = static_cast<const float*>(m.weights);
-    net.each_weight([&](int64_t from, int64_t to) { w[to] = flat[from]; });
-    for (int l = 1; l < net.depth; ++l) transpose(net.layer(l), net.wide);
-    transpose(net.cosines, net.waves);
-    transpose(net.sines, net.waves);
+    layout.for_each_weight([&](int64_t from, int64_t to) { w[to] = flat[from]; });
+    for (int l = 1; l < layout.depth; ++l) transpose(layout.layer(l), layout.wide);
+    transpose(layout.cosines, layout.waves);
+    transpose(layout.sines, layout.waves);
   }
 
-  void transpose(int64_t at, int rows) {  // (rows, wide) -> (wide, rows)
-    const float* from = padded.get() + at;
-    float* to = transposed.get() + at;
+  void transpose(int64_t offset, int rows) {  // (rows, wide) -> (wide, rows)
+    const float* from = padded.get() + offset;
+    float* to = transposed.get() + offset;
     for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < net.wide; ++c) to[c * rows + r] = from[r * net.wide + c];
+      for (int64_t c = 0; c < layout.wide; ++c) to[c * rows + r] = from[r * layout.wide + c];
   }
 };
 
-// What one thread owns while it works.
-template <int WIDE>
+// Buffers and state of one thread.
+template <int WIDTH>
 class Worker {
  public:
-  Worker(const ModulatedCall& call, const ModulatedGradients& wanted, const Weights& weights)
-      : call_(call),
-        wanted_(wanted),
-        net_(weights.net),
-        memory_(floats(net_) * int64_t(sizeof(float))),
-        totals_(net_.weights * int64_t(sizeof(double))),
-        carry_(net_.record * int64_t(sizeof(double))),
-        tile_(net_, weights.padded.get(), weights.transposed.get(), zeroed(memory_.get(), floats(net_))) {
-    float* records = memory_.get() + Tile<WIDE>::floats(net_);
-    for (int i = 0; i < kTile; ++i, records += 2 * net_.record) {
-      pool_[i] = Slot{records, records + net_.record, {0, 0, 0}, 0};
+  Worker(const ModulatedCall& call, const ModulatedGradients& gradients, const Weights& weights)
+      : call_(call.render),
+        gradients_(gradients),
+        layout_(weights.layout),
+        memory_(floats(layout_) * int64_t(sizeof(float))),
+        totals_(layout_.weights * int64_t(sizeof(double))),
+        carry_(layout_.channels * int64_t(sizeof(double))),
+        tile_(layout_, weights.padded.get(), weights.transposed.get(), zeroed(memory_.get(), floats(layout_))) {
+    float* memory = memory_.get() + Tile<WIDTH>::floats(layout_);
+    for (int i = 0; i < kTile; ++i, memory += 2 * layout_.channels) {
+      pool_[i] = CellSlot{memory, memory + layout_.channels, {0, 0, 0}, 0};
       slots_[i] = &pool_[i];
     }
   }
 
-  // Cells [first, end) of all images; share (net.weights): their part of the weights' gradient.
-  template <class Readers>
-  void run(const Readers& readers, int64_t first, int64_t end, float* share) {
-    set_zero(tile_.weight_sums(), net_.weights);
-    set_zero(totals_.get(), net_.weights);
+  // Cells [first, end), counted over all images. partial: (layout.weights), their part of the weights' gradient.
+  template <class Pixels>
+  void run(const Pixels& pixels, int64_t first, int64_t end, float* partial) {
+    set_zero(tile_.weight_sums(), layout_.weights);
+    set_zero(totals_.get(), layout_.weights);
     const Fields& f = call_.fields;
     for (int64_t cell = first; cell < end; ++cell) {
       const int64_t b = cell / (f.rows * f.cols), row = cell / f.cols % f.rows, col = cell % f.cols;
       bool open = false;
-      readers.for_each(b, row, col, [&](const Reader& reader) {
+      pixels.for_each(b, row, col, [&](const ContributingPixel& pixel) {
         if (!open) begin(cell, b, row, col);
         open = true;
-        add(b, reader);
+        add(b, pixel);
       });
-      if (!open) write_nothing(cell);
+      if (!open) write_zero(cell);
     }
     finish_tile();
     retire(used_);
     drain();
-    for (int64_t i = 0; i < net_.weights; ++i) share[i] = float(totals_.get()[i]);
+    for (int64_t i = 0; i < layout_.weights; ++i) partial[i] = float(totals_.get()[i]);
   }
 
  private:
-  static int64_t floats(const PaddedNet& net) { return Tile<WIDE>::floats(net) + 2 * kTile * net.record; }
+  static int64_t floats(const PaddedLayout& layout) {
+    return Tile<WIDTH>::floats(layout) + 2 * kTile * layout.channels;
+  }
   static float* zeroed(float* p, int64_t n) {
     set_zero(p, n);
     return p;
   }
 
-  // Takes a slot for the cell; the last slot in use is the open one.
+  // Takes a slot for the cell. The last used slot is the open one, to which pixels are added.
   void begin(int64_t cell, int64_t b, int64_t row, int64_t col) {
     if (used_ == kTile) {
       finish_tile();
       retire(used_);
     }
-    Slot& s = *slots_[used_++];
+    CellSlot& s = *slots_[used_++];
     s.cell = cell;
     s.skip[0] = s.skip[1] = s.skip[2] = 0.0;
     const Fields& f = call_.fields;
-    const float* record = static_cast<const float*>(f.data) + b * f.stride[0] + row * f.stride[1] + col * f.stride[2];
-    float* to = s.record;
-    net_.each_channel([=](int64_t from, int64_t at) { to[at] = record[from]; });
-    for (int64_t i = 0; i < net_.shift; ++i) to[i] += 1.0f;
-    set_zero(s.grad, net_.record);
+    const float* from = static_cast<const float*>(f.data) + b * f.stride_b + row * f.stride_y + col * f.stride_x;
+    float* to = s.params;
+    layout_.for_each_channel([=](int64_t flat, int64_t padded) { to[padded] = from[flat]; });
+    for (int64_t i = 0; i < layout_.shift; ++i) to[i] += 1.0f;
+    set_zero(s.grad, layout_.channels);
   }
 
-  void add(int64_t b, const Reader& reader) {
+  void add(int64_t b, const ContributingPixel& pixel) {
     const Output& out = call_.out;
-    const float* from = static_cast<const float*>(out.data) + b * out.stride[0] + reader.at;
-    const float grad[3] = {from[0], from[out.stride[1]], from[2 * out.stride[1]]};
+    const float* from = static_cast<const float*>(out.data) + b * out.stride_b + pixel.offset;
+    const float grad[3] = {from[0], from[out.stride_c], from[2 * out.stride_c]};
     if (call_.skip.data)
-      for (int c = 0; c < 3; ++c) slots_[used_ - 1]->skip[c] += double(reader.skip * grad[c]);
-    if (reader.share == 0.0f) return;
-    tile_.push(used_ - 1, reader, grad);
+      for (int c = 0; c < 3; ++c) slots_[used_ - 1]->skip[c] += double(pixel.skip_weight * grad[c]);
+    if (pixel.weight == 0.0f) return;
+    tile_.push(used_ - 1, pixel, grad);
     if (tile_.full()) {
       finish_tile();
       retire(used_ - 1);
@@ -131,26 +137,26 @@ class Worker {
     if (++tiles_ == kTilesInFloat) drain();
   }
 
-  // Writes the first `count` slots' gradients; what is in use behind them moves to the front.
+  // Writes the gradients of the first `count` slots. The used slots behind them move to the front.
   void retire(int count) {
     for (int i = 0; i < count; ++i) write(*slots_[i]);
     for (int i = count; i < used_; ++i) {
-      Slot* open = slots_[i];
+      CellSlot* open = slots_[i];
       slots_[i] = slots_[i - count];
       slots_[i - count] = open;
     }
     used_ -= count;
   }
 
-  // Moves the float32 sums that grow from tile to tile, the weights' and the open cell's, to double.
+  // Moves the float32 sums that grow from tile to tile to double: the weights' sums and those of the open cell.
   void drain() {
-    move(tile_.weight_sums(), totals_.get(), net_.weights);
+    move(tile_.weight_sums(), totals_.get(), layout_.weights);
     tiles_ = 0;
     if (used_ == 0) return;
-    Slot* open = slots_[used_ - 1];
-    if (carried_ != open) set_zero(carry_.get(), net_.record);
+    CellSlot* open = slots_[used_ - 1];
+    if (carried_ != open) set_zero(carry_.get(), layout_.channels);
     carried_ = open;
-    move(open->grad, carry_.get(), net_.record);
+    move(open->grad, carry_.get(), layout_.channels);
   }
 
   static void move(float* sums, double* totals, int64_t n) {
@@ -158,88 +164,89 @@ class Worker {
     set_zero(sums, n);
   }
 
-  void write(const Slot& s) {
+  void write(const CellSlot& s) {
     if (carried_ == &s) {
-      for (int64_t i = 0; i < net_.record; ++i) s.grad[i] = float(carry_.get()[i] + double(s.grad[i]));
+      for (int64_t i = 0; i < layout_.channels; ++i) s.grad[i] = float(carry_.get()[i] + double(s.grad[i]));
       carried_ = nullptr;
     }
-    if (wanted_.fields) {
-      float* to = wanted_.fields + s.cell * channels();
+    if (gradients_.fields) {
+      float* to = gradients_.fields + s.cell * channels();
       const float* from = s.grad;
-      net_.each_channel([=](int64_t flat, int64_t at) { to[flat] = from[at]; });
+      layout_.for_each_channel([=](int64_t flat, int64_t padded) { to[flat] = from[padded]; });
     }
     write_skip(s.cell, s.skip);
   }
 
-  void write_nothing(int64_t cell) {
-    if (wanted_.fields) set_zero(wanted_.fields + cell * channels(), channels());
-    const double none[3] = {0, 0, 0};
-    write_skip(cell, none);
+  void write_zero(int64_t cell) {
+    if (gradients_.fields) set_zero(gradients_.fields + cell * channels(), channels());
+    const double zero[3] = {0, 0, 0};
+    write_skip(cell, zero);
   }
 
   void write_skip(int64_t cell, const double* grad) {
-    if (!wanted_.skip) return;
+    if (!gradients_.skip) return;
     const int64_t area = call_.fields.rows * call_.fields.cols, b = cell / area;
-    for (int c = 0; c < 3; ++c) wanted_.skip[(3 * b + c) * area + cell % area] = float(grad[c]);
+    for (int c = 0; c < 3; ++c) gradients_.skip[(3 * b + c) * area + cell % area] = float(grad[c]);
   }
 
-  int64_t channels() const { return record_channels(call_.mlp); }
+  int64_t channels() const { return layout_.flat.channels(); }
 
-  const ModulatedCall& call_;
-  const ModulatedGradients& wanted_;
-  const PaddedNet& net_;
+  const RenderCall& call_;
+  const ModulatedGradients& gradients_;
+  const PaddedLayout& layout_;
   Scratch<float> memory_;
-  Scratch<double> totals_;  // of the weights' gradient
-  Scratch<double> carry_;   // of the record's gradient of the slot `carried_`
-  Slot* carried_ = nullptr;
-  Tile<WIDE> tile_;
-  Slot pool_[kTile];
-  Slot* slots_[kTile];
+  Scratch<double> totals_;  // (layout.weights): gradient of the weights
+  Scratch<double> carry_;   // (layout.channels): gradient of the cell in slot `carried_`
+  CellSlot* carried_ = nullptr;
+  Tile<WIDTH> tile_;
+  CellSlot pool_[kTile];
+  CellSlot* slots_[kTile];
   int used_ = 0, tiles_ = 0;
 };
 
-template <int WIDE, class Readers>
-void run_over(const ModulatedCall& call, const ModulatedGradients& wanted, const Weights& weights) {
-  const Readers readers(call);
-  const PaddedNet& net = weights.net;
+template <int WIDTH, class Pixels>
+void run_over(const ModulatedCall& c, const ModulatedGradients& gradients, const Weights& weights) {
+  const RenderCall& call = c.render;
+  const Pixels pixels(call, c.mlp.ensemble);
+  const PaddedLayout& layout = weights.layout;
   const int64_t cells = call.fields.batch * call.fields.rows * call.fields.cols;
   const int64_t chunks = cells < kMaxChunks ? cells : kMaxChunks;
-  Scratch<float> shares(chunks * net.weights * int64_t(sizeof(float)));
+  Scratch<float> partials(chunks * layout.weights * int64_t(sizeof(float)));
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
   {
-    Worker<WIDE> worker(call, wanted, weights);
+    Worker<WIDTH> worker(c, gradients, weights);
 #pragma omp for schedule(dynamic, 1)
     for (int64_t i = 0; i < chunks; ++i)
-      worker.run(readers, cells * i / chunks, cells * (i + 1) / chunks, shares.get() + i * net.weights);
+      worker.run(pixels, cells * i / chunks, cells * (i + 1) / chunks, partials.get() + i * layout.weights);
   }
-  if (!wanted.weights) return;
-  Scratch<double> totals(net.weights * int64_t(sizeof(double)));
+  if (!gradients.weights) return;
+  Scratch<double> totals(layout.weights * int64_t(sizeof(double)));
   double* total = totals.get();
-  set_zero(total, net.weights);
+  set_zero(total, layout.weights);
   for (int64_t i = 0; i < chunks; ++i)
-    for (int64_t k = 0; k < net.weights; ++k) total[k] += double(shares.get()[i * net.weights + k]);
-  float* to = wanted.weights;
-  net.each_weight([=](int64_t flat, int64_t padded) { to[flat] = float(total[padded]); });
+    for (int64_t k = 0; k < layout.weights; ++k) total[k] += double(partials.get()[i * layout.weights + k]);
+  float* to = gradients.weights;
+  layout.for_each_weight([=](int64_t flat, int64_t padded) { to[flat] = float(total[padded]); });
 }
 
-template <int WIDE>
-void run(const ModulatedCall& call, const ModulatedGradients& wanted, const Weights& weights) {
-  if (call.points.coord)
-    run_over<WIDE, PointReaders>(call, wanted, weights);
+template <int WIDTH>
+void run(const ModulatedCall& call, const ModulatedGradients& gradients, const Weights& weights) {
+  if (call.render.points.coord)
+    run_over<WIDTH, PointContributingPixels>(call, gradients, weights);
   else
-    run_over<WIDE, GridReaders>(call, wanted, weights);
+    run_over<WIDTH, GridContributingPixels>(call, gradients, weights);
 }
 
 }  // namespace
 
-// As in the forward pass, the papers' width is compiled for itself where there are registers for it.
-void modulated_backward(const ModulatedCall& call, const ModulatedGradients& wanted) {
+// As in the forward pass, the papers' width is compiled separately if there are enough vector registers.
+void modulated_backward(const ModulatedCall& call, const ModulatedGradients& gradients) {
   const Weights weights(call.mlp);
 #if defined(__AVX512F__)
-  const PaddedNet& net = weights.net;
-  if (net.wide == 16 && (net.linear || net.waves == 16)) return run<16>(call, wanted, weights);
+  const PaddedLayout& layout = weights.layout;
+  if (layout.wide == 16 && (layout.linear || layout.waves == 16)) return run<16>(call, gradients, weights);
 #endif
-  run<0>(call, wanted, weights);
+  run<0>(call, gradients, weights);
 }
 
 }  // namespace LMF_ISA

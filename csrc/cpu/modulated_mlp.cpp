@@ -1,20 +1,22 @@
-// The modulated family on the CPU: every output pixel in one pass, no intermediate picture.
-// Compiled once per instruction set with -DLMF_ISA=<name>; dispatch.cpp chooses at run time.
+// The modulated family on the CPU: renders every output pixel in one pass, without an intermediate picture.
+// Compiled once per instruction set with -DLMF_ISA=<name>. dispatch.cpp chooses one at run time.
 //
-// Grid: a task is a block of output columns (at most sixteen LR columns wide) over a run of rows. Walking down the rows
-// it keeps the planes of the two LR rows in use, so each cell's record is transposed about once per block.
-// Points: each lane has cells of its own, so each corner's sixteen records are transposed for it.
+// Grid mode: a task is a block of output columns (at most sixteen LR columns wide) over a run of rows. It walks down the
+// rows and keeps the transposed parameters of the two LR rows in use, so that each cell is transposed about once per
+// block.
+// Points mode: every lane reads cells of its own, so the parameters of sixteen cells are transposed for each corner.
 #include "columns.h"
 #include "kernels.h"
 #include "modulated_net.h"
-#include "planes.h"
 #include "scratch.h"
 #include "store.h"
+#include "transpose.h"
 
 namespace lmf {
 namespace LMF_ISA {
 namespace {
 
+// Outputs of a layer that are summed in registers at a time.
 #if defined(__AVX512F__)
 constexpr int kBlock = 16;
 #elif defined(__AVX2__)
@@ -23,56 +25,64 @@ constexpr int kBlock = 4;
 constexpr int kBlock = 2;
 #endif
 
-// What one thread owns while it works.
+// Buffers and state of one thread.
 struct Worker {
   Net net;
-  const ModulatedCall& call;
+  const RenderCall& call;
+  bool ensemble;
   Scratch<char> memory;
-  float* planes[2];      // (channels + 3 of the skip, 16) each
-  float* head;           // linear: what the cell adds to base (hidden, 16); fourier: phase (in_dim / 2, 16)
-  Lanes *x, *y;
+  int64_t channels;      // of a cell's parameters
+  float* params[2];      // (channels + 3, 16): parameters of sixteen cells of one LR row, then their skip
+  float* head;           // linear head: W_cell rel_cell (hidden, 16); Fourier head: phase rel_cell (in_dim / 2, 16)
+  Lanes *x, *y;          // max(in_dim, hidden) activations each
   Block* block;
-  int64_t plane_row[2] = {-1, -1};  // LR row each plane set holds
+  int64_t params_row[2] = {-1, -1};  // LR row in params[0] and params[1]
 
-  explicit Worker(const ModulatedCall& c) : net(c.mlp), call(c), memory(bytes(c)) {
+  explicit Worker(const ModulatedCall& c)
+      : net(c.mlp),
+        call(c.render),
+        ensemble(c.mlp.ensemble),
+        memory(bytes(net)),
+        channels(net.layout.channels()) {
     char* p = memory.get();
-    const int64_t plane = (net.channels + 3) * kLanes * 4;
-    const int64_t wide = net.in_dim > net.hidden ? net.in_dim : net.hidden;
-    planes[0] = reinterpret_cast<float*>(p);
-    planes[1] = reinterpret_cast<float*>(p += plane);
-    head = reinterpret_cast<float*>(p += plane);
-    x = reinterpret_cast<Lanes*>(p += wide * kLanes * 4);
-    y = reinterpret_cast<Lanes*>(p += wide * kLanes * 4);
-    block = reinterpret_cast<Block*>(p + wide * kLanes * 4);
+    params[0] = reinterpret_cast<float*>(p);
+    params[1] = reinterpret_cast<float*>(p += params_bytes(net));
+    head = reinterpret_cast<float*>(p += params_bytes(net));
+    x = reinterpret_cast<Lanes*>(p += activation_bytes(net));
+    y = reinterpret_cast<Lanes*>(p += activation_bytes(net));
+    block = reinterpret_cast<Block*>(p + activation_bytes(net));
   }
 
-  static int64_t bytes(const ModulatedCall& c) {
-    const int64_t wide = c.mlp.in_dim > c.mlp.hidden ? c.mlp.in_dim : c.mlp.hidden;
-    return (2 * (record_channels(c.mlp) + 3) + 3 * wide) * kLanes * 4 + int64_t(sizeof(Block));
+  static int64_t params_bytes(const Net& net) { return (net.layout.channels() + 3) * kLanes * 4; }
+  static int64_t activation_bytes(const Net& net) {
+    return int64_t(net.in_dim > net.hidden ? net.in_dim : net.hidden) * kLanes * 4;
+  }
+  static int64_t bytes(const Net& net) {
+    return 2 * params_bytes(net) + 3 * activation_bytes(net) + int64_t(sizeof(Block));
   }
 
-  // The head's part that depends on the cell alone, for one lane.
-  void set_rel_cell(int lane, float cell_y, float cell_x) {
+  // Computes `head` for one lane: the part of the head that depends on rel_cell alone.
+  void set_rel_cell(int lane, float rel_cell_y, float rel_cell_x) {
     const float* w = net.head == Head::linear ? net.cell : net.phase;
     const int n = net.head == Head::linear ? net.hidden : net.in_dim / 2;
-    for (int o = 0; o < n; ++o) head[o * kLanes + lane] = w[o] * cell_y + w[n + o] * cell_x;
+    for (int o = 0; o < n; ++o) head[o * kLanes + lane] = w[o] * rel_cell_y + w[n + o] * rel_cell_x;
   }
 
-  // Transposes records and prepares them: s becomes 1 + s, base takes the cell's part.
-  void fill_planes(const float* const* cells, const float* const* skips, int used, float* out) {
+  // Transposes the parameters of cells and prepares them: scale becomes 1 + scale, base becomes base + W_cell rel_cell.
+  void fill_params(const float* const* cells, const float* const* skips, int used, float* out) {
     const int rounded = (used + 3) & ~3;
-    transpose(cells, rounded, net.channels, out);
+    transpose(cells, rounded, channels, out);
     const Lanes one = set(1.0f);
-    for (float* s = out; s < out + net.shift(0) * kLanes; s += kLanes) store(s, add(load(s), one));
+    for (float* s = out; s < out + net.layout.shift(0) * kLanes; s += kLanes) store(s, add(load(s), one));
     if (net.head == Head::linear) {
-      float* base = out + net.first() * kLanes;
+      float* base = out + net.layout.base() * kLanes;
       for (int o = 0; o < net.hidden; ++o)
         store(base + o * kLanes, add(load(base + o * kLanes), load(head + o * kLanes)));
     }
     if (call.skip.data) {
-      float* plane = out + net.channels * kLanes;
+      float* skip = out + channels * kLanes;
       for (int c = 0; c < 3; ++c)
-        for (int i = 0; i < rounded; ++i) plane[c * kLanes + i] = skips[i][c * call.skip.stride[1]];
+        for (int i = 0; i < rounded; ++i) skip[c * kLanes + i] = skips[i][c * call.skip.stride_c];
     }
   }
 
@@ -83,58 +93,60 @@ struct Worker {
 
   void add_skip(const Corner& at, const Lanes& weight, Lanes* sum) {
     for (int c = 0; c < 3; ++c)
-      sum[c] = fma(weight, select(at.planes + (net.channels + c) * kLanes, at.select), sum[c]);
+      sum[c] = fma(weight, select(at.params + (channels + c) * kLanes, at.select), sum[c]);
   }
 
-  const float* record(int64_t b, int64_t row, int64_t col) const {
+  // The parameters of LR cell (row, col).
+  const float* cell_params(int64_t b, int64_t row, int64_t col) const {
     const Fields& f = call.fields;
-    return static_cast<const float*>(f.data) + b * f.stride[0] + (row - f.lr_y0) * f.stride[1] +
-           (col - f.lr_x0) * f.stride[2];
+    return static_cast<const float*>(f.data) + b * f.stride_b + (row - f.lr_y0) * f.stride_y +
+           (col - f.lr_x0) * f.stride_x;
   }
   const float* skip_pixel(int64_t b, int64_t row, int64_t col) const {
     const Skip& s = call.skip;
     if (!s.data) return nullptr;
-    return static_cast<const float*>(s.data) + b * s.stride[0] + (row - call.fields.lr_y0) * s.stride[2] +
-           (col - call.fields.lr_x0) * s.stride[3];
+    return static_cast<const float*>(s.data) + b * s.stride_b + (row - call.fields.lr_y0) * s.stride_y +
+           (col - call.fields.lr_x0) * s.stride_x;
   }
 
-  // Planes of LR row `row` for the current block, reused from the pixel row above where they are still there.
-  const float* row_planes(int64_t b, int64_t row, int64_t keep) {
+  // Transposed parameters of LR row `row` for the current block, reused from the output row above if they are still
+  // there. The buffer that holds LR row `keep` is not overwritten.
+  const float* row_params(int64_t b, int64_t row, int64_t keep) {
     for (int i = 0; i < 2; ++i)
-      if (plane_row[i] == row) return planes[i];
-    const int i = plane_row[0] == keep && keep >= 0 ? 1 : 0;
+      if (params_row[i] == row) return params[i];
+    const int i = params_row[0] == keep && keep >= 0 ? 1 : 0;
     const float *cells[kLanes], *skips[kLanes];
     for (int k = 0; k < kLanes; ++k) {
       const int64_t col = block->cell0 + (k < block->cells ? k : block->cells - 1);
-      cells[k] = record(b, row, col);
+      cells[k] = cell_params(b, row, col);
       skips[k] = skip_pixel(b, row, col);
     }
-    fill_planes(cells, skips, block->cells, planes[i]);
-    plane_row[i] = row;
-    return planes[i];
+    fill_params(cells, skips, block->cells, params[i]);
+    params_row[i] = row;
+    return params[i];
   }
 
   template <int HID>
   void grid_row(int64_t b, int64_t row) {
     const Output& out = call.out;
-    const AxisCorners cy = grid_corners(row, call.fields.lr_h, out.H);
+    const AxisCorners cy = grid_corners(row, call.fields.lr_h, out.height);
     const float* rows[2];
-    rows[0] = row_planes(b, cy.cell[0], cy.cell[1]);
-    rows[1] = row_planes(b, cy.cell[1], cy.cell[0]);
+    rows[0] = row_params(b, cy.cell[0], cy.cell[1]);
+    rows[1] = row_params(b, cy.cell[1], cy.cell[0]);
     for (int i = 0; i < block->steps; ++i) {
       const Step& st = block->step[i];
       Lanes sum[3] = {set(0.0f), set(0.0f), set(0.0f)};
-      if (!call.mlp.ensemble) {
+      if (!ensemble) {
         const Corner at{rows[cy.nearest], st.nearest, set(cy.rel[cy.nearest]), load(st.rel_nearest)};
         evaluate_corner<HID>(at, sum);
       }
-      if (call.mlp.ensemble || call.skip.data) {
+      if (ensemble || call.skip.data) {
         for (int a = 0; a < 2; ++a) {
-          if (cy.weight[a] == 0.0f) continue;  // odd scales: a third of the rows and more lie on LR centres
+          if (cy.weight[a] == 0.0f) continue;  // at x3, a third of the rows lie on LR centres
           for (int c = 0; c < 2; ++c) {
             const Corner at{rows[a], st.corner[c], set(cy.rel[a]), load(st.rel[c])};
             const Lanes weight = mul(set(cy.weight[a]), load(st.weight[c]));
-            if (call.mlp.ensemble) {
+            if (ensemble) {
               Lanes rgb[3];
               evaluate_corner<HID>(at, rgb);
               for (int k = 0; k < 3; ++k) sum[k] = fma(weight, rgb[k], sum[k]);
@@ -143,17 +155,17 @@ struct Worker {
           }
         }
       }
-      const int64_t pixel = (row - out.y0) * out.stride[2] + (st.x - out.x0) * out.stride[3];
-      finish_and_store(sum, out, b * out.stride[0] + pixel, st.count);
+      const int64_t pixel = (row - out.y0) * out.stride_y + (st.x - out.x0) * out.stride_x;
+      store_pixels(sum, out, b * out.stride_b + pixel, st.count);
     }
   }
 
   template <int HID>
   void grid_task(int64_t b, int64_t x, int64_t row0, int64_t row1) {
     const Output& out = call.out;
-    for (int lane = 0; lane < kLanes; ++lane) set_rel_cell(lane, call.rel_cell[0], call.rel_cell[1]);
-    make_block(x, out.x0 + out.cols, call.fields.lr_w, out.W, block);
-    plane_row[0] = plane_row[1] = -1;
+    for (int lane = 0; lane < kLanes; ++lane) set_rel_cell(lane, call.rel_cell_y, call.rel_cell_x);
+    make_block(x, out.x0 + out.cols, call.fields.lr_w, out.width, block);
+    params_row[0] = params_row[1] = -1;
     for (int64_t row = row0; row < row1; ++row) grid_row<HID>(b, row);
   }
 
@@ -169,8 +181,8 @@ struct Worker {
       set_rel_cell(lane, pt.cell[2 * q] * float(f.lr_h), pt.cell[2 * q + 1] * float(f.lr_w));
     }
     Lanes sum[3] = {set(0.0f), set(0.0f), set(0.0f)};
-    // The corners in fixed order; with the ensemble off the first turn is the nearest cell, the others serve the skip.
-    const int first = call.mlp.ensemble ? 0 : -1, last = call.mlp.ensemble || call.skip.data ? 4 : 0;
+    // The corners in a fixed order. Without the ensemble, turn -1 is the nearest cell and the others serve the skip.
+    const int first = ensemble ? 0 : -1, last = ensemble || call.skip.data ? 4 : 0;
     for (int turn = first; turn < last; ++turn) {
       alignas(64) float rel_y[kLanes], rel_x[kLanes], weight[kLanes];
       const float *cells[kLanes], *skips[kLanes];
@@ -179,12 +191,12 @@ struct Worker {
         rel_y[lane] = cy[lane].rel[a];
         rel_x[lane] = cx[lane].rel[c];
         weight[lane] = turn < 0 ? 1.0f : cy[lane].weight[a] * cx[lane].weight[c];
-        cells[lane] = record(b, cy[lane].cell[a], cx[lane].cell[c]);
+        cells[lane] = cell_params(b, cy[lane].cell[a], cx[lane].cell[c]);
         skips[lane] = skip_pixel(b, cy[lane].cell[a], cx[lane].cell[c]);
       }
-      fill_planes(cells, skips, kLanes, planes[0]);
-      const Corner at{planes[0], identity(), load(rel_y), load(rel_x)};
-      if (turn < 0 || call.mlp.ensemble) {
+      fill_params(cells, skips, kLanes, params[0]);
+      const Corner at{params[0], identity(), load(rel_y), load(rel_x)};
+      if (turn < 0 || ensemble) {
         Lanes rgb[3];
         evaluate_corner<HID>(at, rgb);
         for (int k = 0; k < 3; ++k) sum[k] = fma(load(weight), rgb[k], sum[k]);
@@ -192,9 +204,10 @@ struct Worker {
       if (turn >= 0 && call.skip.data) add_skip(at, load(weight), sum);
     }
     const Output& out = call.out;
-    finish_and_store(sum, out, b * out.stride[0] + q0 * out.stride[3], count);
+    store_pixels(sum, out, b * out.stride_b + q0 * out.stride_x, count);
   }
 
+  // Lane i reads cell i.
   static Select identity() {
     int32_t cell[kLanes];
     for (int i = 0; i < kLanes; ++i) cell[i] = i;
@@ -204,18 +217,20 @@ struct Worker {
   }
 };
 
-// Column blocks differ in width only by rounding, so their starts are found by walking once over the row.
-int64_t count_blocks(const ModulatedCall& c, Block* block, int64_t* starts) {
+// Writes the first output column of each block of a row to `starts` and returns the number of blocks. Their widths differ
+// by rounding, so the row has to be walked.
+int64_t count_blocks(const RenderCall& call, Block* block, int64_t* starts) {
   int64_t n = 0;
-  for (int64_t x = c.out.x0, end = c.out.x0 + c.out.cols; x < end; x = block->x_end, ++n) {
-    make_block(x, end, c.fields.lr_w, c.out.W, block);
+  for (int64_t x = call.out.x0, end = call.out.x0 + call.out.cols; x < end; x = block->x_end, ++n) {
+    make_block(x, end, call.fields.lr_w, call.out.width, block);
     starts[n] = x;
   }
   return n;
 }
 
 template <int HID>
-void run_grid(const ModulatedCall& call) {
+void run_grid(const ModulatedCall& c) {
+  const RenderCall& call = c.render;
   const Output& out = call.out;
   Scratch<int64_t> starts(out.cols * int64_t(sizeof(int64_t)));
   int64_t blocks;
@@ -223,19 +238,19 @@ void run_grid(const ModulatedCall& call) {
     Scratch<Block> block(sizeof(Block));
     blocks = count_blocks(call, block.get(), starts.get());
   }
-  // Runs of about sixteen LR rows, shorter where that leaves threads idle.
-  int64_t run = 16 * out.H / call.fields.lr_h;
+  // Runs of about sixteen LR rows, or shorter ones where threads would be idle.
+  int64_t run = 16 * out.height / call.fields.lr_h;
   const int64_t per_run = blocks * call.fields.batch;
   if (call.threads > 1) {
-    const int64_t wanted = (8 * call.threads + per_run - 1) / per_run;
-    const int64_t balanced = out.rows / wanted;
+    const int64_t enough = (8 * call.threads + per_run - 1) / per_run;
+    const int64_t balanced = out.rows / enough;
     if (balanced < run) run = balanced;
   }
   if (run < 1) run = 1;
   const int64_t runs = (out.rows + run - 1) / run, tasks = runs * per_run;
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
   {
-    Worker worker(call);
+    Worker worker(c);
 #pragma omp for schedule(dynamic, 1)
     for (int64_t t = 0; t < tasks; ++t) {
       const int64_t b = t / (runs * blocks), r = t / blocks % runs, row0 = out.y0 + r * run;
@@ -246,11 +261,12 @@ void run_grid(const ModulatedCall& call) {
 }
 
 template <int HID>
-void run_points(const ModulatedCall& call) {
+void run_points(const ModulatedCall& c) {
+  const RenderCall& call = c.render;
   const int64_t q = call.out.cols, steps = (q + kLanes - 1) / kLanes, tasks = steps * call.fields.batch;
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
   {
-    Worker worker(call);
+    Worker worker(c);
 #pragma omp for schedule(dynamic, 16)
     for (int64_t t = 0; t < tasks; ++t) {
       const int64_t q0 = t % steps * kLanes;
@@ -261,7 +277,7 @@ void run_points(const ModulatedCall& call) {
 
 template <int HID>
 void run(const ModulatedCall& call) {
-  if (call.points.coord)
+  if (call.render.points.coord)
     run_points<HID>(call);
   else
     run_grid<HID>(call);
@@ -269,7 +285,8 @@ void run(const ModulatedCall& call) {
 
 }  // namespace
 
-// The papers' width stays in registers where there are 32 of them; every other case keeps activations in the L1 cache.
+// With 32 vector registers the activations of the papers' width stay in registers. All other cases keep them in the L1
+// cache.
 void modulated_mlp(const ModulatedCall& call) {
 #if defined(__AVX512F__)
   if (call.mlp.hidden == 16) return run<16>(call);

@@ -1,7 +1,7 @@
 // The modulated render MLP of sixteen pixels at one ensemble corner (LMF, arXiv 2404.16451, section 3.2).
 #pragma once
 
-#include "../common/params.h"
+#include "../common/modulated_layout.h"
 #include "lanes.h"
 #include "sincospi.h"
 
@@ -9,48 +9,37 @@ namespace lmf {
 namespace LMF_ISA {
 namespace {
 
-// The flat weights and the record of a cell, taken apart.
+// The render MLP: its sizes, the matrices in its weights, and the layout of its cell parameters.
 struct Net {
   Head head;
   int in_dim, hidden, depth;
-  int64_t channels;                          // of a record
-  const float *rel, *cell;                   // linear head, (2, hidden) each
-  const float *phase, *w0;                   // fourier head, (2, in_dim / 2) and (in_dim, hidden)
-  const float *layers;                       // W_1 .. W_{depth-1}, (hidden, hidden) each
-  const float *w_out, *b_out;                // (hidden, 3), (3)
+  ModulatedLayout<int64_t> layout;
+  const float *rel, *cell;    // linear head: (2, hidden) each
+  const float *phase, *w0;    // Fourier head: (2, in_dim / 2) and (in_dim, hidden)
+  const float* w1;            // W_1 .. W_{depth-1}, (hidden, hidden) each
+  const float *w_out, *b_out; // (hidden, 3) and (3)
 
   explicit Net(const ModulatedMlp& m)
-      : head(m.head), in_dim(m.in_dim), hidden(m.hidden), depth(m.depth), channels(record_channels(m)) {
-    const float* p = static_cast<const float*>(m.weights);
-    rel = cell = phase = w0 = nullptr;
-    if (head == Head::linear) {
-      rel = p;
-      cell = rel + 2 * hidden;
-      p = cell + 2 * hidden;
-    } else {
-      phase = p;
-      w0 = phase + in_dim;
-      p = w0 + int64_t(in_dim) * hidden;
-    }
-    layers = p;
-    w_out = layers + int64_t(depth - 1) * hidden * hidden;
-    b_out = w_out + int64_t(hidden) * 3;
+      : head(m.head), in_dim(m.in_dim), hidden(m.hidden), depth(m.depth), layout(m) {
+    const float* weights = static_cast<const float*>(m.weights);
+    rel = weights + layout.rel();
+    cell = weights + layout.cell();
+    phase = weights + layout.phase();
+    w0 = weights + layout.w0();
+    w1 = weights + layout.w1();
+    w_out = weights + layout.w_out();
+    b_out = weights + layout.b_out();
   }
-
-  // Channels of the record: factor 1 + s_l, shift t_l, and what the head reads.
-  int64_t factor(int l) const { return int64_t(l) * hidden; }
-  int64_t shift(int l) const { return int64_t(depth + l) * hidden; }
-  int64_t first() const { return 2LL * depth * hidden; }
 };
 
-// Where sixteen pixels stand towards one corner.
+// Sixteen pixels at one ensemble corner.
 struct Corner {
-  const float* planes;
-  Select select;
-  Lanes rel_y, rel_x;
+  const float* params;  // (channels, 16): parameters of sixteen cells, with 1 + scale in place of scale
+  Select select;        // which of these cells each pixel reads
+  Lanes rel_y, rel_x;   // position of the pixel relative to its cell
 };
 
-// sums[o] = sum over k of x[k] * w[k * ldw + o]; both loops in registers when IN is known.
+// sums[o] = sum over k of x[k] * w[k * ldw + o]. Both loops are unrolled if IN is known.
 template <int IN, int OUT>
 inline __attribute__((always_inline)) void dot_block(const Lanes* x, int in_run_time, const float* w, int ldw,
                                                      Lanes* sums) {
@@ -73,19 +62,19 @@ inline __attribute__((always_inline)) void dot_block(const Lanes* x, int in_run_
   }
 }
 
-// FiLM of one layer: y[o] = relu(sum[o] * (1 + s) + t).
+// FiLM of outputs o0 to o0 + OUT - 1 of one layer: y = relu(sum * (1 + scale) + shift).
 template <int OUT>
 inline __attribute__((always_inline)) void film(const Lanes* sums, const Net& net, int layer, int o0, const Corner& at,
                                                 Lanes* y) {
-  const float* g = at.planes + (net.factor(layer) + o0) * kLanes;
-  const float* t = at.planes + (net.shift(layer) + o0) * kLanes;
+  const float* scale = at.params + (net.layout.scale(layer) + o0) * kLanes;
+  const float* shift = at.params + (net.layout.shift(layer) + o0) * kLanes;
 #pragma GCC unroll 32
   for (int o = 0; o < OUT; ++o)
-    y[o] = relu(fma(sums[o], select(g + o * kLanes, at.select), select(t + o * kLanes, at.select)));
+    y[o] = relu(fma(sums[o], select(scale + o * kLanes, at.select), select(shift + o * kLanes, at.select)));
 }
 
-// Outputs o to the end of one dense layer with FiLM, x (in) -> y (HID, or net.hidden when HID is 0). BLOCK sums stay
-// in registers; what is left over goes in halves of that.
+// Outputs from o on of one dense layer with FiLM, x (in) -> y (HID, or net.hidden if HID is 0). BLOCK sums are in
+// registers at a time. The remaining outputs are computed in blocks of half that size, and so on.
 template <int IN, int HID, int BLOCK>
 inline __attribute__((always_inline)) void film_layer(const Lanes* x, int in, const float* w, const Net& net, int layer,
                                                       const Corner& at, Lanes* y, int o = 0) {
@@ -101,11 +90,11 @@ inline __attribute__((always_inline)) void film_layer(const Lanes* x, int in, co
   }
 }
 
-// Linear head: the first layer is affine in rel once the cell's base is known.
+// Linear head: the first layer is affine in rel, because the cell's base holds the rest of it.
 template <int HID>
 inline __attribute__((always_inline)) void linear_head(const Net& net, const Corner& at, Lanes* y) {
   const int hidden = HID > 0 ? HID : net.hidden;
-  const float* base = at.planes + net.first() * kLanes;
+  const float* base = at.params + net.layout.base() * kLanes;
 #pragma GCC unroll 32
   for (int o = 0; o < hidden; ++o) {
     Lanes a = select(base + o * kLanes, at.select);
@@ -115,12 +104,12 @@ inline __attribute__((always_inline)) void linear_head(const Net& net, const Cor
   }
 }
 
-// Fourier product: x0 = coef * [cos(pi q), sin(pi q)], q = freq . rel + phase of the cell (LTE, arXiv 2111.08918).
-// phase: one aligned row of lanes per j.
+// Fourier product: x0 = coef * [cos(pi q), sin(pi q)], q = freq . rel + phase (LTE, arXiv 2111.08918).
+// phase: (in_dim / 2, 16), aligned, already multiplied by rel_cell.
 inline void fourier_product(const Net& net, const Corner& at, const float* phase, Lanes* x0) {
   const int half = net.in_dim / 2;
-  const float* coef = at.planes + net.first() * kLanes;
-  const float* freq = coef + int64_t(net.in_dim) * kLanes;
+  const float* coef = at.params + net.layout.coef() * kLanes;
+  const float* freq = at.params + net.layout.freq() * kLanes;
   for (int j = 0; j < half; ++j) {
     Lanes q = load(phase + j * kLanes);
     q = fma(select(freq + 2 * j * kLanes, at.select), at.rel_y, q);
@@ -132,7 +121,7 @@ inline void fourier_product(const Net& net, const Corner& at, const float* phase
   }
 }
 
-// The whole MLP at a corner. x, y: scratch of max(in_dim, hidden) lanes each. phase: see fourier_product.
+// The whole MLP at a corner. x_scratch, y_scratch: max(in_dim, hidden) lanes each. phase: see fourier_product.
 template <int HID, int BLOCK>
 inline void evaluate(const Net& net, const Corner& at, const float* phase, Lanes* x_scratch, Lanes* y_scratch,
                      Lanes* rgb) {
@@ -147,7 +136,7 @@ inline void evaluate(const Net& net, const Corner& at, const float* phase, Lanes
     fourier_product(net, at, phase, y_scratch);
     film_layer<0, HID, BLOCK>(y_scratch, net.in_dim, net.w0, net, 0, at, x);
   }
-  const float* w = net.layers;
+  const float* w = net.w1;
   for (int l = 1; l < net.depth; ++l, w += int64_t(hidden) * hidden) {
     film_layer<HID, HID, BLOCK>(x, hidden, w, net, l, at, y);
     if constexpr (HID > 0) {

@@ -1,4 +1,4 @@
-// A 64-byte aligned buffer that lives as long as its scope.
+// A 64-byte aligned buffer that is freed at the end of its scope.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ template <class T>
 class Scratch {
  public:
   explicit Scratch(int64_t bytes) : data_(static_cast<T*>(aligned_alloc(64, size_t((bytes + 127) / 64 * 64)))) {
-    if (!data_) throw std::bad_alloc();  // Python's MemoryError; ends the process inside a parallel region
+    if (!data_) throw std::bad_alloc();  // MemoryError in Python; inside a parallel region it ends the process
   }
   ~Scratch() { free(data_); }
   Scratch(const Scratch&) = delete;

@@ -1,4 +1,4 @@
-// cos(pi q) and sin(pi q) for the Fourier head, about 1e-7 absolute for |q| < 2^21.
+// cos(pi q) and sin(pi q) for the Fourier head, with an absolute error of about 1e-7 for |q| < 2^21.
 #pragma once
 
 #include "lanes.h"
@@ -8,13 +8,13 @@ namespace LMF_ISA {
 namespace {
 
 inline void vec_sincospi(Vec q, Vec* cos_out, Vec* sin_out) {
-  // n = nearest integer of 2 q by the magic-number addition; t = q - n / 2 lies in [-1/4, 1/4] and is exact.
+  // Adding the magic number rounds 2 q to the nearest integer n. t = q - n / 2 is exact and lies in [-1/4, 1/4].
   const Vec magic = vec_set(12582912.0f);  // 1.5 * 2^23
   const Vec shifted = q + q + magic;
   const Vec n = shifted - magic;
   const Vec t = vec_fma(n, vec_set(-0.5f), q);
   const Vec t2 = t * t;
-  // Taylor series of sin(pi t) / t and cos(pi t); the first term left out is below 2e-9 on this range.
+  // Taylor series of sin(pi t) / t and cos(pi t). The first omitted term is below 2e-9 in this range.
   Vec s = vec_set(0.08214588661f);
   s = vec_fma(s, t2, vec_set(-0.59926452932f));
   s = vec_fma(s, t2, vec_set(2.55016403987f));
@@ -26,7 +26,7 @@ inline void vec_sincospi(Vec q, Vec* cos_out, Vec* sin_out) {
   c = vec_fma(c, t2, vec_set(4.05871212641f));
   c = vec_fma(c, t2, vec_set(-4.93480220054f));
   c = vec_fma(c, t2, vec_set(1.0f));
-  // Quadrant n mod 4: odd ones swap the pair, then the signs follow the unit circle.
+  // In odd quadrants (n mod 4) sine and cosine swap. The signs follow the unit circle.
   const VecI k = (VecI)shifted;
   const VecI swap = -(k & 1);
   const VecI si = ((VecI)s & ~swap) | ((VecI)c & swap);

@@ -1,4 +1,4 @@
-// Products of small matrices, sixteen columns at a time, with the sums of ROWS rows in registers.
+// Products of small matrices. Sixteen columns of ROWS rows are summed in registers at a time.
 #pragma once
 
 #include "lanes.h"
@@ -7,7 +7,7 @@ namespace lmf {
 namespace LMF_ISA {
 namespace {
 
-// How many rows' sums fit the registers.
+// Number of rows whose sums fit the registers.
 #if defined(__AVX512F__)
 constexpr int kRows = 16;
 #elif defined(__AVX2__)
@@ -16,7 +16,7 @@ constexpr int kRows = 4;
 constexpr int kRows = 2;
 #endif
 
-// c[r][0..15] = sum over s < count of a[r * row + s * step] * b[s * ldb + 0..15], or that added to c.
+// c[r][0..15] = sum over s < count of a[r * row + s * step] * b[s * ldb + 0..15]. ADD: adds to c instead.
 template <int ROWS, bool ADD>
 inline __attribute__((always_inline)) void product_block(const float* a, int64_t row, int64_t step, const float* b,
                                                          int64_t ldb, int count, float* c, int64_t ldc) {
@@ -32,8 +32,8 @@ inline __attribute__((always_inline)) void product_block(const float* a, int64_t
   for (int r = 0; r < ROWS; ++r) store(c + r * ldc, sum[r]);
 }
 
-// c (rows, cols) = a (rows, count) b (count, cols), or that added to c. cols: a multiple of 16; rows: rounded up to a
-// multiple of kRows, which a and c must hold. Row-major with leading dimensions.
+// c (rows, cols) = a (rows, count) b (count, cols). ADD: adds to c instead. All are row-major with leading dimensions.
+// cols must be a multiple of 16. rows is rounded up to a multiple of kRows, so a and c must have that many rows.
 template <bool ADD = false>
 inline __attribute__((always_inline)) void multiply(const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
                                                     int64_t ldc, int rows, int count, int cols) {
@@ -42,7 +42,7 @@ inline __attribute__((always_inline)) void multiply(const float* a, int64_t lda,
       product_block<kRows, ADD>(a + r * lda, lda, 1, b + o, ldb, count, c + r * ldc + o, ldc);
 }
 
-// c (rows, cols) += the transpose of a (count, rows), times b (count, cols). cols: a multiple of 16; rows: of ROWS.
+// c (rows, cols) += transpose of a (count, rows) times b (count, cols). cols must be a multiple of 16, rows of ROWS.
 template <int ROWS = kRows>
 inline __attribute__((always_inline)) void add_outer(const float* a, int64_t lda, const float* b, int64_t ldb,
                                                      float* c, int64_t ldc, int rows, int count, int cols) {

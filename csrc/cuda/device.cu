@@ -5,8 +5,8 @@
 namespace lmf::cuda {
 namespace {
 
-std::string words(cudaError_t status) {
-  cudaGetLastError();  // a failed question must not be reported again by a later launch
+std::string describe(cudaError_t status) {
+  cudaGetLastError();  // clears the error, so that a later launch does not report it
   return std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status);
 }
 
@@ -19,16 +19,16 @@ DeviceReport query_devices() {
 
   int count = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) {
-    report.reason = words(status);
+    report.reason = describe(status);
     return report;
   }
   if (count == 0) {
-    report.reason = "the driver shows no CUDA device (is CUDA_VISIBLE_DEVICES empty?)";
+    report.reason = "the driver reports no CUDA device (is CUDA_VISIBLE_DEVICES empty?)";
   }
   for (int index = 0; index < count; ++index) {
     cudaDeviceProp properties;
     if (const cudaError_t status = cudaGetDeviceProperties(&properties, index); status != cudaSuccess) {
-      report.reason = "device " + std::to_string(index) + ": " + words(status);
+      report.reason = "device " + std::to_string(index) + ": " + describe(status);
       return report;
     }
     report.devices.push_back({properties.name, properties.major, properties.minor, properties.totalGlobalMem});

@@ -1,4 +1,4 @@
-// What the CUDA runtime says of this machine. Never throws and needs no driver.
+// What the CUDA runtime reports about this machine. Never throws and needs no driver.
 #pragma once
 
 #include <cstddef>
@@ -9,16 +9,15 @@ namespace lmf::cuda {
 
 struct Device {
   std::string name;
-  int major = 0;  // compute capability
-  int minor = 0;
-  std::size_t total_memory = 0;  // bytes
+  int major = 0, minor = 0;      // compute capability
+  std::size_t total_memory = 0;  // in bytes
 };
 
 struct DeviceReport {
   std::vector<Device> devices;
-  std::string reason;       // why there are none, or why the list ends early; empty if all is well
-  int driver_version = 0;   // 1000 * major + 10 * minor of the newest CUDA the driver serves, 0 without a driver
-  int runtime_version = 0;  // likewise of the runtime linked into this module
+  std::string reason;       // why there are no devices, or why the list is incomplete; empty otherwise
+  int driver_version = 0;   // newest CUDA version that the driver supports, 1000 * major + 10 * minor; 0: no driver
+  int runtime_version = 0;  // CUDA version of the runtime in this module, in the same form
 };
 
 DeviceReport query_devices();

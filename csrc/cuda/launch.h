@@ -1,4 +1,4 @@
-// What every launcher needs of the CUDA runtime: the right device, and errors as exceptions.
+// What every launcher needs from the CUDA runtime: the current device, and errors as exceptions.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -13,26 +13,20 @@ inline void check(cudaError_t status, const char* doing) {
   throw std::runtime_error(std::string(doing) + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
 }
 
-// Makes a device the current one for as long as the guard lives.
-class OnDevice {
- public:
-  explicit OnDevice(int device) : device_(device) {
-    check(cudaGetDevice(&before_), "asking for the current device");
-    if (before_ != device) check(cudaSetDevice(device), "choosing a device");
-  }
-  ~OnDevice() {
-    if (before_ != device_) cudaSetDevice(before_);
-  }
-  OnDevice(const OnDevice&) = delete;
+// Makes a device the current one of this thread. The caller in Python restores the previous one with torch.cuda.device.
+// Restoring it here would cost memory: cudaGetDevice returns 0 in a thread that never set a device, and since CUDA 12
+// cudaSetDevice(0) then creates a context on GPU 0 (hundreds of MB), even if all work is on another GPU. Torch knows
+// which devices have a context and does not switch back to one without.
+inline void set_device(int device) {
+  int current = 0;
+  check(cudaGetDevice(&current), "getting the current device");
+  if (current != device) check(cudaSetDevice(device), "setting the device");
+}
 
-  int multiprocessors() const {
-    int count = 0;
-    check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device_), "asking for multiprocessors");
-    return count;
-  }
-
- private:
-  int device_, before_ = 0;
-};
+inline int multiprocessors(int device) {
+  int count = 0;
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "getting the multiprocessor count");
+  return count;
+}
 
 }  // namespace lmf::cuda

@@ -6,14 +6,14 @@
 namespace lmf::cuda {
 namespace {
 
-constexpr int kChains = 8;      // of matrix instructions in a warp, none waiting for another
-constexpr int kThreads = 256;   // of a block
-constexpr int kBlocks = 4;      // a multiprocessor
+constexpr int kChains = 8;     // independent chains of matrix instructions per warp
+constexpr int kThreads = 256;  // per block
+constexpr int kBlocks = 4;     // per multiprocessor
 
 template <class Half>
 __global__ void __launch_bounds__(kThreads) chains(int rounds, float* sink) {
   const uint32_t one = warp::pack<Half>(1.0f / 16, 1.0f / 16), lane = uint32_t(warp::lane());
-  // Lanes differ: equal numbers can run faster.
+  // Lanes hold different numbers, because equal numbers can run faster.
   const uint32_t a[4] = {one, one ^ lane, one, one ^ lane}, b[2] = {one, one ^ (lane << 1)};
   float d[kChains][4] = {};
   for (int i = 0; i < rounds; ++i) {
@@ -23,14 +23,14 @@ __global__ void __launch_bounds__(kThreads) chains(int rounds, float* sink) {
   float sum = 0.0f;
   LMF_UNROLL
   for (int k = 0; k < kChains; ++k) sum += d[k][0] + d[k][1] + d[k][2] + d[k][3];
-  if (sum == -1.0f) *sink = sum;  // never: the compiler must not know
+  if (sum == -1.0f) *sink = sum;  // never true, but the compiler cannot know
 }
 
 class Timer {
  public:
   Timer() {
-    check(cudaEventCreate(&begin_), "making an event");
-    check(cudaEventCreate(&end_), "making an event");
+    check(cudaEventCreate(&begin_), "creating an event");
+    check(cudaEventCreate(&end_), "creating an event");
   }
   ~Timer() {
     cudaEventDestroy(begin_);
@@ -68,16 +68,16 @@ double rate(double seconds, int multiprocessors) {
     rounds *= 2;
     took = run(rounds);
   }
-  const double operations = 2.0 * 16 * 8 * 16;  // of one m16n8k16
+  const double operations = 2.0 * 16 * 8 * 16;  // per m16n8k16
   return operations * kChains * rounds * blocks * (kThreads / 32) / took;
 }
 
 }  // namespace
 
 double mma_rate(Element half, double seconds, int device) {
-  const OnDevice guard(device);
-  return half == Element::f16 ? rate<warp::F16>(seconds, guard.multiprocessors())
-                              : rate<warp::BF16>(seconds, guard.multiprocessors());
+  set_device(device);
+  const int count = multiprocessors(device);
+  return half == Element::float16 ? rate<warp::F16>(seconds, count) : rate<warp::BF16>(seconds, count);
 }
 
 }  // namespace lmf::cuda

@@ -1,81 +1,115 @@
-// Which kernel runs a call of the modulated family, and on how large a grid. Plain C++, for the launcher and the tests.
+// Which kernel renders a call of the modulated family, and with what launch size. Used by the launcher and the emulator.
 #pragma once
 
-#include "../common/geometry.h"
-#include "../common/params.h"
+#include "modulated_fragments.h"
 
-namespace lmf {
+namespace lmf::modulated {
 
-// One kernel each: how a lane computes (Half is a tag of warp.h), with which head, over which piece of the picture.
+// Tags of the kernels. Half: warp::F16 or warp::BF16.
+//
+// Tensor cores, for large scale factors: the pixels between four LR centres share their four cells, so a cell's FiLM is
+// folded into the weights once for all of them.
 template <class Half, Head head>
-struct Quads {};  // the pixels between four LR centres: the cells' FiLM is folded into the weights
+struct MmaFolded {};
+// Tensor cores, for small scale factors and free points: each pixel has cells of its own and applies their FiLM itself.
 template <class Half, Head head>
-struct Strips {};  // 16 pixels of a row, or 16 points, each with cells of its own
+struct MmaPerPixel {};
+// float32 throughout, without tensor cores. A lane renders one pixel.
 template <Head head>
-struct Ieee {};  // float32 throughout, a pixel a lane
+struct Float32 {};
 
-struct ModulatedPlan {
-  int path;          // for with_path
-  int warps;         // of a block
-  int64_t blocks;    // at most as many as the device runs at once; the kernels stride over what is left
-  int shared_bytes;  // of a block
+enum class Method { float32, mma_per_pixel, mma_folded };
+
+// Selects one kernel.
+struct Path {
+  Method method;
+  Element element;  // of the fields
+  Head head;
 };
 
-constexpr int kWidth = 16;              // hidden width, and the Fourier head's input width
-constexpr int kDeepest = 32;            // modulated layers whose weights fit a block's shared memory
-constexpr int kWarps = 4;               // of a block
-// Blocks that share a multiprocessor: 168 registers a lane, and 128 where that is enough. With more in the grid the last
-// ones would run after the others, one a multiprocessor.
-template <class Path>
-constexpr int kBlocksPerProcessor = 3;
+struct Plan {
+  Path path;
+  int warps;         // per block
+  int64_t blocks;    // at most as many as the device runs at once; the kernels loop over the rest
+  int shared_bytes;  // per block
+};
+
+constexpr int kWarps = 4;  // per block
+
+// Blocks that are resident on a multiprocessor at once: they allow 168 registers per lane, or 128 where that is enough. A
+// larger grid would leave its last blocks to run alone after the others.
+template <class Tag>
+constexpr int kBlocksPerMultiprocessor = 3;
 template <class Half, Head head>
-constexpr int kBlocksPerProcessor<Strips<Half, head>> = 4;
-constexpr int kTileRows = 16;           // pixels in a matrix instruction
-constexpr int kLanes = 32;
+constexpr int kBlocksPerMultiprocessor<MmaPerPixel<Half, head>> = 4;
 
-LMF_HOST_DEVICE constexpr int matrix_count(Head head, int depth) { return head == Head::linear ? depth - 1 : depth; }
-
-LMF_HOST_DEVICE constexpr int64_t weight_floats(Head head, int depth) {
-  const int64_t in_head = head == Head::linear ? 4 * kWidth : kWidth;
-  return in_head + int64_t(matrix_count(head, depth)) * kWidth * kWidth + kWidth * 3 + 3;
+// Shared memory of a block in bytes. The float32 kernel keeps the weights as they are.
+template <Head head>
+constexpr int shared_bytes(Float32<head>, int depth) {
+  return (make_layout(head, depth).weights() + 3) / 4 * 16;
 }
+template <class Half, Head head>
+constexpr int shared_bytes(MmaPerPixel<Half, head>, int depth) {
+  return WeightFragments<Half, head>::bytes(depth);
+}
+template <class Half, Head head>
+constexpr int shared_bytes(MmaFolded<Half, head>, int depth) {
+  return WeightFragments<Half, head>::bytes(depth);
+}
+static_assert(shared_bytes(Float32<Head::fourier>{}, kMaxDepth) <= 48 << 10, "kMaxDepth layers do not fit");
+static_assert(shared_bytes(MmaFolded<warp::F16, Head::fourier>{}, kMaxDepth) <= 48 << 10, "kMaxDepth layers do not fit");
 
 LMF_HOST_DEVICE inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Sharing the cells pays when the pixels between four LR centres fill half a tile. It depends on the whole picture and
-// never on the window, so that a window has the whole's bits. Larger quads than 16 bits can index go as strips.
-inline bool quads_pay(const ModulatedCall& call) {
-  const Output& o = call.out;
-  const int64_t h = call.fields.lr_h, w = call.fields.lr_w;
-  return !call.points.coord && call.mlp.ensemble && 2 * o.H * o.W >= kTileRows * h * w && o.H / h < 0xfff0 &&
-         o.W / w < 0xfff0;
+// Most pixels between two LR centres along an axis: 16 bits index them, and 32 bits count the pixels of both axes.
+constexpr int64_t kMaxPixelsPerCell = 0xfff0;
+static_assert(kMaxPixelsPerCell * kMaxPixelsPerCell + 0x10000 < int64_t(1) << 32, "the last tile exceeds 32 bits");
+
+// Whether folding is faster: where the pixels between four LR centres fill half a tile. This depends on the whole picture
+// and not on the window, so that a window has the bits of the whole.
+inline bool folding_pays(const ModulatedCall& call) {
+  const Output& o = call.render.out;
+  const int64_t h = call.render.fields.lr_h, w = call.render.fields.lr_w;
+  return !call.render.points.coord && call.mlp.ensemble && 2 * o.height * o.width >= kTilePixels * h * w &&
+         o.height / h < kMaxPixelsPerCell && o.width / w < kMaxPixelsPerCell;
 }
 
-inline ModulatedPlan plan_modulated(const ModulatedCall& call, int multiprocessors) {
-  const Output& o = call.out;
-  const int fourier = call.mlp.head == Head::fourier;
-  ModulatedPlan plan{};
-  plan.warps = kWarps;
-  int64_t items;
-  int resident;
-  if (call.fields.element == Element::f32) {
-    plan.path = fourier;
-    plan.shared_bytes = int(weight_floats(call.mlp.head, call.mlp.depth) + 3) / 4 * 16;
-    items = call.fields.batch * o.rows * ceil_div(o.cols, kLanes);
-    resident = kBlocksPerProcessor<Ieee<Head::linear>>;
+// Calls f with the tag of the path's kernel.
+template <Head head, class F>
+void with_head(const Path& path, F f) {
+  const bool folded = path.method == Method::mma_folded;
+  if (path.method == Method::float32) {
+    f(Float32<head>{});
+  } else if (path.element == Element::float16) {
+    folded ? f(MmaFolded<warp::F16, head>{}) : f(MmaPerPixel<warp::F16, head>{});
   } else {
-    const bool quads = quads_pay(call);
-    plan.path = 2 + 4 * quads + 2 * (call.fields.element == Element::bf16) + fourier;
-    // Fragments of every matrix, of the output layer, the head's floats, the output bias.
-    plan.shared_bytes = matrix_count(call.mlp.head, call.mlp.depth) * kLanes * 16 + kLanes * 8 + (4 * kWidth + 4) * 4;
-    items = call.fields.batch * (quads ? (call.fields.lr_h + 1) * (call.fields.lr_w + 1)
-                                       : o.rows * ceil_div(o.cols, kTileRows));
-    resident = quads ? kBlocksPerProcessor<Quads<void, Head::linear>> : kBlocksPerProcessor<Strips<void, Head::linear>>;
+    folded ? f(MmaFolded<warp::BF16, head>{}) : f(MmaPerPixel<warp::BF16, head>{});
   }
-  plan.blocks = ceil_div(items, plan.warps);
-  const int64_t full = int64_t(multiprocessors) * resident;
-  if (plan.blocks > full) plan.blocks = full;
+}
+template <class F>
+void with_path(const Path& path, F f) {
+  path.head == Head::linear ? with_head<Head::linear>(path, f) : with_head<Head::fourier>(path, f);
+}
+
+inline Plan make_plan(const ModulatedCall& call, int multiprocessors) {
+  const Fields& fields = call.render.fields;
+  const Output& o = call.render.out;
+  const bool halves = fields.element != Element::float32, folded = halves && folding_pays(call);
+  Plan plan{};
+  plan.path.method = folded ? Method::mma_folded : halves ? Method::mma_per_pixel : Method::float32;
+  plan.path.element = fields.element;
+  plan.path.head = call.mlp.head;
+  plan.warps = kWarps;
+  // What one warp renders at a time: the pixels between four LR centres, or a run of pixels in a row.
+  const int64_t items = folded ? (fields.lr_h + 1) * (fields.lr_w + 1)
+                               : o.rows * ceil_div(o.cols, halves ? kTilePixels : warp::kSize);
+  plan.blocks = ceil_div(fields.batch * items, plan.warps);
+  with_path(plan.path, [&](auto tag) {
+    const int64_t resident = int64_t(multiprocessors) * kBlocksPerMultiprocessor<decltype(tag)>;
+    if (plan.blocks > resident) plan.blocks = resident;
+    plan.shared_bytes = shared_bytes(tag, call.mlp.depth);
+  });
   return plan;
 }
 
-}  // namespace lmf
+}  // namespace lmf::modulated

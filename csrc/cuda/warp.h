@@ -1,5 +1,6 @@
-// The thin layer over a warp's hardware: everything the kernels use that C++ has not. Device bodies are ordinary
-// per-lane code over these names; with LMF_EMULATE the same bodies compile for the CPU, 32 lanes in lockstep.
+// A thin layer over the hardware of a warp: everything that the kernels use and standard C++ does not have. Device bodies
+// are ordinary per-lane code over these names. With LMF_EMULATE the same bodies compile for the CPU, where 32 lanes run
+// in lockstep.
 #pragma once
 
 #ifdef LMF_EMULATE
@@ -15,7 +16,10 @@
 
 namespace lmf::warp {
 
-// Tags of the half types. Halves travel as raw bits: uint16_t, or two in a uint32_t, the lower index in the low half.
+constexpr int kSize = 32;  // lanes
+
+// Tags of the half types. Halves are passed as bits: one in a uint16_t, or two in a uint32_t with the lower index in the
+// low half.
 struct F16 {
   using Value = __half;
   using Pair = __half2;
@@ -25,10 +29,10 @@ struct BF16 {
   using Pair = __nv_bfloat162;
 };
 
-// Where a warp stands.
-struct Place {
-  int warp, warps;    // in its block, and how many a block has
-  int block, blocks;  // in the grid
+// Index of a warp in its block and of the block in the grid, with their numbers.
+struct Position {
+  int warp, warps;
+  int block, blocks;
 };
 
 LMF_DEVICE int lane() { return threadIdx.x & 31; }
@@ -51,7 +55,7 @@ LMF_DEVICE void shared_store(T* p, T value) {
   *p = value;
 }
 
-// ---- meeting --------------------------------------------------------------------------------------------------------
+// ---- synchronisation ------------------------------------------------------------------------------------------------
 LMF_DEVICE void block_barrier() { __syncthreads(); }
 
 template <class T>
@@ -59,7 +63,7 @@ LMF_DEVICE T shuffle(T value, int source_lane) {
   return __shfl_sync(0xffffffffu, value, source_lane);
 }
 
-// The same number, though the compiler cannot tell.
+// Returns x, in a way that the compiler cannot see through.
 LMF_DEVICE int opaque(int x) {
   asm volatile("" : "+r"(x));
   return x;
@@ -70,7 +74,7 @@ LMF_DEVICE float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 
 LMF_DEVICE int bits_of(float x) { return __float_as_int(x); }
 
-// max(x, 0); NaN stays NaN, which fmaxf would turn into 0.
+// max(x, 0). NaN stays NaN, unlike with fmaxf.
 LMF_DEVICE float relu(float x) {
   float y;
   asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(y) : "f"(x));
@@ -95,7 +99,7 @@ LMF_DEVICE uint32_t pack<BF16>(float low, float high) {
   return d;
 }
 
-// pack of relu(low), relu(high) in one instruction; NaN stays NaN.
+// pack(relu(low), relu(high)) in one instruction. NaN stays NaN.
 template <class H>
 LMF_DEVICE uint32_t pack_relu(float low, float high);
 template <>
@@ -130,7 +134,7 @@ LMF_DEVICE float widen_high(uint32_t pair) {
   return widen<H>(uint16_t(pair >> 16));
 }
 
-// w * (1 + s) of two pairs, rounded once.
+// w * (1 + s) for two pairs of halves, rounded once.
 template <class H>
 LMF_DEVICE uint32_t times_one_plus(uint32_t w, uint32_t s);
 template <>
@@ -147,7 +151,7 @@ LMF_DEVICE uint32_t times_one_plus<BF16>(uint32_t w, uint32_t s) {
 }
 
 // ---- tensor cores ---------------------------------------------------------------------------------------------------
-// D (16 x 8) = A (16 x 16) B (16 x 8) + C, float32 sums. With g = lane / 4, t = lane % 4 a lane holds
+// D (16 x 8) = A (16 x 16) B (16 x 8) + C, with float32 sums. With g = lane / 4 and t = lane % 4, a lane holds
 //   A: [g][2t, 2t+1], [g+8][2t, 2t+1], [g][2t+8, 2t+9], [g+8][2t+8, 2t+9]
 //   B: [2t, 2t+1][g], [2t+8, 2t+9][g]          C, D: [g][2t], [g][2t+1], [g+8][2t], [g+8][2t+1]
 // (PTX ISA, mma.m16n8k16).

@@ -1,5 +1,5 @@
-// A function that can stop in the middle and go on later, on a stack of its own. ucontext makes the stack, _setjmp
-// switches: swapcontext asks the kernel for the signal mask each time, and lanes switch millions of times.
+// A function that can suspend and resume, on a stack of its own. ucontext creates the stack and _setjmp switches, because
+// swapcontext makes a system call for the signal mask each time and lanes switch millions of times.
 #pragma once
 
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 #include <new>
 
 #if defined(_FORTIFY_SOURCE) && _FORTIFY_SOURCE > 0
-#error "compile the emulator with -U_FORTIFY_SOURCE: its longjmp refuses to change stacks"
+#error "compile the emulator with -U_FORTIFY_SOURCE: the fortified longjmp refuses to change stacks"
 #endif
 
 namespace lmf::emulator {
@@ -23,13 +23,13 @@ class Fiber {
   Fiber() : page_(size_t(sysconf(_SC_PAGESIZE))), bytes_(page_ + kStack) {
     memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory_ == MAP_FAILED) throw std::bad_alloc();
-    mprotect(memory_, page_, PROT_NONE);  // stacks grow down: too deep a recursion stops here
+    mprotect(memory_, page_, PROT_NONE);  // guard page: stacks grow down, so too deep a recursion faults here
   }
   ~Fiber() { munmap(memory_, bytes_); }
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // Sets what the next resume() begins. The function must catch its own exceptions.
+  // Sets the function that the next resume() starts. It must catch its own exceptions.
   void prepare(Function function, void* argument) {
     function_ = function;
     argument_ = argument;
@@ -49,7 +49,7 @@ class Fiber {
     setcontext(&context_);
   }
 
-  // Called inside the function: back to whoever called resume().
+  // Called inside the function: returns to the caller of resume().
   __attribute__((noinline)) void suspend() {
     if (_setjmp(inside_) == 0) _longjmp(outside_, 1);
   }
@@ -64,7 +64,7 @@ class Fiber {
 
   static void enter() {
     Fiber* self = entering();
-    for (;;) {  // a fiber is used again for the next block
+    for (;;) {  // the fiber is reused for the next block
       self->function_(self->argument_);
       self->suspend();
     }

@@ -1,5 +1,5 @@
-// float32 to half types and back, bit for bit as PTX's cvt.rn does it: nearest even, subnormals kept, overflow to
-// infinity, every NaN 0x7fff. Written with integers, so that no compiler flag and no processor decides a bit.
+// Converts float32 to the half types and back, bit for bit as PTX's cvt.rn: nearest even, with subnormals, overflow to
+// infinity, and 0x7fff for every NaN. Written with integers, so that no compiler flag or processor changes a bit.
 #pragma once
 
 #include <cstdint>
@@ -32,10 +32,10 @@ inline uint16_t round_to(float x, warp::F16) {
   const uint32_t u = bits_of(x), sign = (u >> 16) & 0x8000u, a = u & kMagnitude;
   if (a > kInfinity) return kHalfNaN;
   if (a >= 0x47800000u) return uint16_t(sign | 0x7c00u);  // 65536 and above
-  if (a < 0x38800000u) {                                  // below 2^-14: 1/2 has the subnormals' spacing, 2^-24
+  if (a < 0x38800000u) {                                  // below 2^-14: around 1/2 float32 has the subnormals' spacing, 2^-24
     return uint16_t(sign | (bits_of(float_of(a) + 0.5f) - bits_of(0.5f)));
   }
-  const uint32_t rounded = a + 0xfffu + ((a >> 13) & 1u);  // the carry reaches infinity from 65520 on
+  const uint32_t rounded = a + 0xfffu + ((a >> 13) & 1u);  // from 65520 on the carry gives infinity
   return uint16_t(sign | ((rounded - 0x38000000u) >> 13));
 }
 
@@ -54,25 +54,25 @@ inline float widened(uint16_t h, warp::F16) {
 
 inline float widened(uint16_t h, warp::BF16) { return float_of(uint32_t(h) << 16); }
 
-// A float32 that any half type rounds as it would round x itself: cut off, the last bit set where something was lost.
+// A float32 that any half type rounds in the same way as x: truncated, with the last bit set if anything was lost.
 inline float round_to_odd(double x) {
   const float nearest = float(x);
   uint32_t u = bits_of(nearest);
   const double back = nearest;
   if (back == x || x != x) return nearest;
-  if (back > x ? x >= 0 : x < 0) --u;  // nearest lies further out than x
+  if (back > x ? x >= 0 : x < 0) --u;  // nearest is larger than x in magnitude
   return float_of(u | 1u);
 }
 
-// w * s + w of two halves, for one rounding to a half. The product is exact in double; what the sum loses is found by
-// Knuth's two-sum and kept in its last bit.
+// w * s + w of two halves, which then is rounded to a half once. The product is exact in double. Knuth's two-sum finds
+// what the sum loses, and the last bit records it.
 inline float product_plus_factor(float w, float s) {
   const double product = double(w) * s, sum = product + w;
   const double part = sum - product, lost = (product - (sum - part)) + (w - part);
   if (!(lost < 0 || lost > 0)) return round_to_odd(sum);
   uint64_t u;
   std::memcpy(&u, &sum, sizeof u);
-  if ((lost > 0) != (sum > 0)) --u;  // the sum lies further out than the truth
+  if ((lost > 0) != (sum > 0)) --u;  // the sum is larger than the exact value in magnitude
   u |= 1;
   double odd;
   std::memcpy(&odd, &u, sizeof odd);

@@ -1,4 +1,4 @@
-// What the emulator runs for the tests: the CUDA kernels, the primitives one at a time, and mistakes that it must find.
+// What the emulator runs for the tests: the CUDA kernels, the primitives one at a time, and mistakes that it must detect.
 #pragma once
 
 #include <cstdint>
@@ -6,27 +6,31 @@
 #include <vector>
 
 #include "../common/params.h"
+#include "../cuda/modulated_plan.h"
 
 namespace lmf::emulator {
 
-// The modulated kernel, as the launcher would start it on a device with so many multiprocessors, but at most three
-// blocks: its loops stride over the grid. Returns the plan's path. Throws std::runtime_error where a lane goes wrong.
-int modulated_mlp(const ModulatedCall& call, int multiprocessors);
+// Renders as the CUDA launcher would on a device with that many multiprocessors, but with at most three blocks, so that
+// the kernels loop over the grid. Returns the path of the kernel. Throws std::runtime_error if a lane breaks a rule.
+modulated::Path modulated_mlp(const ModulatedCall& call, int multiprocessors);
 
-// One warp's matrix product. a (32, 4), b (32, 2), c and d (32, 4): each lane's registers. half: 1 F16, 2 BF16.
-void mma(int half, const uint32_t* a, const uint32_t* b, const float* c, float* d);
+// Matrix product of one warp. a (32, 4), b (32, 2), c and d (32, 4): the registers of each lane.
+void mma(Element half, const uint32_t* a, const uint32_t* b, const float* c, float* d);
 
-// 32 values, 32 source lanes.
+// out[i] = values[sources[i]], 32 of each.
 void shuffle(const float* values, const int32_t* sources, float* out);
 
-// n lanes' worth of one operation: "pack", "pack_relu", "widen_low", "widen_high" or "times_one_plus". Floats travel as
+// One operation for n lanes: "pack", "pack_relu", "widen_low", "widen_high" or "times_one_plus". Floats are passed as
 // bits.
-void elementwise(const std::string& operation, int half, int64_t n, const uint32_t* a, const uint32_t* b,
+void elementwise(const std::string& operation, Element half, int64_t n, const uint32_t* a, const uint32_t* b,
                  uint32_t* out);
 
 uint8_t round_to_byte(float x);
 
-// A kernel that breaks a rule on purpose; throws what the emulator says of it. misuses(): the names.
+// The number of pixels of a quad with rows x cols pixels, and row and column of pixel p.
+void quad_pixel(int64_t rows, int64_t cols, uint32_t p, uint32_t* count, int* row, int* col);
+
+// Runs a kernel that breaks a rule on purpose, and throws what the emulator reports. misuses(): the names.
 void misuse(const std::string& name);
 std::vector<std::string> misuses();
 

@@ -1,6 +1,6 @@
-// Runs the blocks of a grid lane by lane. A lane goes on until it reaches an operation that its whole warp, or its
-// whole block, takes part in, and waits there; when all have come the operation happens for all of them at once. Lanes
-// that wait for different things, or end while others wait, are an error that says who waits where.
+// Runs the blocks of a grid lane by lane. A lane runs until it reaches an operation of its whole warp or block, and waits
+// there. When all lanes have arrived, the operation is carried out for all of them at once. If lanes wait for different
+// operations, or end while others wait, the error says which lanes wait where.
 #pragma once
 
 #include <array>
@@ -21,20 +21,20 @@ constexpr int kWarp = 32;
 
 struct Lane;
 
-// An operation of all lanes of a warp. complete: reads each lane's `in`, writes each lane's `out`.
+// An operation of all lanes of a warp. complete: reads each lane's `in` and writes each lane's `out`.
 struct Collective {
   const char* name;
-  void (*complete)(Lane* warp);  // kWarp lanes; nullptr: a barrier of the block
+  void (*complete)(Lane* warp);  // takes kWarp lanes; nullptr: a barrier of the block
 };
 
-// Where in the source a lane called it.
+// The place in the source code where a lane called an operation.
 struct Site {
   const char* file;
   int line;
   bool operator==(const Site& other) const {
     return line == other.line && (file == other.file || std::string_view(file) == std::string_view(other.file));
   }
-  std::string words() const {
+  std::string describe() const {
     const std::string path(file);
     return path.substr(path.find_last_of('/') + 1) + ":" + std::to_string(line);
   }
@@ -43,7 +43,7 @@ struct Site {
 struct Lane {
   enum class State { fresh, running, waiting, ended };
   Fiber fiber;
-  int thread = 0;  // of the block
+  int thread = 0;  // index in the block
   State state = State::ended;
   const Collective* waits_for = nullptr;
   Site site{"", 0};
@@ -52,23 +52,23 @@ struct Lane {
   std::string failure;
 
   bool at_barrier() const { return state == State::waiting && waits_for->complete == nullptr; }
-  std::string words() const {
-    return state == State::ended ? "ended" : std::string("waits for ") + waits_for->name + " at " + site.words();
+  std::string describe() const {
+    return state == State::ended ? "ended" : std::string("waiting for ") + waits_for->name + " at " + site.describe();
   }
 };
 
 struct Grid {
   int64_t blocks;
-  int warps;  // a block
-  int64_t shared_bytes;
+  int warps;             // per block
+  int64_t shared_bytes;  // per block
 };
 
 class Machine {
  public:
-  // One block's way through: the block's index and its shared memory.
+  // What a lane runs: given the index of the block, the index of the warp in it, and the block's shared memory.
   using Body = std::function<void(int64_t block, int warp, unsigned char* shared)>;
 
-  // Throws Error with the block, the warp and the lane that went wrong. One launch at a time.
+  // Throws Error with the block, the warp and the lane at fault. One launch runs at a time.
   static void launch(const Grid& grid, GlobalMemory& memory, const Body& body) {
     static std::mutex one_at_a_time;
     std::lock_guard<std::mutex> guard(one_at_a_time);
@@ -88,7 +88,7 @@ class Machine {
   SharedMemory& shared() { return *shared_; }
   int thread() const { return lane_->thread; }
 
-  // Called on a lane's fiber: returns when the operation has happened.
+  // Called on a lane's fiber. Returns when the operation is complete.
   void wait(const Collective& collective, const void* in, void* out, Site site) {
     Lane& lane = *lane_;
     lane.waits_for = &collective;
@@ -101,7 +101,7 @@ class Machine {
   }
 
  private:
-  struct Abandoned {};  // unwinds a lane's fiber after another one failed
+  struct Abandoned {};  // unwinds a lane's fiber after another lane failed
 
   void grow(int threads) {
     for (int t = int(lanes_.size()) / kWarp; t * kWarp < threads; ++t) {
@@ -132,7 +132,7 @@ class Machine {
     }
   }
 
-  // Until its lanes have all ended or all reached a barrier of the block.
+  // Runs a warp until all its lanes have ended or reached a barrier of the block.
   void run_warp(int warp) {
     Lane* lanes = warps_[size_t(warp)]->data();
     for (;;) {
@@ -141,7 +141,7 @@ class Machine {
       }
       for (int l = 1; l < kWarp; ++l) {
         if (!together(lanes[l], lanes[0])) {
-          throw Error(place(warp) + ": its lanes parted: " + who_is_where(lanes));
+          throw Error(position(warp) + ": its lanes diverged: " + describe_lanes(lanes));
         }
       }
       if (lanes[0].state == Lane::State::ended || lanes[0].at_barrier()) return;
@@ -154,11 +154,11 @@ class Machine {
     try {
       lanes[0].waits_for->complete(lanes);
     } catch (const Error& error) {
-      throw Error(place(warp) + ": " + error.what());
+      throw Error(position(warp) + ": " + error.what());
     }
   }
 
-  std::string place(int warp) const {
+  std::string position(int warp) const {
     return "block " + std::to_string(block_) + ", warp " + std::to_string(warp);
   }
 
@@ -167,8 +167,8 @@ class Machine {
     return a.state == Lane::State::ended || (a.waits_for == b.waits_for && a.site == b.site);
   }
 
-  // "lanes 0 to 15: waits for mma<F16> at body.h:3; lanes 16 to 31: ended"
-  static std::string who_is_where(const Lane* lanes) {
+  // "lanes 0 to 15: waiting for mma<F16> at body.h:3; lanes 16 to 31: ended"
+  static std::string describe_lanes(const Lane* lanes) {
     std::string text;
     for (int first = 0; first < kWarp;) {
       int end = first + 1;
@@ -176,19 +176,19 @@ class Machine {
       if (first > 0) text += "; ";
       text += end > first + 1 ? "lanes " + std::to_string(first) + " to " + std::to_string(end - 1)
                               : "lane " + std::to_string(first);
-      text += ": " + lanes[first].words();
+      text += ": " + lanes[first].describe();
       first = end;
     }
     return text;
   }
 
-  // False: all warps have ended. True: all were at one barrier and may go on.
+  // Returns false if all warps have ended, and true if all have passed the same barrier.
   bool passes_barrier(int warps) {
     for (int w = 1; w < warps; ++w) {
       const Lane &first = (*warps_[0])[0], &other = (*warps_[size_t(w)])[0];
       if (!together(other, first))
-        throw Error("block " + std::to_string(block_) + ": its warps parted: warp 0: " + first.words() + "; warp " +
-                    std::to_string(w) + ": " + other.words());
+        throw Error("block " + std::to_string(block_) + ": its warps diverged: warp 0: " + first.describe() + "; warp " +
+                    std::to_string(w) + ": " + other.describe());
     }
     if (lanes_[0]->state == Lane::State::ended) return false;
     for (int t = 0; t < warps * kWarp; ++t) lanes_[size_t(t)]->state = Lane::State::running;
@@ -202,11 +202,11 @@ class Machine {
     if (!lane.failure.empty()) {
       const std::string text = lane.failure;
       lane.failure.clear();
-      throw Error(place(lane.thread / kWarp) + ", lane " + std::to_string(lane.thread % kWarp) + ": " + text);
+      throw Error(position(lane.thread / kWarp) + ", lane " + std::to_string(lane.thread % kWarp) + ": " + text);
     }
   }
 
-  // A lane's fiber from its first step to its last.
+  // The function of a lane's fiber.
   static void enter(void* machine) {
     Machine& self = *static_cast<Machine*>(machine);
     Lane& lane = *self.lane_;
@@ -217,12 +217,12 @@ class Machine {
     } catch (const std::exception& error) {
       lane.failure = error.what();
     } catch (...) {
-      lane.failure = "an exception that is no std::exception";
+      lane.failure = "an exception that is not a std::exception";
     }
     lane.state = Lane::State::ended;
   }
 
-  // Unwinds every fiber that is in the middle, so that each can begin anew.
+  // Unwinds every fiber that has started and not ended, so that each can start again.
   void abandon(int threads) {
     abandoned_ = true;
     for (int t = 0; t < threads; ++t) {

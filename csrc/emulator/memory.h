@@ -1,5 +1,5 @@
-// What a kernel may touch. Global memory: the elements of the call's tensors, each output element written exactly once.
-// Shared memory: what was written before, by the same thread or before a barrier.
+// Which memory a kernel may access. Global memory: the elements of the call's tensors, where each output element is
+// written exactly once. Shared memory: reads of what the same thread wrote, or any thread before the last barrier.
 #pragma once
 
 #include <algorithm>
@@ -21,12 +21,12 @@ inline std::string address(const void* p) {
   return text;
 }
 
-// One axis of a tensor, strides in elements.
+// One axis of a tensor. The stride is in elements, or in bytes inside Range.
 struct Axis {
   int64_t count, stride;
 };
 
-// The elements of a strided tensor, as runs of bytes that lie side by side.
+// The elements of a strided tensor, as runs of contiguous bytes.
 class Range {
  public:
   Range(const char* name, const void* data, int64_t element, std::vector<Axis> axes, bool output = false)
@@ -40,7 +40,7 @@ class Range {
       const bool gap = bytes.stride > span_ || !outer_.empty();
       if (gap && bytes.stride >= span_) {
         outer_.insert(outer_.begin(), bytes);
-      } else {  // side by side, or over one another
+      } else {  // contiguous or overlapping
         outer_.clear();
         run_ = span_ + (bytes.count - 1) * bytes.stride;
       }
@@ -66,14 +66,14 @@ class Range {
     stored_ += bytes;
   }
 
-  // Bytes of the tensor's elements that no store has reached.
+  // Number of bytes of the tensor's elements that were never written.
   int64_t unwritten() const {
     int64_t total = empty_ ? 0 : run_;
     for (const Axis& axis : outer_) total *= axis.count;
     return total - stored_;
   }
 
-  std::string words() const { return name + (" [" + address(begin_) + ", " + address(begin_ + span_) + ")"); }
+  std::string describe() const { return name + (" [" + address(begin_) + ", " + address(begin_ + span_) + ")"); }
 
   const char* name;
   bool output;
@@ -82,7 +82,7 @@ class Range {
   const char* begin_;
   int64_t run_, span_ = 0, stored_ = 0;
   bool empty_ = false;
-  std::vector<Axis> outer_;  // in bytes, widest first
+  std::vector<Axis> outer_;  // in bytes, largest stride first
   std::vector<bool> written_;
 };
 
@@ -123,7 +123,7 @@ class GlobalMemory {
     std::string text = std::string("global ") + what + " of " + std::to_string(bytes) + " bytes at " + address(p) +
                        " lies outside the elements of";
     for (const Range& range : ranges_) {
-      if (range.output == output) text += ' ' + range.words();
+      if (range.output == output) text += ' ' + range.describe();
     }
     throw Error(text);
   }
@@ -131,10 +131,10 @@ class GlobalMemory {
   std::vector<Range> ranges_;
 };
 
-// The shared memory of one block, with what a race detector must know of each word.
+// The shared memory of one block, and a race detector that records the accesses to each 32-bit word.
 class SharedMemory {
  public:
-  static constexpr int64_t kWord = 4;  // no access is smaller
+  static constexpr int64_t kWord = 4;  // bytes; no access is smaller
 
   explicit SharedMemory(int64_t bytes) : memory_(size_t(bytes + kAlign)), words_(size_t(bytes / kWord)) {
     begin_ = memory_.data() + (kAlign - uintptr_t(memory_.data()) % kAlign) % kAlign;
@@ -142,7 +142,7 @@ class SharedMemory {
 
   unsigned char* begin() const { return begin_; }
 
-  // thread: of the block. All accesses between two barriers are one interval.
+  // thread: index in the block. The accesses between two barriers are one interval.
   void check_load(const void* p, int64_t bytes, int thread) {
     for (Word *w = find("load", p, bytes), *end = w + bytes / kWord; w != end; ++w) {
       if (w->writer == kNobody) throw Error("shared load" + where(p, bytes) + ": nothing was written there");

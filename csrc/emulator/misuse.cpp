@@ -1,4 +1,4 @@
-// Kernels that break a rule on purpose. Each must end in the sentence that tests/test_emulator_primitives.py expects.
+// Kernels that break a rule on purpose. tests/test_emulator_primitives.py has the error that each must raise.
 #include <functional>
 #include <map>
 #include <stdexcept>
@@ -12,13 +12,13 @@ namespace {
 constexpr int kWarps = 2, kSharedBytes = 1024;
 
 struct Thread {
-  float *in, *out, *shared;  // in: (4, 16), of which rows 0 and 2 may be read; out: (64,)
+  float *in, *out, *shared;  // in: (4, 16), of which rows 0 and 2 may be read; out: (64)
   int thread, warp, lane;
 };
 
 using Kernel = std::function<void(const Thread&)>;
 
-void add_one(const Thread& a) { warp::store(a.out + a.thread, 1.0f); }  // every output element once
+void store_one(const Thread& a) { warp::store(a.out + a.thread, 1.0f); }  // writes every output element once
 
 float shuffle_here(float x) { return warp::shuffle(x, 0); }
 
@@ -34,7 +34,7 @@ const std::map<std::string, Kernel>& kernels() {
       {"a lane ends early",
        [](const Thread& a) {
          if (a.lane != 7) shuffle_here(1.0f);
-         add_one(a);
+         store_one(a);
        }},
       {"two operations at once",
        [](const Thread& a) {
@@ -45,7 +45,7 @@ const std::map<std::string, Kernel>& kernels() {
          } else {
            shuffle_here(1.0f);
          }
-         add_one(a);
+         store_one(a);
        }},
       {"one operation in two places",
        [](const Thread& a) {
@@ -54,12 +54,12 @@ const std::map<std::string, Kernel>& kernels() {
          } else {
            warp::shuffle(2.0f, 0);
          }
-         add_one(a);
+         store_one(a);
        }},
       {"a warp misses the barrier",
        [](const Thread& a) {
          if (a.warp == 0) warp::block_barrier();
-         add_one(a);
+         store_one(a);
        }},
       {"a source lane of 32", [](const Thread& a) { warp::store(a.out + a.thread, warp::shuffle(1.0f, a.lane + 1)); }},
       {"a load past the end", [](const Thread& a) { warp::load(a.in + 64 + a.thread); }},
@@ -73,7 +73,7 @@ const std::map<std::string, Kernel>& kernels() {
       {"two stores to one place", [](const Thread& a) { warp::store(a.out + a.thread / 2, 1.0f); }},
       {"a store left out",
        [](const Thread& a) {
-         if (a.thread != 5) add_one(a);
+         if (a.thread != 5) store_one(a);
        }},
       {"shared memory never written",
        [](const Thread& a) {
@@ -115,7 +115,7 @@ std::vector<std::string> misuses() {
 
 void misuse(const std::string& name) {
   const auto found = kernels().find(name);
-  if (found == kernels().end()) throw std::invalid_argument("no misuse \"" + name + "\"");
+  if (found == kernels().end()) throw std::invalid_argument("there is no misuse \"" + name + "\".");
   alignas(16) float in[4 * 16] = {}, out[kWarps * kWarp] = {};
   GlobalMemory memory({Range("in", in, 4, {{2, 32}, {16, 1}}), Range("out", out, 4, {{kWarps * kWarp, 1}}, true)});
   Machine::launch({1, kWarps, kSharedBytes}, memory, [&](int64_t, int warp, unsigned char* shared) {

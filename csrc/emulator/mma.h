@@ -1,6 +1,6 @@
-// mma.sync.aligned.m16n8k16.row.col.f32.<half>.<half>.f32 of the lanes' fragments. The layout is that of the PTX
-// manual, "Matrix fragments for mma.m16n8k16 with floating point type": g = lane / 4, t = lane % 4, low half = lower
-// index.
+// mma.sync.aligned.m16n8k16.row.col.f32.<half>.<half>.f32 of the lanes' fragments. The layout is that of the PTX ISA,
+// "Matrix fragments for mma.m16n8k16 with floating point type": g = lane / 4, t = lane % 4, and the low half of a register
+// has the lower index.
 #pragma once
 
 #include "half.h"
@@ -9,19 +9,19 @@
 namespace lmf::emulator {
 
 struct MmaOperands {
-  const uint32_t* a;  // 4: row g, columns 2t and 2t+1; row g + 8; then columns 8 further of row g and row g + 8
-  const uint32_t* b;  // 2: rows 2t and 2t+1 of column g; rows 8 further
-  const float* c;     // 4: row g, columns 2t and 2t+1; row g + 8
+  const uint32_t* a;  // 4: row g, columns 2t and 2t + 1; the same of row g + 8; then columns 2t + 8 and 2t + 9 of both rows
+  const uint32_t* b;  // 2: rows 2t and 2t + 1 of column g; then rows 2t + 8 and 2t + 9
+  const float* c;     // 4: row g, columns 2t and 2t + 1; the same of row g + 8
 };
 
-// A mistake made on purpose, so that a test can show that it would be seen: two registers of A change places.
+// A deliberate mistake for a test that must detect it: two registers of A are swapped.
 #ifdef LMF_EMULATE_WRONG_FRAGMENT
 constexpr int kRegisterOfA[2][2] = {{0, 2}, {1, 3}};
 #else
-constexpr int kRegisterOfA[2][2] = {{0, 1}, {2, 3}};  // [which half of the columns][which half of the rows]
+constexpr int kRegisterOfA[2][2] = {{0, 1}, {2, 3}};  // [half of the columns][half of the rows]
 #endif
 
-// Products are exact and sums are carried in double; each element is rounded to float32 once, at the end.
+// Products are exact and sums are in double. Each element is rounded to float32 once, at the end.
 template <class Half>
 void complete_mma(Lane* warp) {
   double a[16][16], b[16][8], d[16][8];

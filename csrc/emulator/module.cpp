@@ -1,11 +1,12 @@
-// The Python face of the emulator. tests/emulator.py compiles it; no wheel contains it.
+// The Python module of the emulator. tests/emulator.py compiles it. It is in no wheel.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <initializer_list>
 #include <stdexcept>
 
-#include "../bindings/modulated_call.h"
+#include "../bindings/packed_call.h"
 #include "kernels.h"
 
 namespace py = pybind11;
@@ -13,31 +14,45 @@ namespace py = pybind11;
 namespace {
 
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
-using Words = py::array_t<uint32_t, py::array::c_style | py::array::forcecast>;
+using Integers = py::array_t<uint32_t, py::array::c_style | py::array::forcecast>;
 
 template <class Array>
 void check_shape(const Array& array, std::initializer_list<py::ssize_t> shape) {
   py::ssize_t size = 1;
   for (const py::ssize_t n : shape) size *= n;
-  if (array.size() != size) throw std::invalid_argument("an array has the wrong size");
+  if (array.size() != size) throw std::invalid_argument("an array has the wrong size.");
 }
 
-int modulated_mlp(lmf::Address fields, const std::array<int64_t, 11>& fields_info, lmf::Address skip,
-                  const std::array<int64_t, 5>& skip_info, lmf::Address out, const std::array<int64_t, 12>& out_info,
-                  lmf::Address coord, lmf::Address cell, lmf::Address weights, const std::array<int64_t, 6>& net,
-                  const std::array<float, 2>& rel_cell, int multiprocessors) {
-  const lmf::ModulatedCall call = lmf::make_modulated_call(fields, fields_info, skip, skip_info, out, out_info, coord,
-                                                           cell, weights, net, rel_cell, 1);
-  py::gil_scoped_release release;
-  return lmf::emulator::modulated_mlp(call, multiprocessors);
+// "float16" or "bfloat16".
+lmf::Element half_type(const std::string& name) {
+  if (name == "float16") return lmf::Element::float16;
+  if (name == "bfloat16") return lmf::Element::bfloat16;
+  throw std::invalid_argument("half must be \"float16\" or \"bfloat16\", got \"" + name + "\".");
 }
 
-Floats mma(int half, const Words& a, const Words& b, const Floats& c) {
+// (method, element, head), for example ("mma_folded", "float16", "linear").
+py::tuple describe(const lmf::modulated::Path& path) {
+  const char* methods[] = {"float32", "mma_per_pixel", "mma_folded"};
+  return py::make_tuple(methods[int(path.method)], lmf::kElements[int(path.element)].name,
+                        lmf::kHeads[int(path.head)].name);
+}
+
+py::tuple modulated_mlp(const py::bytes& call, int multiprocessors) {
+  const auto unpacked = lmf::bindings::unpack<lmf::ModulatedCall>(call);
+  lmf::modulated::Path path;
+  {
+    py::gil_scoped_release release;
+    path = lmf::emulator::modulated_mlp(unpacked, multiprocessors);
+  }
+  return describe(path);
+}
+
+Floats mma(const std::string& half, const Integers& a, const Integers& b, const Floats& c) {
   check_shape(a, {32, 4});
   check_shape(b, {32, 2});
   check_shape(c, {32, 4});
   Floats d({32, 4});
-  lmf::emulator::mma(half, a.data(), b.data(), c.data(), d.mutable_data());
+  lmf::emulator::mma(half_type(half), a.data(), b.data(), c.data(), d.mutable_data());
   return d;
 }
 
@@ -49,23 +64,35 @@ Floats shuffle(const Floats& values, const py::array_t<int32_t, py::array::c_sty
   return out;
 }
 
-Words elementwise(const std::string& operation, int half, const Words& a, const Words& b) {
+Integers elementwise(const std::string& operation, const std::string& half, const Integers& a, const Integers& b) {
   check_shape(b, {a.size()});
-  Words out(a.size());
-  lmf::emulator::elementwise(operation, half, a.size(), a.data(), b.data(), out.mutable_data());
+  Integers out(a.size());
+  lmf::emulator::elementwise(operation, half_type(half), a.size(), a.data(), b.data(), out.mutable_data());
   return out;
+}
+
+py::tuple quad_pixel(int64_t rows, int64_t cols, uint32_t p) {
+  uint32_t count;
+  int row, col;
+  lmf::emulator::quad_pixel(rows, cols, p, &count, &row, &col);
+  return py::make_tuple(count, row, col);
 }
 
 }  // namespace
 
 PYBIND11_MODULE(lmf_emulator, m) {
-  m.def("modulated_mlp", &modulated_mlp, "The CUDA kernel on CPU tensors, lane by lane; returns the plan's path.");
+  lmf::bindings::export_tables(m);
+  m.def("modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("multiprocessors"),
+        "Runs the CUDA kernel on CPU tensors, lane by lane. Returns its path: (method, element, head).");
   m.def("mma", &mma, py::arg("half"), py::arg("a"), py::arg("b"), py::arg("c"),
-        "One m16n8k16 product of lane registers a (32, 4), b (32, 2) and c (32, 4): d (32, 4).");
-  m.def("shuffle", &shuffle, py::arg("values"), py::arg("sources"), "values[sources], 32 of each.");
+        "One m16n8k16 product of lane registers a (32, 4), b (32, 2) and c (32, 4): d (32, 4). half: \"float16\" or "
+        "\"bfloat16\".");
+  m.def("shuffle", &shuffle, py::arg("values"), py::arg("sources"), "values[sources], with 32 of each.");
   m.def("elementwise", &elementwise, py::arg("operation"), py::arg("half"), py::arg("a"), py::arg("b"),
-        "pack, pack_relu, widen_low, widen_high or times_one_plus over arrays of 32-bit words.");
-  m.def("round_to_byte", &lmf::emulator::round_to_byte);
+        "pack, pack_relu, widen_low, widen_high or times_one_plus of arrays of 32-bit integers.");
+  m.def("round_to_byte", &lmf::emulator::round_to_byte, py::arg("x"));
+  m.def("quad_pixel", &quad_pixel, py::arg("rows"), py::arg("cols"), py::arg("p"),
+        "(count, row, col): the number of pixels of a quad with rows x cols pixels, and the position of pixel p.");
   m.def("misuse", &lmf::emulator::misuse, py::arg("name"), "Runs a kernel that breaks a rule on purpose.");
-  m.def("misuses", &lmf::emulator::misuses, "The names that misuse() takes.");
+  m.def("misuses", &lmf::emulator::misuses, "The names that misuse() accepts.");
 }

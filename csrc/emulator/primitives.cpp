@@ -1,6 +1,8 @@
-// Each name of warp.h by itself, for tests that compare it with numpy and torch.
+// The functions of warp.h one at a time, and the numbering of a quad's pixels, for tests that compare them with numpy and
+// torch.
 #include <stdexcept>
 
+#include "../cuda/modulated_mma_folded.h"
 #include "kernels.h"
 #include "warp.h"
 
@@ -8,10 +10,8 @@ namespace lmf::emulator {
 namespace {
 
 template <class F>
-void with_half(int half, F f) {
-  if (half == int(Element::f16)) return f(warp::F16{});
-  if (half == int(Element::bf16)) return f(warp::BF16{});
-  throw std::invalid_argument("half must be 1 (F16) or 2 (BF16)");
+void with_half(Element half, F f) {
+  half == Element::float16 ? f(warp::F16{}) : f(warp::BF16{});
 }
 
 template <class H>
@@ -21,12 +21,12 @@ uint32_t one(const std::string& operation, uint32_t a, uint32_t b) {
   if (operation == "widen_low") return bits_of(warp::widen_low<H>(a));
   if (operation == "widen_high") return bits_of(warp::widen_high<H>(a));
   if (operation == "times_one_plus") return warp::times_one_plus<H>(a, b);
-  throw std::invalid_argument("no operation " + operation);
+  throw std::invalid_argument("there is no operation \"" + operation + "\".");
 }
 
 }  // namespace
 
-void mma(int half, const uint32_t* a, const uint32_t* b, const float* c, float* d) {
+void mma(Element half, const uint32_t* a, const uint32_t* b, const float* c, float* d) {
   GlobalMemory memory({Range("a", a, 4, {{4 * kWarp, 1}}), Range("b", b, 4, {{2 * kWarp, 1}}),
                        Range("c", c, 4, {{4 * kWarp, 1}}), Range("d", d, 4, {{4 * kWarp, 1}}, true)});
   with_half(half, [&](auto tag) {
@@ -52,7 +52,7 @@ void shuffle(const float* values, const int32_t* sources, float* out) {
   });
 }
 
-void elementwise(const std::string& operation, int half, int64_t n, const uint32_t* a, const uint32_t* b,
+void elementwise(const std::string& operation, Element half, int64_t n, const uint32_t* a, const uint32_t* b,
                  uint32_t* out) {
   with_half(half, [&](auto tag) {
     for (int64_t i = 0; i < n; ++i) out[i] = one<decltype(tag)>(operation, a[i], b[i]);
@@ -60,5 +60,13 @@ void elementwise(const std::string& operation, int half, int64_t n, const uint32
 }
 
 uint8_t round_to_byte(float x) { return warp::round_to_byte(x); }
+
+void quad_pixel(int64_t rows, int64_t cols, uint32_t p, uint32_t* count, int* row, int* col) {
+  using modulated::CellPair;
+  const modulated::Axis y{1, rows, 0, rows, 0, 0}, x{1, cols, 0, cols, 0, 0};
+  const modulated::CellQuad quad = {0, CellPair(y, 0, 0, rows), CellPair(x, 0, 0, cols), 1.0f / float(cols)};
+  *count = quad.count();
+  quad.split(p, row, col);
+}
 
 }  // namespace lmf::emulator

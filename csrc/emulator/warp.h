@@ -1,4 +1,4 @@
-// The names of csrc/cuda/warp.h for a C++ compiler: a device body written over them runs on the lockstep machine.
+// The names of csrc/cuda/warp.h for a C++ compiler. Device bodies that use them run on the emulator of lockstep.h.
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,7 @@
 
 #define LMF_DEVICE inline
 
-// CUDA's vector types, aligned as there.
+// CUDA's vector types, with the same alignment.
 struct alignas(8) float2 {
   float x, y;
 };
@@ -32,8 +32,10 @@ using emulator::Collective;
 using emulator::Machine;
 using emulator::Site;
 
-struct Place {
-  int warp, warps, block, blocks;  // of this warp: index in its block, warps a block, block index, blocks in the grid
+constexpr int kSize = emulator::kWarp;
+
+struct Position {
+  int warp, warps, block, blocks;
 };
 
 inline int lane() { return Machine::current().lane(); }
@@ -56,7 +58,7 @@ void store(T* p, T value) {
 
 template <class T>
 T shared_load(const T* p) {
-  static_assert(sizeof(T) >= emulator::SharedMemory::kWord, "the race detector tells words apart, not bytes");
+  static_assert(sizeof(T) >= emulator::SharedMemory::kWord, "the race detector works on 32-bit words");
   Machine& machine = Machine::current();
   machine.shared().check_load(p, sizeof(T), machine.thread());
   T value;
@@ -66,13 +68,13 @@ T shared_load(const T* p) {
 
 template <class T>
 void shared_store(T* p, T value) {
-  static_assert(sizeof(T) >= emulator::SharedMemory::kWord, "the race detector tells words apart, not bytes");
+  static_assert(sizeof(T) >= emulator::SharedMemory::kWord, "the race detector works on 32-bit words");
   Machine& machine = Machine::current();
   machine.shared().check_store(p, sizeof(T), machine.thread());
   std::memcpy(p, &value, sizeof value);
 }
 
-// ---- operations of all lanes. file and line are the caller's: lanes must meet at one place in the source. -----------
+// ---- operations of all lanes. file and line are the caller's, because all lanes must call from the same place. ------
 
 inline void block_barrier(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   static constexpr Collective barrier{"block_barrier", nullptr};
@@ -91,7 +93,7 @@ void complete_shuffle(emulator::Lane* warp) {
     const int source = static_cast<const Shuffled<T>*>(warp[lane].in)->source;
     if (source < 0 || source >= emulator::kWarp)
       throw emulator::Error("lane " + std::to_string(lane) + " shuffles from lane " + std::to_string(source) + " at " +
-                            warp[lane].site.words());
+                            warp[lane].site.describe());
     *static_cast<T*>(warp[lane].out) = static_cast<const Shuffled<T>*>(warp[source].in)->value;
   }
 }
@@ -120,7 +122,7 @@ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const fl
 
 // ---- arithmetic of one lane -----------------------------------------------------------------------------------------
 
-inline int opaque(int x) { return x; }  // a word to nvcc's optimiser; it changes no value
+inline int opaque(int x) { return x; }  // only nvcc's optimiser needs it
 
 inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
 

@@ -3,7 +3,7 @@
 import torch
 
 from . import native
-from ..native_call import DIFFERENTIATED, before_epilogue, modulated_arguments, refuse_common, refuse_gradients
+from ..native_call import before_epilogue, refuse_common, refuse_gradients
 
 
 WIDEST, DEEPEST = 64, 16  # of the backward kernel: 64 partial sums of the weights' gradient stay under 20 MB
@@ -19,8 +19,8 @@ def can_run(call):
 def run(call):
     """Render into a fresh tensor. Beside it only kilobytes of scratch, and a copy of fields with strided channels."""
     out = torch.empty(call.output_shape(), dtype=call.dtype, device="cpu")
-    arguments, alive = modulated_arguments(call, out)
-    native.module.modulated_mlp(*arguments, torch.get_num_threads())
+    packed, alive = native.packer.modulated_mlp(call, out, torch.get_num_threads())
+    native.module.modulated_mlp(packed)
     del alive
     return out
 
@@ -47,8 +47,7 @@ def gradients(
     grad = before_epilogue(call, grad, run)
     tensors = call.tensors()
     made = {name: torch.empty(tensors[name].shape, dtype=torch.float32, device="cpu") for name in wanted}
-    arguments, alive = modulated_arguments(call, grad)
-    native.module.modulated_backward(*(made[name].data_ptr() if name in made else 0 for name in DIFFERENTIATED),
-                                     *arguments, torch.get_num_threads())
+    packed, alive = native.packer.modulated_mlp(call, grad, torch.get_num_threads())
+    native.module.modulated_backward(packed, native.packer.modulated_gradients(made))
     del alive
     return [made[name] for name in wanted]

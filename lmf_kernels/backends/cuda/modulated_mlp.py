@@ -3,10 +3,12 @@
 import torch
 
 from . import native
-from ..native_call import modulated_arguments, refuse_common
+from ..native_call import refuse_common
 
 WIDTH = 16  # hidden width, and the Fourier head's input width, that the kernels are built for
 DEEPEST = 32  # modulated layers whose weights fit a block's shared memory
+REACH = 2 ** 36  # bytes of fields that the half kernels' record offsets address: 32 bits, in units of 16 bytes
+MOST_QUADS = 2 ** 32 - 2 ** 16  # of a launch: they are counted in 32 bits
 
 
 def can_run(call):
@@ -14,7 +16,7 @@ def can_run(call):
     if call.fields.device.type != "cuda":
         return f"tensors are on {call.fields.device}, the kernel runs on a CUDA device"
     return (native.refuse_device(call.fields.device.index) or refuse_common(call, halves=True)
-            or refuse_shape(call.spec))
+            or refuse_shape(call.spec) or refuse_reach(call))
 
 
 def refuse_shape(spec):
@@ -28,14 +30,42 @@ def refuse_shape(spec):
     return None
 
 
-def aligned(call):
-    """The call with fields whose records begin at multiples of 16 bytes, as the kernels' wide loads need; a copy of
-    the fields where they do not. Every record is a multiple of 16 channels long."""
+def refuse_reach(call):
+    """Why the kernels that count in 32 bits cannot take a call of this size, or None.
+
+    Those are the ones for half fields on a grid with the ensemble on (csrc/cuda/modulated_quads.h); small scales,
+    where others run, are refused as well.
+    """
     fields = call.fields
-    step = 16 // fields.element_size()
-    if fields.data_ptr() % 16 == 0 and all(stride % step == 0 for stride in fields.stride()[:3]):
+    if fields.dtype == torch.float32 or not (call.on_grid and call.spec.ensemble):
+        return None
+    elements = fields.numel()
+    if readable(fields):
+        elements = 1 + sum((n - 1) * step for n, step in zip(fields.shape, fields.stride()))
+    if elements * fields.element_size() > REACH:
+        return (f"the fields span {elements * fields.element_size() / 2 ** 30:.1f} GiB of memory, the kernel addresses "
+                f"{REACH >> 30}: render fewer pictures or a smaller window at a time, from contiguous fields")
+    if len(fields) * (call.lr[2] + 1) * (call.lr[3] + 1) > MOST_QUADS:
+        return f"the batch has more than {MOST_QUADS} LR cells: render fewer pictures at a time"
+    return None
+
+
+def readable(
+    fields,  # (B, h, w, C)
+):
+    """Whether the kernels' wide loads can read the fields as they lie: every record begins at a multiple of 16 bytes.
+    """
+    *steps, last = fields.stride()
+    size = fields.element_size()
+    return last == 1 and fields.data_ptr() % 16 == 0 and all(step * size % 16 == 0 for step in steps)
+
+
+def aligned(call):
+    """The call with fields that are `readable`: a copy of them where they are not. Every record is a multiple of 16
+    channels long."""
+    if readable(call.fields):
         return call
-    return call._replace(fields=fields.clone(memory_format=torch.contiguous_format))
+    return call._replace(fields=call.fields.clone(memory_format=torch.contiguous_format))
 
 
 def run(call):
@@ -45,7 +75,7 @@ def run(call):
     """
     device = call.fields.device
     out = torch.empty(call.output_shape(), dtype=call.dtype, device=device)
-    arguments, alive = modulated_arguments(aligned(call), out)
-    native.module.modulated_mlp(*arguments, device.index, torch.cuda.current_stream(device).cuda_stream)
+    packed, alive = native.packer.modulated_mlp(aligned(call), out)
+    native.launch(native.module.modulated_mlp, packed, device)
     del alive  # the caching allocator keeps their memory until the stream has passed this launch
     return out

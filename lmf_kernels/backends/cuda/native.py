@@ -1,15 +1,22 @@
-"""The compiled module, or why it is missing, and what it says of this machine's devices."""
+"""The compiled module and its packer, or why it is missing, and what it reports about this machine's devices."""
 
 from functools import lru_cache
 
+import torch
+
 from . import architectures as rules
+from ..native_call import Packer
 
 try:
     from ... import _cuda as module
+    packer = Packer(module)
     why_missing = ""
 except ImportError as error:
     module = None
     why_missing = f"the compiled module lmf_kernels._cuda cannot be imported ({error}); install with nvcc on PATH"
+except AttributeError:  # it exports no structs
+    module = None
+    why_missing = "the compiled module lmf_kernels._cuda was built from older sources; install lmf_kernels again"
 
 
 @lru_cache(maxsize=None)
@@ -30,3 +37,17 @@ def refuse_device(index):
     if index >= report["count"]:
         return f"CUDA shows {report['count']} devices here, none with index {index}"
     return rules.refusal(architectures(), report["devices"][index])
+
+
+def launch(
+    function,  # of the module
+    call,  # bytes, packed
+    device,  # a CUDA device
+):
+    """Call function(call, device index, stream) on torch's current stream of the device.
+
+    The device is the thread's current one meanwhile. Torch's guard switches it and not the module, because torch knows
+    which devices have a context: a process that uses only cuda:1 must not get a context on cuda:0 by switching back.
+    """
+    with torch.cuda.device(device):
+        function(call, device.index, torch.cuda.current_stream(device).cuda_stream)

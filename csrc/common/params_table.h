@@ -1,0 +1,135 @@
+// The members of the structs in params.h as tables of (name, type, offset), from which Python packs a call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "params.h"
+
+namespace lmf {
+
+struct Member {
+  const char* name;  // "fields.stride_y"
+  char type;         // as Python's struct module has it: Q pointer, q int64, i int32 or enum, f float, ? bool
+  int64_t size, offset;  // in bytes
+};
+
+template <class T>
+constexpr char type_code() {
+  if constexpr (std::is_pointer_v<T>) {
+    static_assert(sizeof(T) == 8, "pointers are packed as 64-bit integers");
+    return 'Q';
+  } else if constexpr (std::is_enum_v<T>) {
+    return type_code<std::underlying_type_t<T>>();
+  } else if constexpr (std::is_same_v<T, int64_t>) {
+    return 'q';
+  } else if constexpr (std::is_same_v<T, int32_t>) {
+    return 'i';
+  } else if constexpr (std::is_same_v<T, float>) {
+    return 'f';
+  } else {
+    static_assert(std::is_same_v<T, bool> && sizeof(T) == 1, "this type has no code");
+    return '?';
+  }
+}
+
+#define LMF_MEMBER(Struct, member) \
+  Member { #member, type_code<decltype(Struct{}.member)>(), sizeof(Struct{}.member), offsetof(Struct, member) }
+
+constexpr Member kRenderCallMembers[] = {
+    LMF_MEMBER(RenderCall, fields.data),
+    LMF_MEMBER(RenderCall, fields.element),
+    LMF_MEMBER(RenderCall, fields.stride_b),
+    LMF_MEMBER(RenderCall, fields.stride_y),
+    LMF_MEMBER(RenderCall, fields.stride_x),
+    LMF_MEMBER(RenderCall, fields.batch),
+    LMF_MEMBER(RenderCall, fields.rows),
+    LMF_MEMBER(RenderCall, fields.cols),
+    LMF_MEMBER(RenderCall, fields.lr_h),
+    LMF_MEMBER(RenderCall, fields.lr_w),
+    LMF_MEMBER(RenderCall, fields.lr_y0),
+    LMF_MEMBER(RenderCall, fields.lr_x0),
+    LMF_MEMBER(RenderCall, skip.data),
+    LMF_MEMBER(RenderCall, skip.element),
+    LMF_MEMBER(RenderCall, skip.stride_b),
+    LMF_MEMBER(RenderCall, skip.stride_c),
+    LMF_MEMBER(RenderCall, skip.stride_y),
+    LMF_MEMBER(RenderCall, skip.stride_x),
+    LMF_MEMBER(RenderCall, out.data),
+    LMF_MEMBER(RenderCall, out.stride_b),
+    LMF_MEMBER(RenderCall, out.stride_c),
+    LMF_MEMBER(RenderCall, out.stride_y),
+    LMF_MEMBER(RenderCall, out.stride_x),
+    LMF_MEMBER(RenderCall, out.height),
+    LMF_MEMBER(RenderCall, out.width),
+    LMF_MEMBER(RenderCall, out.y0),
+    LMF_MEMBER(RenderCall, out.x0),
+    LMF_MEMBER(RenderCall, out.rows),
+    LMF_MEMBER(RenderCall, out.cols),
+    LMF_MEMBER(RenderCall, out.epilogue),
+    LMF_MEMBER(RenderCall, out.store),
+    LMF_MEMBER(RenderCall, points.coord),
+    LMF_MEMBER(RenderCall, points.cell),
+    LMF_MEMBER(RenderCall, rel_cell_y),
+    LMF_MEMBER(RenderCall, rel_cell_x),
+    LMF_MEMBER(RenderCall, threads),
+};
+
+constexpr Member kModulatedMlpMembers[] = {
+    LMF_MEMBER(ModulatedMlp, weights),
+    LMF_MEMBER(ModulatedMlp, element),
+    LMF_MEMBER(ModulatedMlp, head),
+    LMF_MEMBER(ModulatedMlp, in_dim),
+    LMF_MEMBER(ModulatedMlp, hidden),
+    LMF_MEMBER(ModulatedMlp, depth),
+    LMF_MEMBER(ModulatedMlp, ensemble),
+};
+
+constexpr Member kModulatedGradientsMembers[] = {
+    LMF_MEMBER(ModulatedGradients, fields),
+    LMF_MEMBER(ModulatedGradients, weights),
+    LMF_MEMBER(ModulatedGradients, skip),
+};
+
+#undef LMF_MEMBER
+
+// Whether a table lists every member of its struct: nothing lies between two of them but the second one's alignment.
+template <class Struct, std::size_t N>
+constexpr bool is_complete(const Member (&members)[N]) {
+  const auto aligned = [](int64_t offset, int64_t to) { return (offset + to - 1) / to * to; };
+  int64_t end = 0;
+  for (const Member& m : members) {
+    if (m.offset != aligned(end, m.size)) return false;
+    end = m.offset + m.size;
+  }
+  return aligned(end, alignof(Struct)) == sizeof(Struct);
+}
+
+static_assert(is_complete<RenderCall>(kRenderCallMembers), "kRenderCallMembers lacks a member of RenderCall");
+static_assert(is_complete<ModulatedMlp>(kModulatedMlpMembers), "kModulatedMlpMembers lacks a member of ModulatedMlp");
+static_assert(is_complete<ModulatedGradients>(kModulatedGradientsMembers),
+              "kModulatedGradientsMembers lacks a member of ModulatedGradients");
+
+// A family's call is its two structs one after the other, so Python may pack them by themselves.
+static_assert(offsetof(ModulatedCall, mlp) == sizeof(RenderCall) &&
+              sizeof(ModulatedCall) == sizeof(RenderCall) + sizeof(ModulatedMlp));
+
+struct Enumerator {
+  const char* name;
+  int32_t value;
+};
+
+#define LMF_ENUMERATOR(Enum, name) \
+  Enumerator { #name, static_cast<int32_t>(Enum::name) }
+
+constexpr Enumerator kHeads[] = {LMF_ENUMERATOR(Head, linear), LMF_ENUMERATOR(Head, fourier)};
+constexpr Enumerator kEpilogues[] = {LMF_ENUMERATOR(Epilogue, none), LMF_ENUMERATOR(Epilogue, unit)};
+constexpr Enumerator kElements[] = {LMF_ENUMERATOR(Element, float32), LMF_ENUMERATOR(Element, float16),
+                                    LMF_ENUMERATOR(Element, bfloat16)};
+constexpr Enumerator kStores[] = {LMF_ENUMERATOR(Store, float32), LMF_ENUMERATOR(Store, uint8),
+                                  LMF_ENUMERATOR(Store, float16), LMF_ENUMERATOR(Store, bfloat16)};
+
+#undef LMF_ENUMERATOR
+
+}  // namespace lmf
