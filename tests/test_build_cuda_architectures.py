@@ -48,11 +48,11 @@ def test_exactly_what_was_asked(wanted, known, for_cmake, names, tmp_path):
 
 
 @pytest.mark.parametrize("wanted, said", [
-    ("Hopper", '"Hopper" is no GPU architecture'),
-    ("9.0+SASS", '"9.0+SASS" is no GPU architecture'),
-    ("9.0 86a", '"86a" is no GPU architecture'),
-    ("90f", '"90f" is no GPU architecture'),
-    ("7.5 8.0", 'need GPU architecture 80 or newer, "7.5" is older'),
+    ("Hopper", '"Hopper" is not a GPU architecture'),
+    ("9.0+SASS", '"9.0+SASS" is not a GPU architecture'),
+    ("9.0 86a", '"86a" is not a GPU architecture'),
+    ("90f", '"90f" is not a GPU architecture'),
+    ("7.5 8.0", 'need GPU architecture 80 or newer, but "7.5" is older'),
     ("101", 'does not compile for GPU architecture "101"'),
 ])
 def test_what_cannot_be_built_is_refused_by_name(wanted, said, tmp_path):

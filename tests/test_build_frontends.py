@@ -132,7 +132,7 @@ def test_wheel_without_nvcc_has_no_cuda_even_after_one_with_it(sources, tmp_path
 @pytest.mark.parametrize("changes, said", [
     ({"LMF_BUILD_CUDA": "ON"}, "LMF_BUILD_CUDA is ON but no nvcc was found"),
     ({"CMAKE_ARGS": "-DLMF_BUILD_CUDA=ON"}, "LMF_BUILD_CUDA is ON but no nvcc was found"),
-    ({"LMF_BUILD_CUDA": "maybe"}, 'LMF_BUILD_CUDA is "maybe"; give AUTO, ON or OFF'),
+    ({"LMF_BUILD_CUDA": "maybe"}, 'LMF_BUILD_CUDA is "maybe". Set it to AUTO, ON or OFF'),
 ])
 def test_wish_that_cannot_be_met_is_an_error(changes, said, sources, python):
     done = pip_install(python, sources, ".", env=without_nvcc() | changes, check=False)
@@ -195,7 +195,7 @@ def test_wheel_by_architecture(changes, local, names, limit, sources, python, tm
 def test_older_architecture_is_refused_in_a_sentence(sources, python):
     done = pip_install(python, sources, ".", env=environment(TORCH_CUDA_ARCH_LIST="7.5;8.0"), check=False)
     assert done.returncode != 0 and "Traceback" not in done.stdout
-    assert 'the kernels need GPU architecture 80 or newer, "7.5" is older' in " ".join(done.stdout.split())
+    assert 'The kernels need GPU architecture 80 or newer, but "7.5" is older' in " ".join(done.stdout.split())
 
 
 def test_without_openmp_it_builds_for_one_thread(sources, python, tmp_path):

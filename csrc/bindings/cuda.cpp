@@ -55,9 +55,10 @@ PYBIND11_MODULE(_cuda, m) {
   lmf::bindings::export_tables(m);
   m.def("build_info", &lmf::bindings::cuda_build_info,
         "How this module was built: version, compiler, nvcc and the GPU architectures.");
-  m.def("modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("device"), py::arg("stream"),
-        "Launches the render of a packed RenderCall followed by a ModulatedMlp on a device and stream, without waiting. "
-        "Raises RuntimeError with CUDA's message if it cannot be launched.");
+  m.def(
+      "modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("device"), py::arg("stream"),
+      "Launches the render of a packed RenderCall followed by a ModulatedMlp on a device and stream, without waiting. "
+      "Raises RuntimeError with CUDA's message if it cannot be launched.");
   m.def("mma_rate", &mma_rate, py::arg("dtype"), py::arg("seconds"), py::arg("device"),
         "Operations per second of mma.sync (two operations per multiply-add) in registers: the peak for a tensor-core "
         "kernel.");

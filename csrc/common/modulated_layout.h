@@ -1,13 +1,14 @@
 // Layout of the modulated family's tensors, stated once for all C++ and CUDA code: where each piece lies in the flat
 // weights and in the parameters of one LR cell. Offsets are in elements. Matrices are stored input-major, (in, out).
 //
-// Weights, linear head:   rel (2, hidden) | cell (2, hidden) | W_1 .. W_{depth-1} (hidden, hidden) | W_out | b_out
-// Weights, Fourier head:  phase (2, in_dim / 2) | W_0 (in_dim, hidden) | W_1 .. W_{depth-1} (hidden, hidden) | W_out | b_out
-// with W_out (hidden, 3) and b_out (3).
+// Weights:          head | W_1 .. W_{depth-1} (hidden, hidden) each | W_out (hidden, 3) | b_out (3)
+//   linear head:    rel (2, hidden) | cell (2, hidden)
+//   Fourier head:   phase (2, in_dim / 2) | W_0 (in_dim, hidden)
+// Cell parameters:  scale (depth, hidden) | shift (depth, hidden) | head
+//   linear head:    base (hidden)
+//   Fourier head:   coef (in_dim) | freq (in_dim)
 //
-// Cell parameters, linear head:   scale (depth, hidden) | shift (depth, hidden) | base (hidden)
-// Cell parameters, Fourier head:  scale (depth, hidden) | shift (depth, hidden) | coef (in_dim) | freq (in_dim)
-// Layer l computes relu((W_l x) * (1 + scale_l) + shift_l); its bias is part of the shift.
+// Layer l computes relu((W_l x) * (1 + scale_l) + shift_l). Its bias is part of the shift.
 #pragma once
 
 #include <cstdint>

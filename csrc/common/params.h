@@ -8,10 +8,10 @@
 
 namespace lmf {
 
-enum class Head : int32_t { linear, fourier };                         // of the render MLP: how the first layer arises
-enum class Epilogue : int32_t { none, unit };                          // unit: clamp(0.5 * v + 0.5, 0, 1)
-enum class Element : int32_t { float32, float16, bfloat16 };           // type of an input tensor
-enum class Store : int32_t { float32, uint8, float16, bfloat16 };      // type of the output; uint8: rounds 255 * v
+enum class Head : int32_t { linear, fourier };                     // of the render MLP: how the first layer arises
+enum class Epilogue : int32_t { none, unit };                      // unit: clamp(0.5 * v + 0.5, 0, 1)
+enum class Element : int32_t { float32, float16, bfloat16 };       // type of an input tensor
+enum class Store : int32_t { float32, uint8, float16, bfloat16 };  // type of the output; uint8: rounds 255 * v
 
 // Per-cell parameters (batch, rows, cols, channels), possibly a window of the whole LR map. The channel stride is 1.
 struct Fields {
@@ -70,8 +70,8 @@ struct ModulatedCall {
   ModulatedMlp mlp;
 };
 
-// Gradients of a call's tensors, float32 and contiguous in the shape of their tensor. nullptr: not needed. With them the
-// call's `out` holds the float32 gradient with respect to the output, and is only read.
+// Gradients of a call's tensors, float32 and contiguous in the shape of their tensor. nullptr: not needed. With them
+// the call's `out` holds the float32 gradient with respect to the output, and is only read.
 struct ModulatedGradients {
   float *fields, *weights, *skip;
 };

@@ -10,8 +10,8 @@
 namespace lmf {
 
 struct Member {
-  const char* name;  // "fields.stride_y"
-  char type;         // as Python's struct module has it: Q pointer, q int64, i int32 or enum, f float, ? bool
+  const char* name;      // "fields.stride_y"
+  char type;             // code of Python's struct module: Q pointer, q int64, i int32 or enum, f float, ? bool
   int64_t size, offset;  // in bytes
 };
 
@@ -38,51 +38,29 @@ constexpr char type_code() {
   Member { #member, type_code<decltype(Struct{}.member)>(), sizeof(Struct{}.member), offsetof(Struct, member) }
 
 constexpr Member kRenderCallMembers[] = {
-    LMF_MEMBER(RenderCall, fields.data),
-    LMF_MEMBER(RenderCall, fields.element),
-    LMF_MEMBER(RenderCall, fields.stride_b),
-    LMF_MEMBER(RenderCall, fields.stride_y),
-    LMF_MEMBER(RenderCall, fields.stride_x),
-    LMF_MEMBER(RenderCall, fields.batch),
-    LMF_MEMBER(RenderCall, fields.rows),
-    LMF_MEMBER(RenderCall, fields.cols),
-    LMF_MEMBER(RenderCall, fields.lr_h),
-    LMF_MEMBER(RenderCall, fields.lr_w),
-    LMF_MEMBER(RenderCall, fields.lr_y0),
-    LMF_MEMBER(RenderCall, fields.lr_x0),
-    LMF_MEMBER(RenderCall, skip.data),
-    LMF_MEMBER(RenderCall, skip.element),
-    LMF_MEMBER(RenderCall, skip.stride_b),
-    LMF_MEMBER(RenderCall, skip.stride_c),
-    LMF_MEMBER(RenderCall, skip.stride_y),
-    LMF_MEMBER(RenderCall, skip.stride_x),
-    LMF_MEMBER(RenderCall, out.data),
-    LMF_MEMBER(RenderCall, out.stride_b),
-    LMF_MEMBER(RenderCall, out.stride_c),
-    LMF_MEMBER(RenderCall, out.stride_y),
-    LMF_MEMBER(RenderCall, out.stride_x),
-    LMF_MEMBER(RenderCall, out.height),
-    LMF_MEMBER(RenderCall, out.width),
-    LMF_MEMBER(RenderCall, out.y0),
-    LMF_MEMBER(RenderCall, out.x0),
-    LMF_MEMBER(RenderCall, out.rows),
-    LMF_MEMBER(RenderCall, out.cols),
-    LMF_MEMBER(RenderCall, out.epilogue),
-    LMF_MEMBER(RenderCall, out.store),
-    LMF_MEMBER(RenderCall, points.coord),
-    LMF_MEMBER(RenderCall, points.cell),
-    LMF_MEMBER(RenderCall, rel_cell_y),
-    LMF_MEMBER(RenderCall, rel_cell_x),
-    LMF_MEMBER(RenderCall, threads),
+    LMF_MEMBER(RenderCall, fields.data),     LMF_MEMBER(RenderCall, fields.element),
+    LMF_MEMBER(RenderCall, fields.stride_b), LMF_MEMBER(RenderCall, fields.stride_y),
+    LMF_MEMBER(RenderCall, fields.stride_x), LMF_MEMBER(RenderCall, fields.batch),
+    LMF_MEMBER(RenderCall, fields.rows),     LMF_MEMBER(RenderCall, fields.cols),
+    LMF_MEMBER(RenderCall, fields.lr_h),     LMF_MEMBER(RenderCall, fields.lr_w),
+    LMF_MEMBER(RenderCall, fields.lr_y0),    LMF_MEMBER(RenderCall, fields.lr_x0),
+    LMF_MEMBER(RenderCall, skip.data),       LMF_MEMBER(RenderCall, skip.element),
+    LMF_MEMBER(RenderCall, skip.stride_b),   LMF_MEMBER(RenderCall, skip.stride_c),
+    LMF_MEMBER(RenderCall, skip.stride_y),   LMF_MEMBER(RenderCall, skip.stride_x),
+    LMF_MEMBER(RenderCall, out.data),        LMF_MEMBER(RenderCall, out.stride_b),
+    LMF_MEMBER(RenderCall, out.stride_c),    LMF_MEMBER(RenderCall, out.stride_y),
+    LMF_MEMBER(RenderCall, out.stride_x),    LMF_MEMBER(RenderCall, out.height),
+    LMF_MEMBER(RenderCall, out.width),       LMF_MEMBER(RenderCall, out.y0),
+    LMF_MEMBER(RenderCall, out.x0),          LMF_MEMBER(RenderCall, out.rows),
+    LMF_MEMBER(RenderCall, out.cols),        LMF_MEMBER(RenderCall, out.epilogue),
+    LMF_MEMBER(RenderCall, out.store),       LMF_MEMBER(RenderCall, points.coord),
+    LMF_MEMBER(RenderCall, points.cell),     LMF_MEMBER(RenderCall, rel_cell_y),
+    LMF_MEMBER(RenderCall, rel_cell_x),      LMF_MEMBER(RenderCall, threads),
 };
 
 constexpr Member kModulatedMlpMembers[] = {
-    LMF_MEMBER(ModulatedMlp, weights),
-    LMF_MEMBER(ModulatedMlp, element),
-    LMF_MEMBER(ModulatedMlp, head),
-    LMF_MEMBER(ModulatedMlp, in_dim),
-    LMF_MEMBER(ModulatedMlp, hidden),
-    LMF_MEMBER(ModulatedMlp, depth),
+    LMF_MEMBER(ModulatedMlp, weights),  LMF_MEMBER(ModulatedMlp, element), LMF_MEMBER(ModulatedMlp, head),
+    LMF_MEMBER(ModulatedMlp, in_dim),   LMF_MEMBER(ModulatedMlp, hidden),  LMF_MEMBER(ModulatedMlp, depth),
     LMF_MEMBER(ModulatedMlp, ensemble),
 };
 

@@ -1,5 +1,5 @@
-// Splits an output row into blocks whose pixels read at most sixteen LR columns, and a block into steps of up to sixteen
-// pixels.
+// Splits an output row into blocks whose pixels read at most sixteen LR columns, and a block into steps of up to
+// sixteen pixels.
 #pragma once
 
 #include "../common/geometry.h"
@@ -22,8 +22,8 @@ struct alignas(64) Step {
 
 struct Block {
   Step step[kMaxSteps];
-  int steps, cells;        // used steps, LR columns read
-  int64_t cell0, x_end;    // first LR column; output column after the last pixel
+  int steps, cells;      // used steps, LR columns read
+  int64_t cell0, x_end;  // first LR column; output column after the last pixel
 };
 
 // Writes the selection of `count` cells. Lanes past the count repeat the last one.
@@ -41,8 +41,8 @@ inline void make_select(const int32_t* cell, int count, Select* s) {
   }
 }
 
-// Fills a step with pixels from column x on while they fit: at most sixteen pixels before x_end, cells within the block,
-// and within each vector's span. Returns their number.
+// Fills a step with pixels from column x on while they fit: at most sixteen pixels before x_end, cells within the
+// block, and within each vector's span. Returns their number.
 inline int fill_step(int64_t x, int64_t x_end, int64_t n_in, int64_t n_out, int64_t cell0, Step* st) {
   int32_t cell[3][kLanes];
   int count = 0;

@@ -54,7 +54,8 @@ class GridContributingPixels {
         const float bilinear = y.weight * x.weight;
         const float weight = ensemble_ ? bilinear : (y.nearest && x.nearest ? 1.0f : 0.0f);
         const float skip_weight = call_.skip.data ? bilinear : 0.0f;
-        f(ContributingPixel{y.rel, x.rel, call_.rel_cell_y, call_.rel_cell_x, weight, skip_weight, y.offset + x.offset});
+        const int64_t offset = y.offset + x.offset;
+        f(ContributingPixel{y.rel, x.rel, call_.rel_cell_y, call_.rel_cell_x, weight, skip_weight, offset});
       }
     }
   }
@@ -144,12 +145,13 @@ class PointContributingPixels {
           const float skip_weight = c.skip.data ? bilinear : 0.0f;
           if (weight == 0.0f && skip_weight == 0.0f) continue;
           const int64_t key = y.cell[a] * cols_ + x.cell[e];
-          if (pass == 0)
+          if (pass == 0) {
             r.count(key);
-          else
-            pixels[r.insert(key)] =
-                ContributingPixel{y.rel[a], x.rel[e], cell[0] * float(c.fields.lr_h), cell[1] * float(c.fields.lr_w),
-                                  weight,   skip_weight, q * c.out.stride_x};
+          } else {
+            const float rel_cell_y = cell[0] * float(c.fields.lr_h), rel_cell_x = cell[1] * float(c.fields.lr_w);
+            const int64_t offset = q * c.out.stride_x;
+            pixels[r.insert(key)] = {y.rel[a], x.rel[e], rel_cell_y, rel_cell_x, weight, skip_weight, offset};
+          }
         }
       }
       if (pass == 0) r.close(keys_);

@@ -44,7 +44,8 @@ const CpuKernels* choose_kernels(const char** error) {
   if (requested && !*requested) requested = nullptr;
   for (const IsaEntry& e : g_table)
     if (requested ? !strcmp(requested, e.kernels.isa) && e.usable : e.usable) return &e.kernels;
-  int n = snprintf(message, sizeof message, "LMF_CPU_ISA=%.32s cannot run here; allowed on this machine:", requested);
+  int n =
+      snprintf(message, sizeof message, "LMF_CPU_ISA=%.32s is not available on this machine; use one of:", requested);
   for (const IsaEntry& e : g_table)
     if (e.usable && n < int(sizeof message)) n += snprintf(message + n, sizeof message - n, " %s", e.kernels.isa);
   *error = message;

@@ -6,8 +6,8 @@ namespace lmf {
 namespace LMF_ISA {
 
 double fma_chain(int64_t rounds) {
-  // All loops are unrolled, because a chain that is indexed at run time would be in memory. There are enough independent
-  // chains to hide the latency of two pipes, and few enough for the registers.
+  // All loops are unrolled, because a chain that is indexed at run time would be in memory. There are enough
+  // independent chains to hide the latency of two pipes, and few enough for the registers.
   constexpr int kChains = kVectorWidth == 16 ? 20 : 12;
   Vec chain[kChains];
 #pragma GCC unroll 32

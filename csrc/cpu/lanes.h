@@ -1,7 +1,8 @@
-// Sixteen float32 values side by side: one AVX-512 vector, two AVX2 vectors, four SSE or NEON vectors. A lane is a pixel
-// in a forward pass and a channel in a backward pass.
-// Compiled once per instruction set, in namespace lmf::LMF_ISA with internal linkage. The build uses -ffp-contract=off: a
-// multiply-add is fused only where the code calls fma, so the bits of a result do not depend on inlining.
+// Sixteen float32 values side by side: one AVX-512 vector, two AVX2 vectors, four SSE or NEON vectors. A lane is a
+// pixel in a forward pass and a channel in a backward pass.
+//
+// Compiled once per instruction set, in namespace lmf::LMF_ISA with internal linkage. The build uses -ffp-contract=off:
+// a multiply-add is fused only where the code calls fma, so the bits of a result do not depend on inlining.
 #pragma once
 
 #include <cstdint>
@@ -87,7 +88,7 @@ inline Lanes load(const float* p) {  // p: 64-byte aligned
   return r;
 }
 inline void store(float* p, const Lanes& a) {  // p: 64-byte aligned
-  LMF_EACH_VECTOR *reinterpret_cast<Vec*>(p + i * kVectorWidth) = a.v[i];
+  LMF_EACH_VECTOR { *reinterpret_cast<Vec*>(p + i * kVectorWidth) = a.v[i]; }
 }
 inline Lanes fma(const Lanes& a, const Lanes& b, const Lanes& c) {
   Lanes r;

@@ -1,5 +1,6 @@
-// Gradients of the modulated family on the CPU with respect to fields, weights and skip. They are computed from the call
-// and the gradient with respect to its output alone.
+// Gradients of the modulated family on the CPU with respect to fields, weights and skip. They are computed from the
+// call and the gradient with respect to its output alone.
+//
 // Compiled once per instruction set with -DLMF_ISA=<name>. dispatch.cpp chooses one at run time.
 //
 // The LR cells are split into chunks, the same chunks for any number of threads. A chunk walks over its cells, and over

@@ -29,8 +29,8 @@ struct CellSlot {
 template <int WIDTH>
 class Tile {
  public:
-  // weights: padded. transposed: the same with every W_l and the halves of W_0 transposed. memory: floats(layout) zeros,
-  // 64-byte aligned.
+  // weights: padded. transposed: the same with every W_l and the halves of W_0 transposed. memory: floats(layout)
+  // zeros, 64-byte aligned.
   Tile(const PaddedLayout& layout, const float* weights, const float* transposed, float* memory)
       : layout_(layout), w_(weights), wt_(transposed) {
     const int64_t hidden = int64_t(kTile) * layout.wide, waves = int64_t(kTile) * layout.waves;
@@ -245,12 +245,12 @@ class Tile {
 
   const PaddedLayout& layout_;
   const float *w_, *wt_;
-  float* sums_;                                             // (PaddedLayout::weights)
-  float *a_, *y_;                                           // (depth, 16, wide): before and after FiLM and ReLU
-  float *da_, *dy_;                                         // (16, wide): gradients of one layer's a and y
-  float *cos_, *sin_, *x_cos_, *x_sin_, *d_cos_, *d_sin_;   // (16, waves): of a Fourier head
-  float* coordinates_;                                      // (16, 4): rel_y, rel_x, rel_cell_y, rel_cell_x
-  float* grad_;                                             // (16, 4): gradient with respect to the MLP's output
+  float* sums_;                                            // (PaddedLayout::weights)
+  float *a_, *y_;                                          // (depth, 16, wide): before and after FiLM and ReLU
+  float *da_, *dy_;                                        // (16, wide): gradients of one layer's a and y
+  float *cos_, *sin_, *x_cos_, *x_sin_, *d_cos_, *d_sin_;  // (16, waves): of a Fourier head
+  float* coordinates_;                                     // (16, 4): rel_y, rel_x, rel_cell_y, rel_cell_x
+  float* grad_;                                            // (16, 4): gradient with respect to the MLP's output
   int slot_[kTile];
   int count_ = 0;
 };

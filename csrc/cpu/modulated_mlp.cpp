@@ -1,10 +1,11 @@
 // The modulated family on the CPU: renders every output pixel in one pass, without an intermediate picture.
+//
 // Compiled once per instruction set with -DLMF_ISA=<name>. dispatch.cpp chooses one at run time.
 //
-// Grid mode: a task is a block of output columns (at most sixteen LR columns wide) over a run of rows. It walks down the
-// rows and keeps the transposed parameters of the two LR rows in use, so that each cell is transposed about once per
-// block.
-// Points mode: every lane reads cells of its own, so the parameters of sixteen cells are transposed for each corner.
+// Grid mode: a task is a block of output columns (at most sixteen LR columns wide) over a run of rows. It walks down
+// the rows and keeps the transposed parameters of the two LR rows in use, so that each cell is transposed about once
+// per block. Points mode: every lane reads cells of its own, so the parameters of sixteen cells are transposed for each
+// corner.
 #include "columns.h"
 #include "kernels.h"
 #include "modulated_net.h"
@@ -31,19 +32,15 @@ struct Worker {
   const RenderCall& call;
   bool ensemble;
   Scratch<char> memory;
-  int64_t channels;      // of a cell's parameters
-  float* params[2];      // (channels + 3, 16): parameters of sixteen cells of one LR row, then their skip
-  float* head;           // linear head: W_cell rel_cell (hidden, 16); Fourier head: phase rel_cell (in_dim / 2, 16)
-  Lanes *x, *y;          // max(in_dim, hidden) activations each
+  int64_t channels;  // of a cell's parameters
+  float* params[2];  // (channels + 3, 16): parameters of sixteen cells of one LR row, then their skip
+  float* head;       // linear head: W_cell rel_cell (hidden, 16); Fourier head: phase rel_cell (in_dim / 2, 16)
+  Lanes *x, *y;      // max(in_dim, hidden) activations each
   Block* block;
   int64_t params_row[2] = {-1, -1};  // LR row in params[0] and params[1]
 
   explicit Worker(const ModulatedCall& c)
-      : net(c.mlp),
-        call(c.render),
-        ensemble(c.mlp.ensemble),
-        memory(bytes(net)),
-        channels(net.layout.channels()) {
+      : net(c.mlp), call(c.render), ensemble(c.mlp.ensemble), memory(bytes(net)), channels(net.layout.channels()) {
     char* p = memory.get();
     params[0] = reinterpret_cast<float*>(p);
     params[1] = reinterpret_cast<float*>(p += params_bytes(net));
@@ -92,8 +89,7 @@ struct Worker {
   }
 
   void add_skip(const Corner& at, const Lanes& weight, Lanes* sum) {
-    for (int c = 0; c < 3; ++c)
-      sum[c] = fma(weight, select(at.params + (channels + c) * kLanes, at.select), sum[c]);
+    for (int c = 0; c < 3; ++c) sum[c] = fma(weight, select(at.params + (channels + c) * kLanes, at.select), sum[c]);
   }
 
   // The parameters of LR cell (row, col).
@@ -217,8 +213,8 @@ struct Worker {
   }
 };
 
-// Writes the first output column of each block of a row to `starts` and returns the number of blocks. Their widths differ
-// by rounding, so the row has to be walked.
+// Writes the first output column of each block of a row to `starts` and returns the number of blocks. Their widths
+// differ by rounding, so the row has to be walked.
 int64_t count_blocks(const RenderCall& call, Block* block, int64_t* starts) {
   int64_t n = 0;
   for (int64_t x = call.out.x0, end = call.out.x0 + call.out.cols; x < end; x = block->x_end, ++n) {

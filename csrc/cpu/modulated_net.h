@@ -14,13 +14,12 @@ struct Net {
   Head head;
   int in_dim, hidden, depth;
   ModulatedLayout<int64_t> layout;
-  const float *rel, *cell;    // linear head: (2, hidden) each
-  const float *phase, *w0;    // Fourier head: (2, in_dim / 2) and (in_dim, hidden)
-  const float* w1;            // W_1 .. W_{depth-1}, (hidden, hidden) each
-  const float *w_out, *b_out; // (hidden, 3) and (3)
+  const float *rel, *cell;     // linear head: (2, hidden) each
+  const float *phase, *w0;     // Fourier head: (2, in_dim / 2) and (in_dim, hidden)
+  const float* w1;             // W_1 .. W_{depth-1}, (hidden, hidden) each
+  const float *w_out, *b_out;  // (hidden, 3) and (3)
 
-  explicit Net(const ModulatedMlp& m)
-      : head(m.head), in_dim(m.in_dim), hidden(m.hidden), depth(m.depth), layout(m) {
+  explicit Net(const ModulatedMlp& m) : head(m.head), in_dim(m.in_dim), hidden(m.hidden), depth(m.depth), layout(m) {
     const float* weights = static_cast<const float*>(m.weights);
     rel = weights + layout.rel();
     cell = weights + layout.cell();

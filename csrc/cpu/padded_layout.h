@@ -11,9 +11,9 @@ namespace {
 
 inline int64_t round_up(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
-// Calls f(flat, padded) with both indices of every element of a (rows, cols) matrix. The matrix begins at index `flat` of
-// a contiguous vector, and at index `padded` of one with the given steps. f copies from one vector to the other, and they
-// do not overlap.
+// Calls f(flat, padded) with both indices of every element of a (rows, cols) matrix. The matrix begins at index `flat`
+// of a contiguous vector, and at index `padded` of one with the given steps. f copies from one vector to the other, and
+// they do not overlap.
 template <class F>
 inline void for_each_element(int64_t flat, int64_t padded, int64_t rows, int64_t cols, int64_t row_step,
                              int64_t col_step, F f) {

@@ -44,8 +44,8 @@ inline __attribute__((always_inline)) void multiply(const float* a, int64_t lda,
 
 // c (rows, cols) += transpose of a (count, rows) times b (count, cols). cols must be a multiple of 16, rows of ROWS.
 template <int ROWS = kRows>
-inline __attribute__((always_inline)) void add_outer(const float* a, int64_t lda, const float* b, int64_t ldb,
-                                                     float* c, int64_t ldc, int rows, int count, int cols) {
+inline __attribute__((always_inline)) void add_outer(const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+                                                     int64_t ldc, int rows, int count, int cols) {
   for (int o = 0; o < cols; o += kLanes)
     for (int r = 0; r < rows; r += ROWS)
       product_block<ROWS, true>(a + r, 1, lda, b + o, ldb, count, c + r * ldc + o, ldc);

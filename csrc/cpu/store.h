@@ -9,8 +9,8 @@ namespace lmf {
 namespace LMF_ISA {
 namespace {
 
-// rgb: three channels of sixteen pixels, of which the first `count` are written. offset: of channel 0 of the first pixel
-// in the output, in elements.
+// rgb: three channels of sixteen pixels, of which the first `count` are written. offset: of channel 0 of the first
+// pixel in the output, in elements.
 inline void store_pixels(Lanes* rgb, const Output& out, int64_t offset, int count) {
   if (out.epilogue == Epilogue::unit) {
     const Lanes half = set(0.5f);

@@ -1,5 +1,6 @@
-// Transposes the cell parameters of up to sixteen LR cells, (16, channels) -> (channels, 16), so that one channel of all
-// cells is one cache line. A kernel then reads a channel for its sixteen pixels with one permute, at any scale factor.
+// Transposes the cell parameters of up to sixteen LR cells, (16, channels) -> (channels, 16), so that one channel of
+// all cells is one cache line. A kernel then reads a channel for its sixteen pixels with one permute, at any scale
+// factor.
 #pragma once
 
 #include "lanes.h"

@@ -1,42 +1,42 @@
-# GPU architectures as users write them, as CMake wants them ("80-real;120-virtual") and as CUDA's tools name them
-# ("sm_80;compute_120": machine code, PTX).
+# Converts GPU architectures between three forms: what users write, what CMake takes ("80-real;120-virtual"), and the
+# names in CUDA's tools ("sm_80" for machine code, "compute_120" for PTX).
 
-# lmf_cuda_architectures(<wanted> <known> <cmake out> <names out>)
+# lmf_cuda_architectures(<requested> <known> <cmake out> <names out>)
 #
-# wanted: architectures split by semicolons, commas or spaces, each "90", "9.0" or "90a", with "+PTX" behind it where
-# its PTX is wanted too (which later GPUs compile for themselves). Exactly these are built. Empty: all of 80, 86, 89,
-# 90, 100, 120 that this nvcc knows, and the PTX of the last.
-# known: what nvcc compiles for, as numbers.
-function(lmf_cuda_architectures wanted known cmake_out names_out)
-  string(REGEX REPLACE "[;, ]+" ";" wanted "${wanted}")
-  list(REMOVE_ITEM wanted "")
-  if(NOT wanted)
+# requested: architectures separated by semicolons, commas or spaces. Each is "90", "9.0" or "90a", followed by "+PTX"
+#   to build its PTX too, which later GPUs can compile. Only these are built. Empty: those of 80, 86, 89, 90, 100 and 120
+#   that this nvcc supports, and the PTX of the last one.
+# known: the architectures that nvcc supports, as numbers.
+function(lmf_cuda_architectures requested known cmake_out names_out)
+  string(REGEX REPLACE "[;, ]+" ";" requested "${requested}")
+  list(REMOVE_ITEM requested "")
+  if(NOT requested)
     foreach(arch 80 86 89 90 100 120)
       if(arch IN_LIST known)
-        list(APPEND wanted ${arch})
+        list(APPEND requested ${arch})
       endif()
     endforeach()
-    list(GET wanted -1 last)
-    list(APPEND wanted ${last}+PTX)
+    list(GET requested -1 last)
+    list(APPEND requested ${last}+PTX)
   endif()
   set(real "")
   set(virtual "")
-  foreach(item IN LISTS wanted)
+  foreach(item IN LISTS requested)
     string(REGEX MATCH "^([0-9]+)(\\.([0-9]))?([af]?)(\\+PTX)?$" form "${item}")
     set(number ${CMAKE_MATCH_1}${CMAKE_MATCH_3})
     set(suffix "${CMAKE_MATCH_4}")
     set(ptx "${CMAKE_MATCH_5}")
     if(form STREQUAL "" OR (suffix STREQUAL a AND number LESS 90) OR (suffix STREQUAL f AND number LESS 100))
-      message(FATAL_ERROR "\"${item}\" is no GPU architecture; give numbers such as 80, 9.0 or 90a, with +PTX behind "
-        "those whose PTX is wanted, in LMF_CUDA_ARCHS or TORCH_CUDA_ARCH_LIST.")
+      message(FATAL_ERROR "\"${item}\" is not a GPU architecture. Set LMF_CUDA_ARCHS or TORCH_CUDA_ARCH_LIST to "
+        "numbers such as 80, 9.0 or 90a, followed by +PTX to build PTX too.")
     endif()
     if(number LESS 80)
-      message(FATAL_ERROR "the kernels need GPU architecture 80 or newer, \"${item}\" is older: leave it out of "
-        "TORCH_CUDA_ARCH_LIST, or set LMF_CUDA_ARCHS, which goes first.")
+      message(FATAL_ERROR "The kernels need GPU architecture 80 or newer, but \"${item}\" is older. Remove it from "
+        "TORCH_CUDA_ARCH_LIST, or set LMF_CUDA_ARCHS, which has precedence.")
     endif()
     if(NOT number IN_LIST known)
       list(JOIN known " " allowed)
-      message(FATAL_ERROR "this nvcc does not compile for GPU architecture \"${item}\"; it knows ${allowed}: change "
+      message(FATAL_ERROR "This nvcc does not compile for GPU architecture \"${item}\". It supports ${allowed}. Change "
         "LMF_CUDA_ARCHS or TORCH_CUDA_ARCH_LIST, or use another CUDA toolkit.")
     endif()
     list(APPEND real ${number}${suffix}-real)
@@ -53,15 +53,15 @@ function(lmf_cuda_architectures wanted known cmake_out names_out)
   set(${names_out} ${names} PARENT_SCOPE)
 endfunction()
 
-# lmf_cuda_names("80-real;120-virtual" out) gives "sm_80;compute_120".
+# lmf_cuda_names("80-real;120-virtual" out) sets out to "sm_80;compute_120".
 function(lmf_cuda_names archs out)
   list(TRANSFORM archs REPLACE "^(.+)-real$" "sm_\\1")
   list(TRANSFORM archs REPLACE "^(.+)-virtual$" "compute_\\1")
   set(${out} ${archs} PARENT_SCOPE)
 endfunction()
 
-# lmf_cuda_exact("80-real;90-real" "90a" out) gives "80-real;90a-real": the machine code of 90 becomes that of 90a.
-# What was not asked for stays out.
+# lmf_cuda_exact("80-real;90-real" "90a" out) sets out to "80-real;90a-real": the machine code for 90a replaces that for
+# 90. An architecture that was not requested is not added.
 function(lmf_cuda_exact archs exact out)
   foreach(arch IN LISTS exact)
     string(REGEX REPLACE "[af]$" "" number "${arch}")
@@ -73,15 +73,15 @@ endfunction()
 
 # lmf_cuda_local_version(<release> <names> <default names> <out>)
 #
-# What a wheel adds to its version: "cu130.sm80.sm90.ptx90" for CUDA 13.0, and only "cu130" for the default set.
+# The local part of a wheel's version: "cu130.sm80.sm90.ptx90" for CUDA 13.0, or only "cu130" for the default set.
 function(lmf_cuda_local_version release names default_names out)
   string(REPLACE "." "" release "${release}")
-  set(words cu${release})
+  set(parts cu${release})
   if(NOT names STREQUAL default_names)
     list(TRANSFORM names REPLACE "^sm_" "sm")
     list(TRANSFORM names REPLACE "^compute_" "ptx")
-    list(APPEND words ${names})
+    list(APPEND parts ${names})
   endif()
-  list(JOIN words "." words)
-  set(${out} ${words} PARENT_SCOPE)
+  list(JOIN parts "." version)
+  set(${out} ${version} PARENT_SCOPE)
 endfunction()

@@ -66,8 +66,8 @@ LMF_DEVICE int64_t cell_offset(const Fields& f, int64_t batch, int64_t y, int64_
   return batch * f.stride_b + (y - f.lr_y0) * f.stride_y + (x - f.lr_x0) * f.stride_x;
 }
 
-// A run of neighbouring pixels in a row of the output window. Each row is split into runs of `width` pixels, of which the
-// last may be shorter, and the runs of all rows and images are numbered from 0.
+// A run of neighbouring pixels in a row of the output window. Each row is split into runs of `width` pixels, of which
+// the last may be shorter, and the runs of all rows and images are numbered from 0.
 struct PixelRun {
   int64_t batch, row, col;  // of the first pixel
 

@@ -14,12 +14,13 @@ LMF_DEVICE float read_element(const void* data, Element element, int64_t index) 
 // One channel of the skip at LR cell (y, x).
 LMF_DEVICE float skip_at_cell(const RenderCall& call, int64_t batch, int64_t y, int64_t x, int channel) {
   const Skip& s = call.skip;
-  return read_element(s.data, s.element, batch * s.stride_b + channel * s.stride_c +
-                                             (y - call.fields.lr_y0) * s.stride_y +
-                                             (x - call.fields.lr_x0) * s.stride_x);
+  return read_element(s.data, s.element,
+                      batch * s.stride_b + channel * s.stride_c + (y - call.fields.lr_y0) * s.stride_y +
+                          (x - call.fields.lr_x0) * s.stride_x);
 }
 
-// One channel of the skip, bilinear between four LR centres with border padding. The corners are added in a fixed order.
+// One channel of the skip, bilinear between four LR centres with border padding. The corners are added in a fixed
+// order.
 LMF_DEVICE float bilinear_skip(const RenderCall& call, int64_t batch, const PixelCoordinates& at, int channel) {
   const float top = warp::fma(at.x.weight[1], skip_at_cell(call, batch, at.y.cell[0], at.x.cell[1], channel),
                               at.x.weight[0] * skip_at_cell(call, batch, at.y.cell[0], at.x.cell[0], channel));

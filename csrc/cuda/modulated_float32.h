@@ -118,8 +118,7 @@ LMF_DEVICE void render_pixel(const ModulatedCall& c, const float* weights, int64
     const int a = ensemble ? corner >> 1 : at.y.nearest, b = ensemble ? corner & 1 : at.x.nearest;
     const float* params = fields + cell_offset(call.fields, batch, pick(a, at.y.cell[0], at.y.cell[1]),
                                                pick(b, at.x.cell[0], at.x.cell[1]));
-    const float w =
-        ensemble ? pick(a, at.y.weight[0], at.y.weight[1]) * pick(b, at.x.weight[0], at.x.weight[1]) : 1.0f;
+    const float w = ensemble ? pick(a, at.y.weight[0], at.y.weight[1]) * pick(b, at.x.weight[0], at.x.weight[1]) : 1.0f;
     float y[3];
     evaluate<head>(y, layout, weights, params, pick(a, at.y.rel[0], at.y.rel[1]), pick(b, at.x.rel[0], at.x.rel[1]),
                    at);

@@ -31,8 +31,8 @@ class WeightFragments {
     for (int i = thread; i < count_ * warp::kSize; i += threads) {
       const int start = head_floats + i / warp::kSize * kWidth * kWidth, g = i % warp::kSize / 4, t = i % 4;
       const auto part = [&](int k, int n) { return pair(mlp, start, kWidth, k, n); };
-      warp::shared_store(matrices() + i, uint4{part(2 * t, g), part(2 * t + 8, g), part(2 * t, g + 8),
-                                               part(2 * t + 8, g + 8)});
+      warp::shared_store(matrices() + i,
+                         uint4{part(2 * t, g), part(2 * t + 8, g), part(2 * t, g + 8), part(2 * t + 8, g + 8)});
     }
     for (int i = thread; i < warp::kSize; i += threads) {
       const int g = i / 4, t = i % 4;  // outputs 3 to 7 of the instruction are not used
@@ -65,8 +65,8 @@ class WeightFragments {
     b[1] = v.y;
   }
 
-  // Two neighbouring columns of one row of the head's weights. Linear head: rel (2, 16), cell (2, 16); Fourier head: phase
-  // (2, 8).
+  // Two neighbouring columns of one row of the head's weights. Linear head: rel (2, 16), cell (2, 16); Fourier head:
+  // phase (2, 8).
   LMF_DEVICE float2 head_pair(int row, int column) const {
     constexpr int width = head == Head::linear ? kWidth : kWidth / 2;
     return warp::shared_load(reinterpret_cast<const float2*>(head_ + row * width + column));

@@ -1,7 +1,6 @@
-#include "modulated_mlp.h"
-
 #include "kernels.h"
 #include "launch.h"
+#include "modulated_mlp.h"
 
 namespace lmf::cuda {
 namespace {
@@ -9,7 +8,7 @@ namespace {
 using namespace modulated;
 
 template <class Tag>
-__global__ void __launch_bounds__(kWarps * warp::kSize, kBlocksPerMultiprocessor<Tag>)
+__global__ void __launch_bounds__(kWarps* warp::kSize, kBlocksPerMultiprocessor<Tag>)
     modulated_mlp_kernel(const __grid_constant__ ModulatedCall call) {
   extern __shared__ uint4 shared[];
   render(Tag{}, call, reinterpret_cast<unsigned char*>(shared),

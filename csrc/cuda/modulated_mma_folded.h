@@ -1,9 +1,10 @@
-// The modulated family on tensor cores, for large scale factors. A warp renders the pixels between four LR centres, which
-// share their four cells.
+// The modulated family on tensor cores, for large scale factors. A warp renders the pixels between four LR centres,
+// which share their four cells.
 //
-// A cell's FiLM is folded into the weights, relu(x (W * (1 + scale)) + shift), once for up to kTiles tiles of 16 pixels,
-// whose activations stay in registers from the first layer to the last. So a layer costs two matrix instructions and four
-// conversions per tile. The four corners are evaluated in a fixed order, and the lane that stores a pixel sums them.
+// A cell's FiLM is folded into the weights, relu(x (W * (1 + scale)) + shift), once for up to kTiles tiles of 16
+// pixels, whose activations stay in registers from the first layer to the last. So a layer costs two matrix
+// instructions and four conversions per tile. The four corners are evaluated in a fixed order, and the lane that stores
+// a pixel sums them.
 #pragma once
 
 #include "modulated_plan.h"
@@ -44,8 +45,8 @@ struct PairRange {
   }
 };
 
-// Output position of the first pixel after the LR centre of cell k. This is a 64-bit division, and four lanes compute one
-// each.
+// Output position of the first pixel after the LR centre of cell k. This is a 64-bit division, and four lanes compute
+// one each.
 LMF_DEVICE int64_t first_pixel(int64_t k, int64_t n_in, int64_t n_out) {
   const int64_t num = (2 * k + 1) * n_out - n_in;
   return num <= 0 ? 0 : quotient(num + 2 * n_in - 1, 2 * n_in);
@@ -104,8 +105,8 @@ LMF_DEVICE CellQuad find_quad(const RenderCall& call, PairRange rows, PairRange 
   const Axis y = axis_y(call.fields, call.out), x = axis_x(call.fields, call.out);
   const int role = warp::lane() & 3;
   const bool along_x = role & 1;
-  const int64_t bound = first_pixel(int64_t(along_x ? kx : ky) + (role >> 1), along_x ? x.n_in : y.n_in,
-                                    along_x ? x.n_out : y.n_out);
+  const int64_t bound =
+      first_pixel(int64_t(along_x ? kx : ky) + (role >> 1), along_x ? x.n_in : y.n_in, along_x ? x.n_out : y.n_out);
   CellQuad q = {int(batch), CellPair(y, ky, warp::shuffle(bound, 0), warp::shuffle(bound, 2)),
                 CellPair(x, kx, warp::shuffle(bound, 1), warp::shuffle(bound, 3)), 0.0f};
   q.y.params[0] += uint32_t(batch * call.fields.stride_b / 8);
@@ -181,8 +182,8 @@ LMF_DEVICE void fourier_head(uint32_t (&act)[N][4], const ModulatedCall& c,
 
 // The modulated layers from `layer` on, for N tiles. A cell's FiLM is folded into each matrix as the lanes load it.
 template <class Half, Head head, int N>
-LMF_DEVICE void folded_layers(uint32_t (&act)[N][4], const WeightFragments<Half, head>& weights,
-                              const uint16_t* params, int layer, int depth) {
+LMF_DEVICE void folded_layers(uint32_t (&act)[N][4], const WeightFragments<Half, head>& weights, const uint16_t* params,
+                              int layer, int depth) {
   const ModulatedLayout<int> layout = make_layout(head, depth);
   const uint16_t* scale = params + layout.scale(layer) + (warp::lane() >> 2);
   const uint16_t* shift = params + layout.shift(layer) + 2 * (warp::lane() & 3);
@@ -236,8 +237,7 @@ LMF_DEVICE void render_tiles(const ModulatedCall& c, const WeightFragments<Half,
     const float offset_y = pick(a, quad.y.offset[0], quad.y.offset[1]);
     const float offset_x = pick(b, quad.x.offset[0], quad.x.offset[1]);
     const uint32_t offset = pick(a, quad.y.params[0], quad.y.params[1]) + pick(b, quad.x.params[0], quad.x.params[1]);
-    const uint16_t* params =
-        reinterpret_cast<const uint16_t*>(static_cast<const uint4*>(call.fields.data) + offset);
+    const uint16_t* params = reinterpret_cast<const uint16_t*>(static_cast<const uint4*>(call.fields.data) + offset);
     uint32_t act[N][4];
     if constexpr (head == Head::linear) {
       linear_head<Half>(act, c, weights, params, offset_y, offset_x, fy, fx);
@@ -285,8 +285,7 @@ LMF_DEVICE void render_tiles(const ModulatedCall& c, const WeightFragments<Half,
 }
 
 template <class Half, Head head>
-LMF_DEVICE void render(MmaFolded<Half, head>, const ModulatedCall& c, unsigned char* shared,
-                       warp::Position position) {
+LMF_DEVICE void render(MmaFolded<Half, head>, const ModulatedCall& c, unsigned char* shared, warp::Position position) {
   const RenderCall& call = c.render;
   const WeightFragments<Half, head> weights(c.mlp, shared, position);
   warp::block_barrier();

@@ -1,5 +1,5 @@
-// The modulated family on tensor cores, for small scale factors and free points. A warp renders a run of 16 pixels of an
-// output row, or 16 query points, each with cells of its own.
+// The modulated family on tensor cores, for small scale factors and free points. A warp renders a run of 16 pixels of
+// an output row, or 16 query points, each with cells of its own.
 //
 // A lane computes four channels of two pixels. It reads their FiLM per pixel and applies it in float32.
 #pragma once

@@ -1,4 +1,5 @@
-// Which kernel renders a call of the modulated family, and with what launch size. Used by the launcher and the emulator.
+// Which kernel renders a call of the modulated family, and with what launch size. Used by the launcher and the
+// emulator.
 #pragma once
 
 #include "modulated_fragments.h"
@@ -36,8 +37,8 @@ struct Plan {
 
 constexpr int kWarps = 4;  // per block
 
-// Blocks that are resident on a multiprocessor at once: they allow 168 registers per lane, or 128 where that is enough. A
-// larger grid would leave its last blocks to run alone after the others.
+// Blocks that are resident on a multiprocessor at once: they allow 168 registers per lane, or 128 where that is enough.
+// A larger grid would leave its last blocks to run alone after the others.
 template <class Tag>
 constexpr int kBlocksPerMultiprocessor = 3;
 template <class Half, Head head>
@@ -57,7 +58,8 @@ constexpr int shared_bytes(MmaFolded<Half, head>, int depth) {
   return WeightFragments<Half, head>::bytes(depth);
 }
 static_assert(shared_bytes(Float32<Head::fourier>{}, kMaxDepth) <= 48 << 10, "kMaxDepth layers do not fit");
-static_assert(shared_bytes(MmaFolded<warp::F16, Head::fourier>{}, kMaxDepth) <= 48 << 10, "kMaxDepth layers do not fit");
+static_assert(shared_bytes(MmaFolded<warp::F16, Head::fourier>{}, kMaxDepth) <= 48 << 10,
+              "kMaxDepth layers do not fit");
 
 LMF_HOST_DEVICE inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -65,8 +67,8 @@ LMF_HOST_DEVICE inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 
 constexpr int64_t kMaxPixelsPerCell = 0xfff0;
 static_assert(kMaxPixelsPerCell * kMaxPixelsPerCell + 0x10000 < int64_t(1) << 32, "the last tile exceeds 32 bits");
 
-// Whether folding is faster: where the pixels between four LR centres fill half a tile. This depends on the whole picture
-// and not on the window, so that a window has the bits of the whole.
+// Whether folding is faster: where the pixels between four LR centres fill half a tile. This depends on the whole
+// picture and not on the window, so that a window has the bits of the whole.
 inline bool folding_pays(const ModulatedCall& call) {
   const Output& o = call.render.out;
   const int64_t h = call.render.fields.lr_h, w = call.render.fields.lr_w;
@@ -101,8 +103,8 @@ inline Plan make_plan(const ModulatedCall& call, int multiprocessors) {
   plan.path.head = call.mlp.head;
   plan.warps = kWarps;
   // What one warp renders at a time: the pixels between four LR centres, or a run of pixels in a row.
-  const int64_t items = folded ? (fields.lr_h + 1) * (fields.lr_w + 1)
-                               : o.rows * ceil_div(o.cols, halves ? kTilePixels : warp::kSize);
+  const int64_t items =
+      folded ? (fields.lr_h + 1) * (fields.lr_w + 1) : o.rows * ceil_div(o.cols, halves ? kTilePixels : warp::kSize);
   plan.blocks = ceil_div(fields.batch * items, plan.warps);
   with_path(plan.path, [&](auto tag) {
     const int64_t resident = int64_t(multiprocessors) * kBlocksPerMultiprocessor<decltype(tag)>;

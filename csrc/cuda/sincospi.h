@@ -1,5 +1,5 @@
-// cos(pi q) and sin(pi q) for the Fourier head, with an absolute error of about 1e-7 for |q| < 2^21. Both are NaN if q is
-// not finite.
+// cos(pi q) and sin(pi q) for the Fourier head, with an absolute error of about 1e-7 for |q| < 2^21. Both are NaN if q
+// is not finite.
 #pragma once
 
 #include "warp.h"

@@ -1,22 +1,22 @@
-# Decides whether _cuda is built (LMF_WITH_CUDA), for which architectures (LMF_CMAKE_CUDA_ARCHS), and what a wheel of it
-# adds to the version (LMF_LOCAL_VERSION, empty without CUDA). Enables no language.
+# Decides whether _cuda is built (LMF_WITH_CUDA), for which architectures (LMF_CMAKE_CUDA_ARCHS), and the local part of
+# the wheel's version (LMF_LOCAL_VERSION, empty without CUDA). Enables no language.
 include(CheckLanguage)
 include(${CMAKE_CURRENT_LIST_DIR}/architectures.cmake)
 
 set(LMF_WITH_CUDA OFF)
 set(LMF_LOCAL_VERSION "")
-string(TOUPPER "${LMF_BUILD_CUDA}" LMF_CUDA_WISH)
-if(NOT LMF_CUDA_WISH MATCHES "^(AUTO|ON|OFF)$")
-  message(FATAL_ERROR "LMF_BUILD_CUDA is \"${LMF_BUILD_CUDA}\"; give AUTO, ON or OFF.")
+string(TOUPPER "${LMF_BUILD_CUDA}" LMF_CUDA_MODE)
+if(NOT LMF_CUDA_MODE MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "LMF_BUILD_CUDA is \"${LMF_BUILD_CUDA}\". Set it to AUTO, ON or OFF.")
 endif()
-if(LMF_CUDA_WISH STREQUAL OFF)
+if(LMF_CUDA_MODE STREQUAL OFF)
   return()
 endif()
 
-# nvcc is looked for where the user says (-DCMAKE_CUDA_COMPILER, CUDACXX, CUDA_HOME, CUDA_PATH, PATH) and nowhere else:
-# CMake itself would also try folders such as /usr/local/bin, and a toolkit could not be hidden.
+# nvcc is searched for only where the user can set it: -DCMAKE_CUDA_COMPILER, CUDACXX, CUDA_HOME, CUDA_PATH and PATH.
+# CMake's own search would also try folders such as /usr/local/bin, so a toolkit could not be hidden.
 if(NOT CMAKE_CUDA_COMPILER)
-  unset(CMAKE_CUDA_COMPILER CACHE)  # a kept build folder may remember that there was none
+  unset(CMAKE_CUDA_COMPILER CACHE)  # an existing build folder may have cached that there is none
   find_program(nvcc nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATH_SUFFIXES bin NO_CMAKE_SYSTEM_PATH NO_CACHE)
   if(nvcc AND NOT DEFINED ENV{CUDACXX})
     set(ENV{CUDACXX} ${nvcc})
@@ -27,18 +27,18 @@ if(CMAKE_CUDA_COMPILER OR DEFINED ENV{CUDACXX})
 endif()
 
 if(NOT CMAKE_CUDA_COMPILER)
-  if(LMF_CUDA_WISH STREQUAL ON)
+  if(LMF_CUDA_MODE STREQUAL ON)
     if(nvcc)
-      message(FATAL_ERROR "LMF_BUILD_CUDA is ON but ${nvcc} does not compile a test program here; see CMakeError.log "
-        "or CMakeConfigureLog.yaml in ${CMAKE_BINARY_DIR}, or set LMF_BUILD_CUDA=OFF.")
+      message(FATAL_ERROR "LMF_BUILD_CUDA is ON but ${nvcc} fails to compile a test program. See CMakeError.log or "
+        "CMakeConfigureLog.yaml in ${CMAKE_BINARY_DIR}, or set LMF_BUILD_CUDA=OFF.")
     endif()
-    message(FATAL_ERROR "LMF_BUILD_CUDA is ON but no nvcc was found; put the CUDA toolkit's bin folder on PATH or set "
-      "CUDA_HOME, or build without CUDA by LMF_BUILD_CUDA=OFF (or AUTO).")
+    message(FATAL_ERROR "LMF_BUILD_CUDA is ON but no nvcc was found. Add the bin folder of the CUDA toolkit to PATH or "
+      "set CUDA_HOME, or build without CUDA with LMF_BUILD_CUDA=OFF (or AUTO).")
   endif()
   if(nvcc)
-    message(WARNING "${nvcc} does not compile a test program here: building without lmf_kernels._cuda.")
+    message(WARNING "${nvcc} fails to compile a test program: building without lmf_kernels._cuda.")
   else()
-    message(STATUS "No nvcc: building without lmf_kernels._cuda")
+    message(STATUS "No nvcc found: building without lmf_kernels._cuda")
   endif()
   return()
 endif()
@@ -48,9 +48,9 @@ execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-code OUTPUT_VARIABLE c
 string(REGEX MATCHALL "[0-9]+[af]?" codes "${codes}")
 lmf_cuda_architectures("${LMF_CUDA_ARCHS}" "${codes}" LMF_CMAKE_CUDA_ARCHS names)
 lmf_cuda_architectures("" "${codes}" unused default_names)
-execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE said COMMAND_ERROR_IS_FATAL ANY)
-if(NOT said MATCHES "release ([0-9]+\\.[0-9]+)")
-  message(FATAL_ERROR "${CMAKE_CUDA_COMPILER} --version names no release: is it nvcc?")
+execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE version_text COMMAND_ERROR_IS_FATAL ANY)
+if(NOT version_text MATCHES "release ([0-9]+\\.[0-9]+)")
+  message(FATAL_ERROR "${CMAKE_CUDA_COMPILER} --version prints no release. Is it nvcc?")
 endif()
 lmf_cuda_local_version("${CMAKE_MATCH_1}" "${names}" "${default_names}" LMF_LOCAL_VERSION)
 set(LMF_WITH_CUDA ON)

@@ -1,6 +1,6 @@
-// A thin layer over the hardware of a warp: everything that the kernels use and standard C++ does not have. Device bodies
-// are ordinary per-lane code over these names. With LMF_EMULATE the same bodies compile for the CPU, where 32 lanes run
-// in lockstep.
+// A thin layer over the hardware of a warp: everything that the kernels use and standard C++ does not have. Device
+// bodies are ordinary per-lane code over these names. With LMF_EMULATE the same bodies compile for the CPU, where 32
+// lanes run in lockstep.
 #pragma once
 
 #ifdef LMF_EMULATE
@@ -18,8 +18,8 @@ namespace lmf::warp {
 
 constexpr int kSize = 32;  // lanes
 
-// Tags of the half types. Halves are passed as bits: one in a uint16_t, or two in a uint32_t with the lower index in the
-// low half.
+// Tags of the half types. Halves are passed as bits: one in a uint16_t, or two in a uint32_t with the lower index in
+// the low half.
 struct F16 {
   using Value = __half;
   using Pair = __half2;

@@ -1,5 +1,5 @@
-// A function that can suspend and resume, on a stack of its own. ucontext creates the stack and _setjmp switches, because
-// swapcontext makes a system call for the signal mask each time and lanes switch millions of times.
+// A function that can suspend and resume, on a stack of its own. ucontext creates the stack and _setjmp switches,
+// because swapcontext makes a system call for the signal mask each time and lanes switch millions of times.
 #pragma once
 
 #include <setjmp.h>

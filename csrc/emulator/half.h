@@ -32,7 +32,7 @@ inline uint16_t round_to(float x, warp::F16) {
   const uint32_t u = bits_of(x), sign = (u >> 16) & 0x8000u, a = u & kMagnitude;
   if (a > kInfinity) return kHalfNaN;
   if (a >= 0x47800000u) return uint16_t(sign | 0x7c00u);  // 65536 and above
-  if (a < 0x38800000u) {                                  // below 2^-14: around 1/2 float32 has the subnormals' spacing, 2^-24
+  if (a < 0x38800000u) {  // below 2^-14: around 1/2 float32 has the subnormals' spacing, 2^-24
     return uint16_t(sign | (bits_of(float_of(a) + 0.5f) - bits_of(0.5f)));
   }
   const uint32_t rounded = a + 0xfffu + ((a >> 13) & 1u);  // from 65520 on the carry gives infinity

@@ -1,4 +1,5 @@
-// What the emulator runs for the tests: the CUDA kernels, the primitives one at a time, and mistakes that it must detect.
+// What the emulator runs for the tests: the CUDA kernels, the primitives one at a time, and mistakes that it must
+// detect.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// Runs the blocks of a grid lane by lane. A lane runs until it reaches an operation of its whole warp or block, and waits
-// there. When all lanes have arrived, the operation is carried out for all of them at once. If lanes wait for different
-// operations, or end while others wait, the error says which lanes wait where.
+// Runs the blocks of a grid lane by lane. A lane runs until it reaches an operation of its whole warp or block, and
+// waits there. When all lanes have arrived, the operation is carried out for all of them at once. If lanes wait for
+// different operations, or end while others wait, the error says which lanes wait where.
 #pragma once
 
 #include <array>
@@ -158,9 +158,7 @@ class Machine {
     }
   }
 
-  std::string position(int warp) const {
-    return "block " + std::to_string(block_) + ", warp " + std::to_string(warp);
-  }
+  std::string position(int warp) const { return "block " + std::to_string(block_) + ", warp " + std::to_string(warp); }
 
   static bool together(const Lane& a, const Lane& b) {
     if (a.state != b.state) return false;
@@ -187,8 +185,8 @@ class Machine {
     for (int w = 1; w < warps; ++w) {
       const Lane &first = (*warps_[0])[0], &other = (*warps_[size_t(w)])[0];
       if (!together(other, first))
-        throw Error("block " + std::to_string(block_) + ": its warps diverged: warp 0: " + first.describe() + "; warp " +
-                    std::to_string(w) + ": " + other.describe());
+        throw Error("block " + std::to_string(block_) + ": its warps diverged: warp 0: " + first.describe() +
+                    "; warp " + std::to_string(w) + ": " + other.describe());
     }
     if (lanes_[0]->state == Lane::State::ended) return false;
     for (int t = 0; t < warps * kWarp; ++t) lanes_[size_t(t)]->state = Lane::State::running;

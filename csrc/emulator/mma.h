@@ -1,6 +1,6 @@
 // mma.sync.aligned.m16n8k16.row.col.f32.<half>.<half>.f32 of the lanes' fragments. The layout is that of the PTX ISA,
-// "Matrix fragments for mma.m16n8k16 with floating point type": g = lane / 4, t = lane % 4, and the low half of a register
-// has the lower index.
+// "Matrix fragments for mma.m16n8k16 with floating point type": g = lane / 4, t = lane % 4, and the low half of a
+// register has the lower index.
 #pragma once
 
 #include "half.h"
@@ -9,9 +9,9 @@
 namespace lmf::emulator {
 
 struct MmaOperands {
-  const uint32_t* a;  // 4: row g, columns 2t and 2t + 1; the same of row g + 8; then columns 2t + 8 and 2t + 9 of both rows
-  const uint32_t* b;  // 2: rows 2t and 2t + 1 of column g; then rows 2t + 8 and 2t + 9
-  const float* c;     // 4: row g, columns 2t and 2t + 1; the same of row g + 8
+  const uint32_t* a;  // 4: rows g and g + 8 of columns 2t and 2t + 1, then of columns 2t + 8 and 2t + 9
+  const uint32_t* b;  // 2: rows 2t and 2t + 1 of column g, then rows 2t + 8 and 2t + 9
+  const float* c;     // 4: row g, columns 2t and 2t + 1, then the same of row g + 8
 };
 
 // A deliberate mistake for a test that must detect it: two registers of A are swapped.

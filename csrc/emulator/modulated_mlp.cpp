@@ -28,18 +28,17 @@ GlobalMemory memory_of(const ModulatedCall& c) {
       std::vector<Axis>{{f.batch, f.stride_b}, {f.rows, f.stride_y}, {f.cols, f.stride_x}, {layout.channels(), 1}});
   ranges.emplace_back("weights", c.mlp.weights, size_of(c.mlp.element), std::vector<Axis>{{layout.weights(), 1}});
   if (s.data)
-    ranges.emplace_back("skip", s.data, size_of(s.element),
-                        std::vector<Axis>{{f.batch, s.stride_b}, {3, s.stride_c}, {f.rows, s.stride_y},
-                                          {f.cols, s.stride_x}});
+    ranges.emplace_back(
+        "skip", s.data, size_of(s.element),
+        std::vector<Axis>{{f.batch, s.stride_b}, {3, s.stride_c}, {f.rows, s.stride_y}, {f.cols, s.stride_x}});
   if (call.points.coord) {
     const std::vector<Axis> pairs{{f.batch * o.cols * 2, 1}};
     ranges.emplace_back("coord", call.points.coord, 4, pairs);
     ranges.emplace_back("cell", call.points.cell, 4, pairs);
   }
-  ranges.emplace_back("out", o.data, size_of(o.store),
-                      std::vector<Axis>{{f.batch, o.stride_b}, {3, o.stride_c}, {o.rows, o.stride_y},
-                                        {o.cols, o.stride_x}},
-                      true);
+  ranges.emplace_back(
+      "out", o.data, size_of(o.store),
+      std::vector<Axis>{{f.batch, o.stride_b}, {3, o.stride_c}, {o.rows, o.stride_y}, {o.cols, o.stride_x}}, true);
   return GlobalMemory(std::move(ranges));
 }
 

@@ -1,5 +1,5 @@
-// The functions of warp.h one at a time, and the numbering of a quad's pixels, for tests that compare them with numpy and
-// torch.
+// The functions of warp.h one at a time, and the numbering of a quad's pixels, for tests that compare them with numpy
+// and torch.
 #include <stdexcept>
 
 #include "../cuda/modulated_mma_folded.h"

@@ -10,7 +10,7 @@ def _availability():
         return False, native.why_missing
     try:
         return True, f"instruction set {native.module.isa()}"
-    except RuntimeError as error:  # LMF_CPU_ISA names one that cannot run here
+    except RuntimeError as error:  # LMF_CPU_ISA names one that is not available
         return False, f"{error}."
 
 
