@@ -23,8 +23,11 @@ def takes(backend, kind):
 
 
 @pytest.mark.parametrize("backend", marked(COMPILED))
-@over_kinds
-def test_every_kernel_passes(backend, kind):
+@pytest.mark.parametrize("task", evidence.TASKS)
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+def test_every_kernel_passes(backend, task, head, dtype):
+    kind = cases.Kind(task, "modulated_mlp", head, dtype)
     device = torch.device("cuda", 0) if backend in ON_GPU else CPU
     with running(backend) as name:
         if takes(backend, kind):
