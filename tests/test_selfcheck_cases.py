@@ -27,7 +27,7 @@ def takes(backend, kind):
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("dtype", cases.DTYPES)
 def test_every_kernel_passes(backend, task, head, dtype):
-    kind = cases.Kind(task, "modulated_mlp", head, dtype)
+    kind = cases.Kind(task, "modulated_mlp", f"{head} head", dtype)
     device = torch.device("cuda", 0) if backend in ON_GPU else CPU
     with running(backend) as name:
         if takes(backend, kind):
