@@ -5,12 +5,15 @@ import random
 
 import interpreter
 import pytest
+import recorded_launches
 import torch
 from outcomes import pytest_runtest_makereport  # noqa: F401  (pytest finds the hook by its name)
 
 if interpreter.INTERPRETING:
     interpreter.sum_in_order()
     interpreter.look_once()
+if recorded_launches.FILE:
+    recorded_launches.record()
 
 
 @pytest.fixture
