@@ -16,74 +16,59 @@ import re
 import subprocess
 import sys
 import tempfile
-from typing import NamedTuple
+from unittest.mock import patch
 
 import torch
 import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+from offline_triton import compile_for, target_of
 
 from lmf_kernels.backends import RenderCall
-from lmf_kernels.backends.triton import configurations, modulated_backward, modulated_mlp as face
-from lmf_kernels.backends.triton.arguments import COMPILED_WITH, network
-from lmf_kernels.backends.triton.modulated_backward_kernel import modulated_backward_kernel
-from lmf_kernels.backends.triton.modulated_kernel import modulated_mlp_kernel
-from lmf_kernels.backends.triton.readers import point_cells_kernel
+from lmf_kernels.backends.triton import arguments, configurations, modulated_backward, modulated_mlp as face
 from lmf_kernels.ops import RenderSpec
 from lmf_kernels.families import MODULATED_MLP
 
-TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 TOOLS = pathlib.Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 LINEAR, FOURIER = RenderSpec("linear", 0, (16,) * 6), RenderSpec("fourier", 16, (16,) * 8)
 
 
-def make_call(spec, element, *, points=False, skip=True, epilogue="unit"):
+def make_call(spec, element, *, points=False, skip=True, epilogue="unit", stores="float32"):
     fields = torch.empty(1, 4, 4, MODULATED_MLP.field_channels(spec), dtype=getattr(torch, element))
     queries = {"coord": torch.empty(1, 16, 2), "cell": torch.empty(1, 16, 2)} if points else {}
     return RenderCall(
         MODULATED_MLP, spec, fields, fields.new_empty(MODULATED_MLP.weight_count(spec)),
         skip=fields.new_empty(1, 3, 4, 4) if skip else None, size=(8, 8), window=(0, 0, 8, 8), lr=(0, 0, 4, 4),
-        epilogue=epilogue, **queries)
+        epilogue=epilogue, dtype=getattr(torch, stores), **queries)
 
 
-class Case(NamedTuple):
-    """A kernel to compile, as a launch would."""
-
-    name: str
-    kernel: triton.JITFunction
-    call: RenderCall
-    values: dict  # of its compile-time constants, and None for what it is not given
-    pointers: dict  # the types of the others, where they are not the fields'
-    warps: int
-
-    def facts(self):
-        sizes = {key.lower(): self.values[key] for key in ("TILE_ROWS", "TILE_COLS", "GROUP", "READERS")
-                 if key in self.values}
-        return {"name": self.name, "element": str(self.call.fields.dtype), "warps": self.warps, **sizes}
+def forward(name, call, configuration):
+    """(name, element, what launches the kernel)."""
+    out = torch.empty(call.output_shape(), dtype=call.dtype)
+    return name, call.fields.dtype, lambda: face.launch(call, out, configuration)
 
 
-def forward(name, call, configuration, wide=False):
-    tile_rows, tile_cols = face.tile(configuration, 8)
-    absent = [name for name in ("skip", "coord", "cell") if getattr(call, name) is None]
-    values = {**face.constants(call, wide), "TILE_ROWS": tile_rows, "TILE_COLS": tile_cols, **dict.fromkeys(absent)}
-    return Case(name, modulated_mlp_kernel, call, values,
-                {"out": "fp32", "coord": "fp32", "cell": "fp32"}, configuration.warps)
-
-
-def backward(name, call, wide=False):
-    cut = modulated_backward.cut_of(call)
-    absent = ["order", "starts", "readers", "coord", "cell"] if call.on_grid else []
-    values = {**network(call), "WIDE": wide, "GROUP": cut.group, "READERS": cut.each, **dict.fromkeys(absent)}
-    targets = "fp64" if cut.rounds > modulated_backward.ROUNDS else "fp32"
-    pointers = {**dict.fromkeys(("grad", "coord", "cell"), "fp32"), **dict.fromkeys(("to_fields", "to_skip"), targets),
-                "to_weights": "fp64", **dict.fromkeys(("order", "starts", "readers"), "i64")}
-    return Case(f"backward {name}", modulated_backward_kernel, call, values, pointers, cut.warps)
+def backward(name, call):
+    """The same of the gradients of all that the call has."""
+    wanted = [name for name in ("fields", "weights", "skip") if getattr(call, name) is not None]
+    grad = torch.empty(call.output_shape())
+    return f"backward {name}", call.fields.dtype, lambda: modulated_backward.gradients(call, grad, wanted)
 
 
 def sorting():
     """The kernel that says which cells the queries read."""
-    return Case("readers", point_cells_kernel, make_call(LINEAR, "float32", points=True),
-                {"SKIP": True, "ENSEMBLE": True, "BLOCK": 256}, {"coord": "fp32", "cells": "i64"}, 4)
+    call = make_call(LINEAR, "float32", points=True)
+    return "readers", call.fields.dtype, lambda: modulated_backward.sorted_readers(call, call.coord)
+
+
+def wide(case):
+    """The case with int64 positions."""
+    name, element, launch = case
+
+    def with_large_numbers():
+        with patch.object(arguments, "INT32", 0), patch.object(face, "INT32", 0), \
+                patch.object(modulated_backward, "INT32", 0):
+            launch()
+
+    return name, element, with_large_numbers
 
 
 def cases(architecture, everything):
@@ -91,8 +76,8 @@ def cases(architecture, everything):
     for element, ranges in configurations.TABLE[configurations.relative(architecture)].items():
         last = ranges[-1].configuration
         for configuration in sorted({r.configuration for r in ranges}) if everything else [last]:
-            for spec in (LINEAR, FOURIER):
-                yield forward(f"{spec.head} {element}", make_call(spec, element), configuration)
+            for spec, stores in ((LINEAR, element), (FOURIER, "uint8")):
+                yield forward(f"{spec.head} {element}", make_call(spec, element, stores=stores), configuration)
         if everything or element == "float32":  # backward computes in float32 whatever it reads
             for spec in (LINEAR, FOURIER):
                 yield backward(f"points {spec.head} {element}", make_call(spec, element, points=True, epilogue="none"))
@@ -106,9 +91,9 @@ def variants(element, configuration, architecture):
     points = make_call(FOURIER, element, points=True, epilogue="none")
     alone = make_call(LINEAR._replace(ensemble=False), element, skip=False)
     yield forward(f"points {element}", points, configuration)
-    yield forward(f"int64 {element}", make_call(LINEAR, element), configuration, True)
+    yield wide(forward(f"int64 {element}", make_call(LINEAR, element), configuration))
     yield forward(f"alone {element}", alone, configuration)
-    yield backward(f"int64 {element}", make_call(LINEAR, element), True)
+    yield wide(backward(f"int64 {element}", make_call(LINEAR, element)))
     yield backward(f"alone {element}", alone)
     for spec in (LINEAR, FOURIER):
         yield backward(f"x60 {spec.head} {element}", make_call(spec, element)._replace(size=(240, 240)))
@@ -119,26 +104,6 @@ def variants(element, configuration, architecture):
         yield forward(name, call, face.configuration_of(call, architecture))
         if width <= modulated_backward.WIDEST:
             yield backward(name, call)
-
-
-def compile_kernel(target, case):
-    """Triton's compiled kernel, of the constants and options that a launch would pass."""
-    element = TYPES[str(case.call.fields.dtype).removeprefix("torch.")]
-    signature, hints = {}, {}
-    for place, name in enumerate(case.kernel.arg_names):
-        if name in case.values:
-            signature[name] = "constexpr"
-        elif name in ("fields", "skip", "weights", *case.pointers):
-            signature[name] = "*" + case.pointers.get(name, element)
-            hints[(place,)] = [["tt.divisibility", 16]]
-        elif name in ("cell_y", "cell_x"):
-            signature[name] = "fp32"
-        else:
-            signature[name] = "i32"
-            if name.startswith("fields"):  # the others are not specialised, or 1 as often as a multiple of 16
-                hints[(place,)] = [["tt.divisibility", 16]]
-    source = ASTSource(fn=case.kernel, signature=signature, constexprs=case.values, attrs=hints)
-    return triton.compile(source, target=target, options={"num_warps": case.warps, **COMPILED_WITH})
 
 
 def nvidia_report(kernel):
@@ -163,12 +128,13 @@ def amd_report(kernel):
 
 
 def main(architecture, which):
-    amd = architecture.startswith("gfx")
-    target = GPUTarget("hip", architecture, 64) if amd else GPUTarget("cuda", int(architecture[3:]), 32)
-    for case in cases(architecture, which == "all"):
-        kernel = compile_kernel(target, case)
-        report = amd_report(kernel) if amd else nvidia_report(kernel)
-        print(json.dumps({**case.facts(), **report}), flush=True)
+    compiled = compile_for(target_of(architecture))
+    for name, element, launch in cases(architecture, which == "all"):
+        launch()
+        kernel = compiled[-1]
+        report = amd_report(kernel) if architecture.startswith("gfx") else nvidia_report(kernel)
+        print(json.dumps({"name": name, "element": str(element), "warps": kernel.metadata.num_warps, **report}),
+              flush=True)
 
 
 if __name__ == "__main__":

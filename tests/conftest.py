@@ -5,6 +5,7 @@ import random
 
 import interpreter
 import pytest
+import recorded_launches
 import torch
 from lmf_kernels.selfcheck import lookup
 from optional_packages import skip_without_packages  # noqa: F401  (an autouse fixture)
@@ -16,6 +17,8 @@ os.environ[lookup.SWITCH] = "0"  # no test starts a self-check by chance: those 
 if interpreter.INTERPRETING:
     interpreter.sum_in_order()
     interpreter.look_once()
+if recorded_launches.FILE:
+    recorded_launches.record()
 
 
 @pytest.fixture

@@ -11,13 +11,15 @@ from contextlib import contextmanager
 
 import emulator
 import pytest
+import recorded_launches
 import torch
 from lmf_kernels.backends.cpu import native
 
 ISAS = [isa for isa, usable in native.module.isas().items() if usable] if native.module else []
 INTERPRETED = {"triton"} if os.environ.get("TRITON_INTERPRET") == "1" else set()  # these run on the CPU
 ON_GPU = {"cuda", "triton"} - INTERPRETED
-HAS_GPU = torch.cuda.is_available()
+HAS_GPU = torch.cuda.is_available() or recorded_launches.FILE
+GPU = "cpu" if recorded_launches.FILE else "cuda"  # where GPU kernels take their tensors
 needs_gpu = [pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="needs a CUDA device")]
 needs_compiler = pytest.mark.skipif(not emulator.COMPILER, reason="there is no C++ compiler")
 
@@ -50,10 +52,10 @@ def placed(
     backend,
 ):
     """The tensor where a backend takes it, laid out in memory as it was."""
-    if tensor is None or tensor.is_cuda or backend not in ON_GPU:
+    if tensor is None or tensor.device.type == GPU or backend not in ON_GPU:
         return tensor
     memory = torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage())
-    return memory.to("cuda").as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+    return memory.to(GPU).as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from every_backend import needs_gpu, poisoned
+from every_backend import GPU, needs_gpu, poisoned
 from lmf_kernels.backends import BACKENDS, use_backend
 from lmf_kernels.ops import modulated_mlp, modulated_mlp_points
 from test_modulated_mlp_gpu import SIZE, SPECS, inputs, over_dtypes, over_specs
@@ -14,7 +14,7 @@ over_modes = pytest.mark.parametrize("points", [False, True], ids=["grid", "poin
 
 def queries(batch, count=700):
     """(coord, cell) on the GPU: more than a cell takes on the average, some beyond the border."""
-    coord = torch.rand(batch, count, 2, device="cuda") * 2.2 - 1.1
+    coord = torch.rand(batch, count, 2, device=GPU) * 2.2 - 1.1
     return coord, torch.full_like(coord, 0.03)
 
 
@@ -33,7 +33,7 @@ def case(spec, dtype, points, lr=(20, 30)):
     """(tensors, where, gradient that arrives)."""
     tensors = inputs(spec, dtype, lr, batch=2)
     where = queries(2) if points else None
-    return tensors, where, torch.randn((2, 700, 3) if points else (2, 3, *SIZE), device="cuda")
+    return tensors, where, torch.randn((2, 700, 3) if points else (2, 3, *SIZE), device=GPU)
 
 
 @over_kernels

@@ -6,7 +6,7 @@ import warnings
 import golden_cases
 import pytest
 import torch
-from every_backend import ON_GPU, needs_gpu, poisoned
+from every_backend import GPU, ON_GPU, needs_gpu, poisoned
 from lmf_kernels import load_model, upscale
 from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points
 from lmf_kernels.families import MODULATED_MLP
@@ -23,9 +23,9 @@ over_dtypes = pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 
 def inputs(spec, dtype, lr=(20, 30), batch=1):
     """fields (B, h, w, C), weights (P,), skip (B, 3, h, w) on the GPU, the numbers of a network that works."""
-    fields = torch.randn(batch, *lr, MODULATED_MLP.field_channels(spec), device="cuda") * 0.5
-    weights = torch.randn(MODULATED_MLP.weight_count(spec), device="cuda") * (1.5 / 16) ** 0.5
-    skip = torch.rand(batch, 3, *lr, device="cuda") * 2 - 1
+    fields = torch.randn(batch, *lr, MODULATED_MLP.field_channels(spec), device=GPU) * 0.5
+    weights = torch.randn(MODULATED_MLP.weight_count(spec), device=GPU) * (1.5 / 16) ** 0.5
+    skip = torch.rand(batch, 3, *lr, device=GPU) * 2 - 1
     return [t.to(dtype) for t in (fields, weights, skip)]
 
 
@@ -156,9 +156,9 @@ def test_points_are_the_grid(backend, spec, dtype, seed):
     fields, weights, skip = inputs(spec, dtype)
     height, width = SIZE
     grid = render((fields, weights, skip), spec, backend, cell=(2 / height, 2 / width), layout="nhwc")
-    y, x = ((2 * torch.arange(n, device="cuda") + 1) / n - 1 for n in SIZE)
+    y, x = ((2 * torch.arange(n, device=GPU) + 1) / n - 1 for n in SIZE)
     coord = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).view(1, -1, 2)
-    cell = torch.tensor([2 / height, 2 / width], device="cuda").expand(coord.shape)
+    cell = torch.tensor([2 / height, 2 / width], device=GPU).expand(coord.shape)
     points = modulated_mlp_points(fields, weights, spec, coord, cell, skip=skip, backend=backend).view_as(grid)
     tolerance = {torch.float32: 2e-5, torch.float16: 1e-2, torch.bfloat16: 8e-2}[dtype]
     assert (grid - points).abs().max() / grid.abs().max() < tolerance
@@ -171,10 +171,10 @@ def test_whole_models(backend, name, dtype, seed):
     """On the GPU in `dtype` and on the CPU in float32: the same picture."""
     image = torch.rand(1, 3, 24, 31)
     truth = upscale(load_model(golden_cases.path(name)), image, 3.7)
-    model = load_model(golden_cases.path(name), device="cuda", dtype=dtype, backend=backend)
+    model = load_model(golden_cases.path(name), device=GPU, dtype=dtype, backend=backend)
     levels = {torch.float32: 0.5, torch.float16: 2, torch.bfloat16: 12}[dtype]  # noise is the hardest picture
     with allowed_tf32(False):
-        got = upscale(model, image.to("cuda", dtype), 3.7).cpu()
+        got = upscale(model, image.to(GPU, dtype), 3.7).cpu()
     assert 255 * (got - truth).abs().max() < levels
 
 

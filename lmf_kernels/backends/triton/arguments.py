@@ -43,7 +43,15 @@ def extent(
                   call.rel_cell)
 
 
-def network(call):
+def dense(call):
+    """The call with weights, and the channels of every record, side by side in memory: copies where they are not."""
+    fields = call.fields if call.fields.stride(3) == 1 else call.fields.contiguous()
+    return call._replace(fields=fields, weights=call.weights.contiguous())
+
+
+def network(
+    call,  # of `dense`
+):
     """What both kernels are compiled for, by name."""
     spec = call.spec
     hidden, half = spec.widths[0], spec.in_dim // 2
@@ -51,6 +59,7 @@ def network(call):
         "GRID": call.on_grid, "FOURIER": spec.head == "fourier", "ENSEMBLE": spec.ensemble, "DEPTH": len(spec.widths),
         "HIDDEN": hidden, "HIDDEN_PADDED": max(16, power_of_two(hidden)), "HALF": half,
         "HALF_PADDED": max(8, power_of_two(half)),
+        "ALIGNMENT": 16 if all(step % 16 == 0 for step in call.fields.stride()[:3]) else 1,
     }
 
 

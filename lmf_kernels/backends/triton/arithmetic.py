@@ -12,14 +12,16 @@ def rounded(
 ):
     """`x` as a matrix operand of TYPE, to nearest even. EMULATED: as float32 numbers that TYPE can hold, because the
     interpreter keeps bfloat16 as integers, and cuts where it should round."""
+    # One chain of branches: behind a `return` the compiler goes on, and finds another type.
     if not EMULATED:
         return x.to(TYPE)
-    x = x.to(tl.float32)
-    if TYPE == tl.bfloat16:
-        bits = x.to(tl.int32, bitcast=True)
+    elif TYPE == tl.bfloat16:
+        wide = x.to(tl.float32)
+        bits = wide.to(tl.int32, bitcast=True)
         near = (bits + 0x7FFF + ((bits >> 16) & 1)) & -65536
-        return tl.where(x == x, near.to(tl.float32, bitcast=True), x)
-    return x.to(TYPE).to(tl.float32)
+        return tl.where(wide == wide, near.to(tl.float32, bitcast=True), wide)
+    else:
+        return x.to(tl.float32).to(TYPE).to(tl.float32)
 
 
 @triton.jit

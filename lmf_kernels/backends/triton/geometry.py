@@ -63,3 +63,17 @@ def corner_of(
     weight = tl.where(low, axis_y[4], axis_y[5]) * tl.where(left, axis_x[4], axis_x[5])
     return (tl.where(low, axis_y[0], axis_y[1]), tl.where(left, axis_x[0], axis_x[1]),
             tl.where(low, axis_y[2], axis_y[3]), tl.where(left, axis_x[2], axis_x[3]), weight)
+
+
+@triton.jit
+def record_at(
+    fields,  # pointer to the fields
+    picture,  # int64, scalar or (pixels,)
+    y,  # (pixels,) int: rows of the fields
+    x,  # (pixels,) int: columns
+    step_b, step_y, step_x,  # int scalars: strides of the fields
+    ALIGNMENT: tl.constexpr,  # all three are multiples of it
+):
+    """Pointers to the cells' records: (pixels,). Wide loads need to know that these begin at multiples of ALIGNMENT."""
+    offset = picture * step_b + y.to(tl.int64) * step_y + x.to(tl.int64) * step_x
+    return fields + tl.multiple_of(offset, ALIGNMENT)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from . import availability
-from .arguments import COMPILED_WITH, INT32, extent, network
+from .arguments import COMPILED_WITH, INT32, dense, extent, network
 from ..native_call import refuse_gradients
 
 PROGRAMS = 1024  # of a launch, at most: each has a row of the weights' gradient, and the bits go by their number
@@ -64,8 +64,8 @@ def launch(
     to_weights."""
     from .modulated_backward_kernel import modulated_backward_kernel
 
-    fields = call.fields if call.fields.stride(3) == 1 else call.fields.contiguous()
-    weights, to = call.weights.contiguous(), extent(call, grad)
+    call = dense(call)
+    fields, weights, to = call.fields, call.weights, extent(call, grad)
     batch, h, w, _ = fields.shape
     cells, device = batch * h * w, fields.device
     wide = not to.fits_int32() or max(to.window[2] * to.window[3], cells + cut.group) >= INT32
@@ -93,7 +93,8 @@ def sorted_readers(
     cells, total, block = batch * h * w, 4 * coord.shape[0] * coord.shape[1], 256
     read = torch.empty(total, dtype=torch.int64, device=coord.device)
     point_cells_kernel[(-(-total // block),)](
-        coord, read, h, w, coord.shape[1], total, cells, call.skip is not None, call.spec.ensemble, block)
+        coord, read, h, w, coord.shape[1], total, cells, call.skip is not None, call.spec.ensemble, block,
+        **COMPILED_WITH)
     read, readers = torch.sort(read, stable=True)
     starts = torch.searchsorted(read, torch.arange(cells + 1, device=coord.device))
     order = torch.sort(starts[1:] - starts[:-1], stable=True, descending=True).indices

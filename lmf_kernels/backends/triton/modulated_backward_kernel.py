@@ -7,14 +7,16 @@ gradient is its own row. So nothing is atomic, and the bits do not depend on wha
 import triton
 import triton.language as tl
 
+from .geometry import record_at
 from .modulated_gradient import add_gradients, add_to_cells
 from .readers import grid_corner, grid_readers, point_corner
 
-SIZES = ("cells", "held_h", "held_w", "lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols",
-         "groups", "weight_count")
+# As for the forward kernel: no sizes, no strides, and no alignment of what is read a value at a time.
+SIZES = ("fields_b", "fields_y", "fields_x", "grad_b", "grad_c", "grad_y", "grad_x", "cells", "held_h", "held_w", "lr_h",
+         "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "groups", "weight_count")
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=("grad", "coord", "cell"))
 def modulated_backward_kernel(
     fields,  # (B, h, w, C) by strides, the channel stride 1
     grad,  # of the output, by strides b, c, y, x; points: y unused, x steps from query to query
@@ -45,6 +47,7 @@ def modulated_backward_kernel(
     HIDDEN_PADDED: tl.constexpr,
     HALF: tl.constexpr,  # in_dim / 2
     HALF_PADDED: tl.constexpr,
+    ALIGNMENT: tl.constexpr,  # what all strides of the fields are multiples of: 16, or 1
     WIDE: tl.constexpr,  # positions need int64
     GROUP: tl.constexpr,  # cells of a tile
     READERS: tl.constexpr,  # readers of each
@@ -71,7 +74,7 @@ def modulated_backward_kernel(
         picture = (number // area).to(tl.int64)
         inner = number % area
         at_y, at_x = inner // held_w, inner % held_w
-        record = fields + picture * fields_b + at_y.to(tl.int64) * fields_y + at_x.to(tl.int64) * fields_x
+        record = record_at(fields, picture, at_y, at_x, fields_b, fields_y, fields_x, ALIGNMENT)
         if GRID:
             first_y, count_y = grid_readers(at_y + lr_y0, lr_h, height, y0, rows)
             first_x, count_x = grid_readers(at_x + lr_x0, lr_w, width, x0, cols)

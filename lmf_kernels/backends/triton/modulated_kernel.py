@@ -4,14 +4,16 @@ import triton
 import triton.language as tl
 
 from .arithmetic import clamp_unit, round_to_byte, rounded
-from .geometry import corner_of, grid_axis, point_axis
+from .geometry import corner_of, grid_axis, point_axis, record_at
 from .modulated_net import evaluate, output_layer, rel_cell_part
 
-# Sizes change from call to call: they must not compile anew where one happens to be 1 or a multiple of 16.
-SIZES = ("lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "tiles", "tiles_x", "first")
+# These change from picture to picture: a kernel must not be compiled anew where one happens to be 1 or a multiple of 16.
+SIZES = ("fields_b", "fields_y", "fields_x", "skip_b", "skip_c", "skip_y", "skip_x", "out_b", "out_c", "out_y", "out_x",
+         "lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "tiles", "tiles_x", "first")
+NARROW = ("skip", "out", "coord", "cell")  # read and written a value at a time, so that their alignment is no matter
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=NARROW)
 def modulated_mlp_kernel(
     fields,  # (B, h, w, C) by strides, the channel stride 1
     skip,  # (B, 3, h, w) by strides, or None
@@ -39,6 +41,7 @@ def modulated_mlp_kernel(
     HALF_PADDED: tl.constexpr,
     TYPE: tl.constexpr,  # of matrix operands
     EMULATED: tl.constexpr,  # inside the interpreter
+    ALIGNMENT: tl.constexpr,  # what all strides of the fields are multiples of: 16, or 1
     WIDE: tl.constexpr,  # positions need int64
     TILE_ROWS: tl.constexpr,
     TILE_COLS: tl.constexpr,
@@ -69,13 +72,12 @@ def modulated_mlp_kernel(
         rel_cell_x = tl.load(cell + query + 1) * lr_w.to(tl.float32)
 
     cell_part = rel_cell_part(weights, rel_cell_y, rel_cell_x, FOURIER, HIDDEN, HIDDEN_PADDED, HALF, HALF_PADDED)
-    fields += picture * fields_b
     # The output layer is linear, so it follows the blend: one product in place of four.
     x = tl.zeros((TILE_ROWS * TILE_COLS, HIDDEN_PADDED), tl.float32)
     if ENSEMBLE:
         for number in range(4):
             at_y, at_x, rel_y, rel_x, weight = corner_of(number, axis_y, axis_x)
-            record = fields + (at_y - lr_y0).to(tl.int64) * fields_y + (at_x - lr_x0).to(tl.int64) * fields_x
+            record = record_at(fields, picture, at_y - lr_y0, at_x - lr_x0, fields_b, fields_y, fields_x, ALIGNMENT)
             corner = evaluate(record[:, None], rel_y[:, None], rel_x[:, None], cell_part, weights, FOURIER, DEPTH,
                               HIDDEN, HIDDEN_PADDED, HALF, HALF_PADDED, TYPE, EMULATED)
             x = tl.fma(corner, weight[:, None], x)
@@ -84,7 +86,7 @@ def modulated_mlp_kernel(
         at_x = tl.where(axis_x[6], axis_x[1], axis_x[0])
         rel_y = tl.where(axis_y[6], axis_y[3], axis_y[2])
         rel_x = tl.where(axis_x[6], axis_x[3], axis_x[2])
-        record = fields + (at_y - lr_y0).to(tl.int64) * fields_y + (at_x - lr_x0).to(tl.int64) * fields_x
+        record = record_at(fields, picture, at_y - lr_y0, at_x - lr_x0, fields_b, fields_y, fields_x, ALIGNMENT)
         x = evaluate(record[:, None], rel_y[:, None], rel_x[:, None], cell_part, weights, FOURIER, DEPTH, HIDDEN,
                      HIDDEN_PADDED, HALF, HALF_PADDED, TYPE, EMULATED)
     rgb = output_layer(x, weights, FOURIER, DEPTH, HIDDEN, HIDDEN_PADDED, HALF, TYPE, EMULATED)

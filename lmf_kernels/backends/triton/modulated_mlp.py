@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import torch
 
 from . import availability, configurations, modulated_backward
-from .arguments import COMPILED_WITH, INT32, extent, network, power_of_two
+from .arguments import COMPILED_WITH, INT32, dense, extent, network
 from ..native_call import before_epilogue, refuse_common
 
 WIDEST = 64  # there some architectures begin to spill a tile's activations
@@ -87,8 +87,8 @@ def launch(
     """Start the kernel on the current stream."""
     from .modulated_kernel import modulated_mlp_kernel
 
-    fields = call.fields if call.fields.stride(3) == 1 else call.fields.contiguous()
-    skip, weights, to = call.skip, call.weights.contiguous(), extent(call, out)
+    call = dense(call)
+    fields, skip, to = call.fields, call.skip, extent(call, out)
     rows, cols = to.window[2:]
     tile_rows, tile_cols = tile(configuration, rows)
     tiles_x = -(-cols // tile_cols)
@@ -99,7 +99,7 @@ def launch(
     with nullcontext() if device.type == "cpu" else torch.cuda.device(device):
         for first in range(0, total, PROGRAMS):
             modulated_mlp_kernel[(min(PROGRAMS, total - first),)](
-                fields, skip, out, to.coord, to.cell, weights,
+                fields, skip, out, to.coord, to.cell, call.weights,
                 *fields.stride()[:3], *((0, 0, 0, 0) if skip is None else skip.stride()), *to.steps,
                 *to.lr, *to.size, *to.window, tiles, tiles_x, first, *to.rel_cell,
                 **constants(call, wide), TILE_ROWS=tile_rows, TILE_COLS=tile_cols,
@@ -107,9 +107,11 @@ def launch(
 
 
 def tile(configuration, rows):
-    """(rows, cols) of a tile, flatter where the window has fewer rows than it: its pixels stay as many."""
-    tall = min(configuration.rows, power_of_two(rows))
-    return tall, configuration.rows * configuration.cols // tall
+    """(rows, cols) of a tile. A window of one row, as points are, is cut along it; every other shape between would be
+    one more to compile."""
+    if rows == 1:
+        return 1, configuration.rows * configuration.cols
+    return configuration.rows, configuration.cols
 
 
 def constants(call, wide):

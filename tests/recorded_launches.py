@@ -1,0 +1,69 @@
+"""What the tests of the Triton kernels would have a GPU compile, found without one.
+
+    LMF_TEST_TRITON_KEYS=FILE pytest tests/test_modulated_mlp.py ...     (LMF_TEST_BACKENDS=triton for its tests alone)
+
+writes a line {"test", "kernel", "key"} to FILE each time a kernel meets a specialisation for the first time in the
+process. Tests marked `gpu` then run on the CPU: a launch goes through Triton's own binder, for an NVIDIA GPU of compute
+capability 9.0, up to the point where it would compile; the numbers come from the CPU kernel. So tests pass or fail as
+they would with right kernels, except where CUDA itself is tested.
+"""
+
+import json
+import os
+from contextlib import nullcontext
+
+import torch
+from lmf_kernels.backends import cpu, reference
+from lmf_kernels.backends.native_call import refuse_common
+
+FILE = os.environ.get("LMF_TEST_TRITON_KEYS")
+ARCHITECTURE = "sm_90"
+FLOATING = ("fields", "weights", "skip")
+
+
+def record():
+    """From here on launches of the Triton backend are recorded, and computed by the CPU backend."""
+    from lmf_kernels.backends.triton import availability, modulated_backward
+    from lmf_kernels.backends.triton import modulated_mlp as face
+    from offline_triton import Offline, target_of
+    from triton import knobs
+    from triton.runtime import driver
+
+    driver.set_active(Offline(target_of(ARCHITECTURE)))
+    knobs.runtime.jit_cache_hook = note
+    availability.status = lambda: (True, "recording")
+    availability.architecture = lambda device: ARCHITECTURE
+    face.can_run = lambda call: refuse_common(call, halves=True) or face.refuse_shape(call.spec)
+    launch, gradients, on_cpu = face.launch, modulated_backward.gradients, cpu.families["modulated_mlp"].gradients
+
+    def computed(call, out, configuration):
+        launch(call, out, configuration)
+        plain = in_float32(call)
+        kernel = cpu if cpu.families["modulated_mlp"].can_run(plain) is None else reference
+        out.copy_(kernel.families["modulated_mlp"].run(plain))
+
+    def differentiated(call, grad, wanted):
+        gradients(call, grad, wanted)
+        found = on_cpu(in_float32(call)._replace(finish="none"), grad.float().contiguous(), wanted)
+        return [made.to(getattr(call, name).dtype) for name, made in zip(wanted, found)]
+
+    face.launch, modulated_backward.gradients = computed, differentiated
+    for name in ("synchronize", "reset_peak_memory_stats", "set_sync_debug_mode", "Stream"):
+        setattr(torch.cuda, name, lambda *given: None)
+    torch.cuda.memory_allocated = torch.cuda.max_memory_allocated = lambda: 0
+    torch.cuda.stream = nullcontext
+
+
+def in_float32(call):
+    """The call with the same numbers as float32, and float32 out where halves were asked for."""
+    tensors = {name: tensor.float() for name in FLOATING if (tensor := getattr(call, name)) is not None}
+    return call._replace(**tensors, dtype=call.dtype if call.dtype == torch.uint8 else torch.float32)
+
+
+def note(*, key, fn, **_):
+    """Triton's hook before it compiles: a line of the file, and nothing is compiled or launched."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    line = json.dumps({"test": test, "kernel": fn.name.rpartition(".")[2], "key": key}) + "\n"
+    with open(FILE, "a", encoding="utf-8") as file:
+        file.write(line)
+    return True
