@@ -77,7 +77,7 @@ def draw(run, out):
     axes.grid(axis="y", color=GRID, alpha=0.35, linewidth=0.8)
     axes.spines[:].set_visible(False)
     part = out.with_name(f".{out.name}.part")
-    figure.savefig(part, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(part, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None, "Creator": None})
     plt.close(figure)
     part.replace(out)
 
