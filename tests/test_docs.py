@@ -42,7 +42,8 @@ def test_snippets_run(name, tmp_path):
     snippets = PYTHON.findall((ROOT / name).read_text(encoding="utf-8"))
     assert snippets
     shutil.copy(ROOT / "tests" / "golden" / "lmliif.pth", tmp_path / "checkpoint.pth")
-    done = subprocess.run([sys.executable, "-I", "-c", "\n".join(snippets)], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-I", "-c", "\n".join(snippets)], cwd=tmp_path, capture_output=True,
+                          text=True)
     assert done.returncode == 0, done.stderr
 
 
