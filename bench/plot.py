@@ -23,7 +23,7 @@ LABELS = {"published": "the published way", "compiled-published": "torch.compile
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", nargs="?", type=pathlib.Path, help="default: the newest complete run of the CPU's suite")
+    parser.add_argument("file", nargs="?", type=pathlib.Path, help="default: the newest complete CPU run")
     parser.add_argument("--out", metavar="SVG", type=pathlib.Path, default=ROOT / "docs" / "time-per-pixel.svg")
     chosen = parser.parse_args(arguments)
     try:

@@ -131,11 +131,11 @@ def headline(run):
     gain = number(median(published) / median(whole)) if whole and published else "-"
     stages = whole.get("stages", {})
     encoder = stages["encoder"] / sum(stages.values()) if stages else None
-    return (f"- **A whole picture {gain} times as fast**: {wxh(whole.get('lr'))} to {wxh(whole.get('size'))} with LM-LIIF "
-            f"on the EDSR-baseline encoder takes\n  {seconds(median(whole))} instead of {seconds(median(published))}. "
-            f"{percent(encoder)} of the {seconds(median(whole))} is the encoder, the same network in both.\n"
-            f"- **The render stage alone {times(case, 'published')} times as fast** per pixel as the published way, and "
-            f"{times(case, 'compiled-published')} times as fast as\n  `torch.compile` of it: {wxh(case.get('lr'))} to "
+    return (f"- **A whole picture {gain} times as fast**: {wxh(whole.get('lr'))} to {wxh(whole.get('size'))} with "
+            f"LM-LIIF on the EDSR-baseline encoder takes\n  {seconds(median(whole))} instead of "
+            f"{seconds(median(published))}. {percent(encoder)} of the {seconds(median(whole))} is the encoder, the same network in both.\n"
+            f"- **The render stage alone {times(case, 'published')} times as fast** per pixel as the published way, "
+            f"and {times(case, 'compiled-published')} times as fast as\n  `torch.compile` of it: {wxh(case.get('lr'))} to "
             f"{wxh(case.get('size'))} takes {seconds(median(case))}.\n")
 
 

@@ -36,7 +36,8 @@ def test_every_page_is_linked_from_the_readme():
     assert set(PAGES[1:]) <= linked
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/extending.md", pytest.param("docs/drop-in.md", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["README.md", "docs/extending.md",
+                                  pytest.param("docs/drop-in.md", marks=pytest.mark.slow)])
 def test_snippets_run(name, tmp_path):
     """A page's snippets, one after the other in one process; drop-in.md compiles a model, which takes a minute."""
     snippets = PYTHON.findall((ROOT / name).read_text(encoding="utf-8"))
@@ -51,7 +52,8 @@ SEARCHED = ("lmf_kernels/**/*.py", "python_ref/*.py", "csrc/**/*", "CMakeLists.t
 
 
 @pytest.mark.parametrize("section, existing, among", [
-    ("A render family in the package", {"<family>": "plain_mlp"}, r"families|ops|backends/reference|python_ref/(?!lte|liif)"),
+    ("A render family in the package", {"<family>": "plain_mlp"},
+     r"families|ops|backends/reference|python_ref/(?!lte|liif)"),
     ("A kernel of a family", {"<family>": "modulated_mlp"}, r"CMake|csrc|backends/(native_call|cpu|cuda)"),
     ("A model", {"<model>": "lmlte"}, ""),
     ("A backend", {"<backend>": "triton", "<family>": "modulated_mlp"}, r"lmf_kernels/backends/(?!triton)"),
