@@ -134,8 +134,8 @@ def headline(run):
     slow, compiled = (times(case, way) for way in ("published", "compiled-published"))
     return (
         f"- **A whole picture {gain} times as fast**: {wxh(whole.get('lr'))} to {wxh(whole.get('size'))} with LM-LIIF "
-        f"on the EDSR-baseline encoder takes\n  {ours} instead of {seconds(median(published))}. {percent(encoder)} of the "
-        f"{ours} is the encoder, the same network in both.\n"
+        f"on the EDSR-baseline encoder takes\n  {ours} instead of {seconds(median(published))}. {percent(encoder)} of "
+        f"the {ours} is the encoder, the same network in both.\n"
         f"- **The render stage alone {slow} times as fast** per pixel as the published way, and {compiled} times as "
         f"fast as\n  `torch.compile` of it: {wxh(case.get('lr'))} to {wxh(case.get('size'))} takes "
         f"{seconds(median(case))}.\n")
