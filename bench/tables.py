@@ -1,10 +1,12 @@
 #!/usr/bin/env python
-"""Prints the README's tables from results files, or writes them between the README's markers.
+"""Prints the tables of the README and of docs/benchmarks.md from results files, or writes them between markers there.
 
     python bench/tables.py [FILE]                     all tables, from FILE or the newest of bench/results: of the CPU's
                                                       (pytest bench) and of a GPU's (bench/device.sh)
-    python bench/tables.py [FILE] --write README.md   fills in all between <!-- bench:NAME --> and <!-- /bench:NAME -->
-    python bench/tables.py [FILE] --check README.md   exit status 1 where the README says anything else
+    python bench/tables.py [FILE] --write PAGE...     fills in all between <!-- bench:NAME --> and <!-- /bench:NAME -->
+    python bench/tables.py [FILE] --check PAGE...     exit status 1 where a page says anything else
+
+PAGE: README.md, docs/benchmarks.md.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import json
 import pathlib
 import re
 import sys
+import textwrap
 
 import tables_gpu
 from formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
@@ -26,30 +29,35 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=pathlib.Path, help="results file; default: the newest of each kind")
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--write", metavar="README", type=pathlib.Path)
-    action.add_argument("--check", metavar="README", type=pathlib.Path)
+    action.add_argument("--write", metavar="PAGE", type=pathlib.Path, nargs="+")
+    action.add_argument("--check", metavar="PAGE", type=pathlib.Path, nargs="+")
     chosen = parser.parse_args(arguments)
     try:
         runs = [Run(json.loads(path.read_text(encoding="utf-8")), path.name)
                 for path in ([chosen.file] if chosen.file else newest())]
-        readme = chosen.write or chosen.check
-        if readme is None:
+        if not (chosen.write or chosen.check):
             print("\n".join(map(everything, runs)))
             return 0
-        old = new = readme.read_text(encoding="utf-8")
-        for run in runs:
-            new = filled(new, run)
-        if chosen.check:
-            names = " and ".join(run.file_name for run in runs)
-            print(f"{readme} {'agrees with' if old == new else 'differs from'} {names}")
-            return int(old != new)
-        temporary = readme.with_name(f".{readme.name}.part")
-        temporary.write_text(new, encoding="utf-8")
-        temporary.replace(readme)
-        return 0
+        differ = [update(page, runs, write=bool(chosen.write)) for page in chosen.write or chosen.check]
+        return int(bool(chosen.check) and any(differ))
     except (OSError, ValueError) as error:
         print(f"tables.py: {error}", file=sys.stderr)
         return 2
+
+
+def update(page, runs, write):
+    """Write a page's tables, or say whether they are those of the runs. Returns whether they differ."""
+    old = new = page.read_text(encoding="utf-8")
+    for run in runs:
+        new = filled(new, run)
+    if write:
+        temporary = page.with_name(f".{page.name}.part")
+        temporary.write_text(new, encoding="utf-8")
+        temporary.replace(page)
+    else:
+        names = " and ".join(run.file_name for run in runs)
+        print(f"{page} {'agrees with' if old == new else 'differs from'} {names}")
+    return old != new
 
 
 class Run:
@@ -98,7 +106,7 @@ def filled(text, run):
     """The text with every marked table of the run's kind made anew: all from a complete run, and from a GPU's record
     those whose parts have run."""
     if not run.ready:
-        raise ValueError(f"{run.file_name} is not a complete run; the README takes nothing else.")
+        raise ValueError(f"{run.file_name} is not a complete run; the pages take nothing else.")
     known = {**TABLES, **tables_gpu.TABLES}
     closed = [match[2] for match in MARKED.finditer(text)]
     opened = re.findall(r"<!-- bench:([\w-]+) -->", text)
@@ -117,12 +125,34 @@ def filled(text, run):
 # ---- the tables
 
 def headline(run):
-    case = run.case(f"cpu/lmliif/x12/{run.isa}")
-    return (f"LM-LIIF's render stage, {wxh(case.get('lr'))} to {wxh(case.get('size'))}, float32, {hardware(run)}: "
-            f"**{seconds(median(case))}**, {number(case.get('mpixel_per_s'))} Mpixel/s,\n"
-            f"{percent(case.get('share_of_peak'))} of the multiply-add peak. Per pixel {times(case, 'published')} "
-            f"times as fast as the published way and\n{times(case, 'compiled-published')} times as fast as "
-            "`torch.compile` of it, in the same run.\n")
+    """The gain of a whole picture, then that of the render stage alone."""
+    case, whole, published = (run.case(name) for name in (f"cpu/lmliif/x12/{run.isa}", "pipeline/lmf_kernels",
+                                                          "pipeline/published"))
+    gain = number(median(published) / median(whole)) if whole and published else "-"
+    stages, ours = whole.get("stages", {}), seconds(median(whole))
+    encoder = stages["encoder"] / sum(stages.values()) if stages else None
+    slow, compiled = (times(case, way) for way in ("published", "compiled-published"))
+    return (
+        f"- **A whole picture {gain} times as fast**: {wxh(whole.get('lr'))} to {wxh(whole.get('size'))} with LM-LIIF "
+        f"on the EDSR-baseline encoder takes\n  {ours} instead of {seconds(median(published))}. {percent(encoder)} of "
+        f"the {ours} is the encoder, the same network in both.\n"
+        f"- **The render stage alone {slow} times as fast** per pixel as the published way, and {compiled} times as "
+        f"fast as\n  `torch.compile` of it: {wxh(case.get('lr'))} to {wxh(case.get('size'))} takes "
+        f"{seconds(median(case))}.\n")
+
+
+def plot(run):
+    """What stands below docs/time-per-pixel.svg, which bench/plot.py draws from the same run."""
+    return caption(run, "float32; " + sizes(run)).lstrip()
+
+
+def sizes(run):
+    """Which inputs are rendered: slow peers get smaller ones."""
+    at = {}
+    for scale in SCALES:
+        at.setdefault(wxh(run.case(f"published/lmliif/{scale}").get("lr")), []).append(scale)
+    slow = " and ".join(f"{lr} at {', '.join(scales)}" for lr, scales in at.items())
+    return f"ours from {wxh(run.case(f'cpu/lmliif/x12/{run.isa}').get('lr'))}, the published way from {slow}"
 
 
 def render(run):
@@ -135,9 +165,7 @@ def render(run):
                      *(times(case, way) for way in ("published", "compiled-published", "compiled-reference"))])
     heads = ["output", "time (IQR)", "Mpixel/s", "ns per pixel (x12 = 1)", "GFLOP/s", "of the FMA peak",
              "x published", "x `torch.compile` of it", "x `torch.compile` of the restructured maths"]
-    return table(heads, rows) + caption(
-        run, f"Ours from {wxh(run.case(f'cpu/lmliif/x12/{run.isa}').get('lr'))}, the published way from " + ", ".join(
-            f"{wxh(run.case(f'published/lmliif/{scale}').get('lr'))} at {scale}" for scale in SCALES))
+    return table(heads, rows) + caption(run, sizes(run))
 
 
 def peers(run):
@@ -237,7 +265,7 @@ def training(run):
         run, f"{queries} on patches of {wxh(last.get('lr'))}")
 
 
-TABLES = {"headline": headline, "quality": quality, "render": render, "peers": peers, "isa": isa,
+TABLES = {"headline": headline, "plot": plot, "quality": quality, "render": render, "peers": peers, "isa": isa,
           "pipeline": pipeline, "overheads": overheads, "training": training}
 
 
@@ -247,7 +275,8 @@ def caption(run, first=""):
     source = f"commit {commit.get('describe', 'unknown')}{' with changes' if commit.get('dirty') else ''}"
     said = [first, hardware(run), f"torch {versions['torch']}, {versions['compiler']}", source, run.file_name,
             *run.stored["warnings"]]
-    return f"\n<sub>{'; '.join(part for part in said if part)}.</sub>\n"
+    text = f"<sub>{'; '.join(part for part in said if part)}.</sub>"
+    return f"\n{textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)}\n"
 
 
 def hardware(run):
