@@ -40,8 +40,8 @@ _RECIPE = ("batch", "patch", "queries", "max_scale", "shrink", "graphics", "patt
               "[default: 0.2]")
 @click.option("--noise", type=float, metavar="SHARE", help="LR patches with a little noise.  [default: 0.05]")
 @click.option("--fonts", metavar="DIR", help="Fonts for drawn text.  [default: the system's]")
-@click.option("--consistency", type=float, metavar="WEIGHT", help="Weight in the loss of the squared error of a patch's "
-              "mean colour.  [default: 10]")
+@click.option("--consistency", type=float, metavar="WEIGHT", help="Weight in the loss of the error of a patch's mean "
+              "colour.  [default: 1]")
 @click.option("--lr", type=float, metavar="R", help="Adam's learning rate at its peak.  [default: 1e-3]")
 @click.option("--warm-up", type=float, metavar="SHARE", help="Share of the time to reach the peak.  [default: 0.02]")
 @click.option("--clip", type=float, metavar="NORM", help="Largest norm of a gradient.  [default: 1]")

@@ -1,14 +1,17 @@
 """The loss of a batch: L1 between the model's values and the HR pixels, both in [-1, 1], and an error of the mean.
 
-L1 alone is content with a median, which on stripes and checkers can be far from the mean; and what is right on average
-at every pixel can still be brighter than the picture as a whole. So the squared error of each patch's mean colour over
-its queries is added, with a weight. On photographs it is nearly zero.
+L1 alone is content with a median, and what is about right at every pixel can still be brighter than the picture as a
+whole, as stripes and checkers were. So the error of each patch's mean colour over its queries is added, with a weight:
+by a smooth L1, so that small errors, which on photographs are chance, hardly count, and large ones do not explode.
 """
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from . import rendering
+
+_SMALL = 0.05  # errors of the mean up to here count by their square
 
 RENDER = rendering.render_fused  # a step takes 0.93 of the time of render_points: bench/bench_training_cpu.py
 
@@ -20,7 +23,7 @@ class Objective(nn.Module):
         model: models.Decoder.
         precision: "bf16" runs encoder and latent stage under autocast; the render stage is always float32, because
             coordinates need its mantissa.
-        consistency: weight of the squared error of the mean.
+        consistency: weight of the error of the mean.
     """
 
     def __init__(self, model, precision="fp32", consistency=0.0):
@@ -47,7 +50,8 @@ class Objective(nn.Module):
             difference = values - rgb
             loss = difference.abs().mean()
             if self.consistency:
-                loss = loss + self.consistency * difference.mean(dim=1).square().mean()
+                mean = difference.mean(dim=1)
+                loss = loss + self.consistency * F.smooth_l1_loss(mean, torch.zeros_like(mean), beta=_SMALL)
             return loss
 
 

@@ -47,7 +47,7 @@ class Recipe:
     nearest: float = 0.05  # by taking the nearest pixels; the rest by antialiased bicubic interpolation
     compression: float = 0.2  # share of photographs and graphics whose LR patch went through JPEG or WebP
     noise: float = 0.05  # share of them with a little noise
-    consistency: float = 10.0  # weight of the squared error of a patch's mean colour in the loss
+    consistency: float = 1.0  # weight of the error of a patch's mean colour in the loss
     lr: float = 1e-3  # Adam's learning rate at its peak
     warm_up: float = 0.02  # share of the time over which the rate rises from 0 to the peak
     clip: float = 1.0  # largest norm of a step's gradient; what is longer is shortened
