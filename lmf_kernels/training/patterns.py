@@ -10,6 +10,7 @@ more densely.
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..area import resized_by_area
 from .colours import as_tuple, draw_colour, draw_pair
 from .text import draw_text
 
@@ -29,24 +30,15 @@ def draw_pattern(rng, patch, side, fonts=()):
     if rng.random() < 0.3:  # two of them meet
         top, left = rng.integers(patch, size=2)
         low[top:, left:] = _drawn(rng, patch, fonts)[top:, left:]
-    return low, enlarge_by_area(low, side)
+    return low, _enlarged(low, side)
 
 
-def enlarge_by_area(
+def _enlarged(
     low,  # (n, n, 3) uint8
     side,
 ):
-    """(side, side, 3) uint8: each pixel the mean of the LR picture over its footprint. side: n or more."""
-    overlap = overlaps(low.shape[0], side)
-    return np.rint(np.einsum("yi,xj,ijc->yxc", overlap, overlap, low.astype(float), optimize=True)).astype(np.uint8)
-
-
-def overlaps(count, side):
-    """(side, count): the share of each of `side` equal parts of a line in each of its `count` equal parts."""
-    ends = np.arange(side + 1) * (count / side)
-    cells = np.arange(count)
-    shared = np.minimum(ends[1:, None], cells + 1) - np.maximum(ends[:-1, None], cells)
-    return np.maximum(shared, 0) * (side / count)
+    """(side, side, 3) uint8, by area."""
+    return np.rint(resized_by_area(low, (side, side))).astype(np.uint8)
 
 
 def _drawn(rng, patch, fonts):
@@ -156,4 +148,4 @@ def _grating(rng, patch, side):
         return np.rint(first + wave[..., None] * (second - first)).astype(np.uint8)
 
     low = sampled(patch)
-    return low, sampled(side) if period >= 3 else enlarge_by_area(low, side)
+    return low, sampled(side) if period >= 3 else _enlarged(low, side)
