@@ -42,7 +42,9 @@ def model_from_file(path_or_name, spec):
         CheckpointError: there is no such file or built-in model. InputError: it is not the model of the spec.
     """
     model = load_model(path_or_name, dtype=torch.float32, device="cpu").train()
-    if model.spec != spec:
+    with torch.device("meta"):
+        wanted = build_model(spec).spec  # with the options that it leaves out
+    if model.spec != wanted:
         raise InputError(f"{path_or_name} holds another model than the one to train; leave the model's options out.")
     path = built_in.path_of(path_or_name) or str(path_or_name)
     stated = read_metadata(path) if path.lower().endswith(".safetensors") else {}

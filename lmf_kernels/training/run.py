@@ -60,6 +60,7 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
         InputError: the folders, the pictures or the saved run do not fit.
     """
     places = team.places(recipe.batch)
+    fonts = find_fonts(fonts) if recipe.graphics or recipe.patterns else ()
     folder = RunFolder(out)
     if folder.started and not resume:
         raise InputError(f"{out} holds a run already; give --resume to go on with it, or another folder.")
@@ -68,7 +69,6 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
     if not team.leads:
         report = _silent
     pictures, held_out = _pictures(data, recipe, validate, report)
-    fonts = find_fonts(fonts) if recipe.graphics or recipe.patterns else ()
     config = {"spec": spec, "recipe": recipe.as_dict(), "pictures": fingerprint(pictures), "fonts": font_names(fonts)}
     if state is not None:
         config["initial"] = state["config"]["initial"]
