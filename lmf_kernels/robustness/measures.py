@@ -23,7 +23,10 @@ def consistency(
     result,  # (H, W, 3) uint8
     low,  # (h, w, 3) uint8
 ):
-    """PSNR in dB between the result reduced again by area and the input: inf where they are equal."""
+    """PSNR in dB between the result reduced again by area and the input: inf where they are equal.
+
+    At a fractional factor HR pixels lie across the borders of LR pixels, and even an original has a finite value.
+    """
     error = np.mean((resized_by_area(result, low.shape[:2]) - low) ** 2)
     return 10 * math.log10(255 ** 2 / error) if error else math.inf
 
