@@ -78,7 +78,7 @@ def test_patterns_are_what_they_are_called():
     checkers = drawn["checkers of 1 pixels, black and white"]
     assert set(checkers[0, :, 0]) == {0, 255} and np.abs(np.diff(checkers.astype(int), axis=0)).min() == 255
     assert np.ptp(drawn["level stripes of period 2, grey, amplitude 0.5"]) in range(126, 130)
-    assert drawn["8x8 dither of 0.25, black and white"].mean() == pytest.approx(255 / 4)
+    assert drawn["8x8 dither of 0.3, black and white"].mean() == pytest.approx(255 * 19 / 64)
     assert (drawn["upright stripes of period 6, blue and black"][..., :2] == 0).all()
     ramp = drawn["4x4 dither of a ramp, black and white"].mean(axis=(0, 2))
     assert ramp[:12].mean() < 60 < 190 < ramp[-12:].mean()

@@ -43,7 +43,7 @@ def _shares():
     matrix = _BAYER
     for side in (2, 4, 8):
         thresholds = (matrix[y % side, x % side] + 0.5) / matrix.size
-        for tone in (0.25, 0.8):  # 0.5 is checkers
+        for tone in (0.3, 0.8):  # 0.5 is checkers
             yield f"{side}x{side} dither of {tone:g}", (thresholds < tone).astype(float)
         yield f"{side}x{side} dither of a ramp", (thresholds < x / (SIDE - 1)).astype(float)
         matrix = np.block([[4 * matrix + part for part in row] for row in _BAYER])
