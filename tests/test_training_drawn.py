@@ -11,8 +11,11 @@ from PIL import Image, ImageFont
 from lmf_kernels import InputError, build_model, load_model
 from lmf_kernels.checkpoints import read_metadata
 from lmf_kernels.cli import main
-from lmf_kernels.training import Recipe, data, degradations, fonts, graphics, patterns
+from lmf_kernels.training import Recipe, blend, data, degradations, fonts, graphics, patterns
 from lmf_kernels.training.objective import Objective
+
+
+MODEL = "lmliif-edsr10"
 
 
 @pytest.fixture
@@ -274,6 +277,29 @@ def test_a_run_from_given_weights_resumes_exactly(trained, tmp_path):
     pieces.run(pictures, parts, 8, resume=True)
     pieces.assert_same(pieces.state_of(whole), pieces.state_of(parts))
     assert read_metadata(parts / "weights.safetensors")["initial_weights"]["training"]["steps"] == 5
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 1])
+def test_weights_in_between(trained, tmp_path, share):
+    pictures, first = trained
+    pieces.run(pictures, tmp_path / "second", 4, initial=str(first))
+    second, out = tmp_path / "second" / "weights.safetensors", tmp_path / "between.safetensors"
+    blend(str(first), str(second), share, out)
+    ends = load_model(first).state_dict(), load_model(second).state_dict()
+    assert not torch.equal(*(end["imnet.layers.0.weight"] for end in ends))
+    for name, value in load_model(out).state_dict().items():
+        torch.testing.assert_close(value, (1 - share) * ends[0][name] + share * ends[1][name], rtol=1e-5, atol=1e-6)
+    told = read_metadata(out)
+    assert told["blend"] == {"first": "weights.safetensors", "share": share} and told["initial_weights"]
+
+
+def test_weights_in_between_are_of_one_model(trained, tmp_path):
+    _, first = trained
+    out = tmp_path / "between.safetensors"
+    for second, share, says in ((MODEL, 0.5, "not one architecture"), (str(first), 1.5, "from 0 to 1, got 1.5")):
+        with pytest.raises(InputError, match=says):
+            blend(str(first), second, share, out)
+    assert not out.exists()
 
 
 def test_given_weights_of_another_model_are_refused(trained, tmp_path):

@@ -123,19 +123,22 @@ def _robustness(model, paths, scales, rgb, progress):
     from .. import robustness
 
     rows = robustness.robustness(model, scales, paths, progress=progress)
-    summary = [{"scale": scale, "what": what, "measure": measure, **_finite(both)}
-               for (scale, what, measure), both in robustness.summary(rows).items()]
+    summary = [{"scale": scale, "what": what, "measure": measure, **_plain_row(values)}
+               for (scale, what, measure), values in robustness.summary(rows).items()]
     width = max(len(row["what"]) for row in summary)
-    lines = [f"recipe: {robustness.RECIPE}", f"scale  {'pictures':{width}}  {'measure':23}    bicubic      model"]
-    lines += [f"{'x{:g}'.format(row['scale']):5}  {row['what']:{width}}  {row['measure']:23} {_cell(row['bicubic'])} "
-              f"{_cell(row['model'])}" for row in summary]
-    pictures = [{**asdict(row), "picture": os.path.basename(row.picture), **_finite(asdict(row))} for row in rows]
-    return lines, {"recipe": robustness.RECIPE, "summary": summary, "pictures": pictures}
+    lines = [f"recipe: {robustness.RECIPE}", f"scale  {'pictures':{width}}  {'measure':18}    bicubic      model  worst"]
+    lines += [f"{'x{:g}'.format(row['scale']):5}  {row['what']:{width}}  {row['measure']:18} {_cell(row['bicubic'])} "
+              f"{_cell(row['model'])}  {row.get('picture', '')}".rstrip() for row in summary]
+    # Of hundreds of patterns the summary names the worst.
+    pictures = [_plain_row(asdict(row)) for row in rows if row.what != robustness.PATTERNS]
+    folder = os.path.basename(os.path.dirname(os.path.abspath(paths[0]))) if paths else None
+    return lines, {"recipe": robustness.RECIPE, "folder": folder, "summary": summary, "pictures": pictures}
 
 
-def _finite(row):
-    """Values as JSON has them: neither infinity nor NaN."""
-    return {name: row[name] if math.isfinite(row[name]) else None for name in ("bicubic", "model")}
+def _plain_row(row):
+    """As JSON has it: neither infinity nor NaN, and of a picture its file's name."""
+    finite = {name: row[name] if math.isfinite(row[name]) else None for name in ("bicubic", "model")}
+    return {**row, **finite, **({"picture": os.path.basename(row["picture"])} if "picture" in row else {})}
 
 
 def _cell(value):

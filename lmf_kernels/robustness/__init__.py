@@ -4,6 +4,6 @@
 numbers, without a font file, so that every machine measures the same pictures.
 """
 
-from .table import RECIPE, Row, robustness, summary
+from .table import PATTERNS, RECIPE, Row, robustness, summary
 
-__all__ = ["RECIPE", "Row", "robustness", "summary"]
+__all__ = ["PATTERNS", "RECIPE", "Row", "robustness", "summary"]

@@ -11,11 +11,11 @@ from . import measures, pictures
 
 QUALITIES = (40, 75)  # of JPEG
 _MOST = 192  # rows and columns that a folder's picture is cut to when it is itself the input
-FOLDER = "the folder's pictures"  # what they are called in rows
+PATTERNS, FOLDER = "patterns", "the folder's pictures"  # what they are called in rows
 METHODS = ("bicubic", "model")
 
 
-RECIPE = ("largest mean error: of a channel's mean, result against input, 0 to 1; consistency: PSNR in dB of the result "
+RECIPE = ("Largest mean error: of a channel's mean, result against input, 0 to 1; consistency: PSNR in dB of the result "
           "reduced by area against the input; PSNR: in dB against the original, Y channel, the factor's pixels shaved; "
           "block edges: mean step across borders of JPEG's blocks over that across other LR pixels' borders; JPEG with "
           "4:2:0 colours, originals reduced by antialiased bicubic, drawn ones by area")
@@ -69,24 +69,33 @@ def robustness(model, scales, paths=(), *, progress=lambda share: None):
 
 
 def summary(rows):
-    """{(scale, what, measure): {"bicubic", "model"}} over the pictures of a kind: the mean of a measure, but the largest
-    mean error ("largest mean error"), and of consistency also the lowest ("lowest consistency")."""
+    """{(scale, what, measure): {"bicubic", "model"}} over the pictures of a kind: the mean of each measure, but of mean
+    errors the largest ("largest mean error"), and of consistency also the lowest ("lowest consistency"). Those two have
+    the name of the model's worst picture besides, as "picture"."""
     groups = {}
     for row in rows:
         groups.setdefault((row.scale, row.what, row.measure), []).append(row)
     found = {}
     for (scale, what, measure), group in groups.items():
-        ways = {"mean error": {"largest mean error": max},
-                "consistency": {"consistency": np.mean, "lowest consistency": min}}.get(measure, {measure: np.mean})
-        for name, reduced in ways.items():
-            found[scale, what, name] = {method: float(reduced([getattr(row, method) for row in group]))
-                                        for method in METHODS}
+        if measure == "mean error":
+            found[scale, what, "largest mean error"] = _worst(group, max)
+            continue
+        found[scale, what, measure] = {method: float(np.mean([getattr(row, method) for row in group]))
+                                       for method in METHODS}
+        if measure == "consistency":
+            found[scale, what, "lowest consistency"] = _worst(group, min)
     return found
+
+
+def _worst(group, extreme):
+    """Each method's own extreme, and the picture of the model's."""
+    picture = extreme(group, key=lambda row: row.model).picture
+    return {**{method: extreme(getattr(row, method) for row in group) for method in METHODS}, "picture": picture}
 
 
 def _drawn_patterns(model, scale):
     for name, low in pictures.patterns():
-        yield from _as_input(model, scale, "patterns", name, low)
+        yield from _as_input(model, scale, PATTERNS, name, low)
 
 
 def _drawn_scenes(model, scale):
