@@ -61,13 +61,13 @@ def test_patterns_at_whole_factors_are_repeated_pixels(seed, no_gratings):
 
 
 def test_gratings_are_one_wave_at_both_resolutions(seed):
-    """HR pixels at the LR pixels' centres, which odd factors have, are the LR pixels, unless the period is too short."""
+    """HR pixels at the LR pixels' centres, which odd factors have, are the LR pixels."""
     same, off = 0, []
     for rng in draws(seed, 60):
         low, high = patterns._grating(rng, 16, 48)
         same += np.array_equal(high[1::3, 1::3], low)
         off.append((high.mean(axis=(0, 1)) - low.mean(axis=(0, 1))) / 255)
-    assert same == 60  # by area that pixel is the LR pixel as well
+    assert same == 60  # of short periods, which are enlarged by area, as well
     assert np.abs(off).max() < 0.1 and np.abs(np.mean(off, axis=0)).max() < 0.02
 
 
@@ -322,7 +322,7 @@ def test_the_command_trains_the_given_model(trained, tmp_path):
 
 
 @pytest.mark.parametrize("words, says", [
-    (["--graphics", "0.7", "--patterns", "0.4"], "graphics + patterns are at most 1 together, photographs have the rest"),
+    (["--graphics", "0.7", "--patterns", "0.4"], "graphics + patterns are at most 1 together, photographs have"),
     (["--box", "0.5", "--lanczos", "0.6"], "box + bilinear + lanczos + nearest are at most 1 together, bicubic"),
     (["--graphics", "-0.1"], "graphics is a number from 0 to 1, got -0.1"),
     (["--compression", "2"], "compression is a number from 0 to 1, got 2.0"),
