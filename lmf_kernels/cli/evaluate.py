@@ -126,7 +126,8 @@ def _robustness(model, paths, scales, rgb, progress):
     summary = [{"scale": scale, "what": what, "measure": measure, **_plain_row(values)}
                for (scale, what, measure), values in robustness.summary(rows).items()]
     width = max(len(row["what"]) for row in summary)
-    lines = [f"recipe: {robustness.RECIPE}", f"scale  {'pictures':{width}}  {'measure':18}    bicubic      model  worst"]
+    lines = [f"recipe: {robustness.RECIPE}",
+             f"scale  {'pictures':{width}}  {'measure':18}    bicubic      model  worst"]
     lines += [f"{'x{:g}'.format(row['scale']):5}  {row['what']:{width}}  {row['measure']:18} {_cell(row['bicubic'])} "
               f"{_cell(row['model'])}  {row.get('picture', '')}".rstrip() for row in summary]
     # Of hundreds of patterns the summary names the worst.

@@ -82,8 +82,8 @@ def train(context, data, out, minutes, resume, pause_after, model, init, encoder
 
         try:
             outcome = run.train(data, out, spec, recipe, minutes=minutes, team=team, resume=resume,
-                                pause_after=pause_after, save_every=save_every, validate=validate, initial=init, fonts=fonts,
-                                licence=licence, report=report)
+                                pause_after=pause_after, save_every=save_every, validate=validate, initial=init,
+                                fonts=fonts, licence=licence, report=report)
         except run.TrainingFailed as error:
             raise click.ClickException(str(error)) from None
         if team.leads:

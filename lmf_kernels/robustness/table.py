@@ -13,12 +13,10 @@ QUALITIES = (40, 75)  # of JPEG
 _MOST = 192  # rows and columns that a folder's picture is cut to when it is itself the input
 PATTERNS, FOLDER = "patterns", "the folder's pictures"  # what they are called in rows
 METHODS = ("bicubic", "model")
-
-
-RECIPE = ("Largest mean error: of a channel's mean, result against input, 0 to 1; consistency: PSNR in dB of the result "
-          "reduced by area against the input; PSNR: in dB against the original, Y channel, the factor's pixels shaved; "
-          "block edges: mean step across borders of JPEG's blocks over that across other LR pixels' borders; JPEG with "
-          "4:2:0 colours, originals reduced by antialiased bicubic, drawn ones by area")
+RECIPE = ("Largest mean error: of a channel's mean, result against input, 0 to 1; consistency: PSNR in dB of the "
+          "result reduced by area against the input; PSNR: in dB against the original, Y channel, the factor's pixels "
+          "shaved; block edges: mean step across borders of JPEG's blocks over that across other LR pixels' borders; "
+          "JPEG with 4:2:0 colours, originals reduced by antialiased bicubic, drawn ones by area")
 
 
 @dataclass(frozen=True)

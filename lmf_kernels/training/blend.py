@@ -27,8 +27,8 @@ def blend(first, second, share, out):
         raise InputError(f"The share of the second weights is a number from 0 to 1, got {share!r:.40}.")
     model, other = load_model(first, device="cpu"), load_model(second, device="cpu")
     if model.spec != other.spec:
-        raise InputError(f"{first} and {second} are not one architecture; blend the weights of a run with those that it "
-                         "began with.")
+        raise InputError(f"{first} and {second} are not one architecture; blend the weights of a run with those that "
+                         "it began with.")
     with torch.no_grad():
         for mine, theirs in zip(model.parameters(), other.parameters()):
             mine.lerp_(theirs, share)

@@ -1,7 +1,8 @@
 """Training patches from a folder of pictures, and from pictures drawn at random.
 
-Every patch is a pure function of (pictures, recipe, step, place in the batch), and of the fonts at hand. So a resumed run goes on with exactly
-the patches that an uninterrupted one would have seen, and several processes that share a step see those of one alone.
+Every patch is a pure function of (pictures, fonts, recipe, step, place in the batch). So a resumed run goes on with
+exactly the patches that an uninterrupted one would have seen, and several processes that share a step see those of one
+alone.
 """
 
 import hashlib

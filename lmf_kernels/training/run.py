@@ -82,7 +82,8 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
         keep_freed_memory()
     model = model.to(team.device, memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    trainer = Trainer(model, average, team.wrap(Objective(model, recipe.precision, recipe.consistency)), recipe, team, config)
+    objective = Objective(model, recipe.precision, recipe.consistency)
+    trainer = Trainer(model, average, team.wrap(objective), recipe, team, config)
     if state is not None:
         trainer.load_state(state)
         folder.cut_log(trainer.step) if team.leads else None
