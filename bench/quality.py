@@ -1,7 +1,7 @@
 """The README's tables of picture quality.
 
-`quality` is from what `lmf-kernels eval DIR --scale 2 3 4 --json FILE` wrote: a file per test set, named after it, under
-`bench/results/quality/`, or under `bench/results/quality/MODEL/` for a model that is not the default.
+`quality` is from what `lmf-kernels eval DIR --scale 2 3 4 --json FILE` wrote: a file per test set, named after it,
+under `bench/results/quality/`, or under `bench/results/quality/MODEL/` for a model that is not the default.
 `robustness` is from `lmf-kernels eval DIR --robustness --scale 2 3 3.7 4 --json FILE`: a file per model under
 `bench/results/robustness/`, named after the model. The pictures in DIR are not ours to distribute.
 """
