@@ -68,8 +68,8 @@ def robustness(model, scales, paths=(), *, progress=lambda share: None):
 
 def summary(rows):
     """{(scale, what, measure): {"bicubic", "model"}} over the pictures of a kind: the mean of each measure, but of mean
-    errors the largest ("largest mean error"), and of consistency also the lowest ("lowest consistency"). Those two have
-    the name of the model's worst picture besides, as "picture"."""
+    errors the largest ("largest mean error"), and of several pictures' consistency also the lowest ("lowest
+    consistency"). Those two have the name of the model's worst picture besides, as "picture"."""
     groups = {}
     for row in rows:
         groups.setdefault((row.scale, row.what, row.measure), []).append(row)
@@ -80,7 +80,7 @@ def summary(rows):
             continue
         found[scale, what, measure] = {method: float(np.mean([getattr(row, method) for row in group]))
                                        for method in METHODS}
-        if measure == "consistency":
+        if measure == "consistency" and len(group) > 1:
             found[scale, what, "lowest consistency"] = _worst(group, min)
     return found
 
