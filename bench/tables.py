@@ -18,7 +18,7 @@ import textwrap
 
 import tables_gpu
 from formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
-from quality import quality
+from quality import quality, robustness
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 SCALES = ("x2", "x3.7", "x4", "x12")
@@ -265,8 +265,8 @@ def training(run):
         run, f"{queries} on patches of {wxh(last.get('lr'))}")
 
 
-TABLES = {"headline": headline, "plot": plot, "quality": quality, "render": render, "peers": peers, "isa": isa,
-          "pipeline": pipeline, "overheads": overheads, "training": training}
+TABLES = {"headline": headline, "plot": plot, "quality": quality, "robustness": robustness, "render": render,
+          "peers": peers, "isa": isa, "pipeline": pipeline, "overheads": overheads, "training": training}
 
 
 def caption(run, first=""):

@@ -23,7 +23,7 @@ def ramp(height, width):
 
 
 def test_queries_lie_where_the_low_patch_has_their_colour(seed):
-    recipe = Recipe(patch=16, queries=200, seed=seed)
+    recipe = Recipe(**pieces.PHOTOGRAPHS, patch=16, queries=200, seed=seed)
     scales = []
     for step in range(12):
         low, coord, cell, rgb = data.draw_patch([ramp(90, 80)], recipe, step, 3)
@@ -41,7 +41,7 @@ def test_queries_lie_where_the_low_patch_has_their_colour(seed):
 
 
 def test_at_scale_one_the_low_patch_is_the_high_one(seed):
-    recipe = Recipe(patch=12, queries=144, max_scale=1.0, seed=seed)
+    recipe = Recipe(**pieces.PHOTOGRAPHS, patch=12, queries=144, max_scale=1.0, seed=seed)
     low, coord, cell, rgb = data.draw_patch([ramp(40, 30)], recipe, 0, 0)
     assert np.array_equal(low.reshape(-1, 3), rgb) and cell == np.float32(2 / 12)
     assert np.array_equal(coord[::12, 0], coord[:12, 1])
@@ -51,7 +51,7 @@ def test_high_patches_are_reduced_from_larger_cuts(seed):
     """Of a ramp, a patch cut from k times the side has k times the steps between its pixels."""
     steps = {1.0: [], 3.0: []}
     for shrink, found in steps.items():
-        recipe = Recipe(patch=12, queries=144, max_scale=1.0, shrink=shrink, seed=seed)
+        recipe = Recipe(**pieces.PHOTOGRAPHS, patch=12, queries=144, max_scale=1.0, shrink=shrink, seed=seed)
         for step in range(30):
             low, _, _, rgb = data.draw_patch([ramp(100, 100)], recipe, step, 0)
             assert np.array_equal(low.reshape(-1, 3), rgb)
@@ -73,7 +73,7 @@ def test_patches_depend_on_step_and_place_only(seed):
 
 
 def test_all_eight_orientations_occur(seed):
-    recipe = Recipe(patch=8, queries=1, max_scale=1.0, seed=seed)
+    recipe = Recipe(**pieces.PHOTOGRAPHS, patch=8, queries=1, max_scale=1.0, seed=seed)
     seen = set()
     for step in range(200):
         low = data.draw_patch([ramp(9, 8)], recipe, step, 0)[0].astype(int)

@@ -15,7 +15,9 @@ SPEC = {"name": "lmliif", "args": {
     "imnet_spec": {"name": "lmmlp", "args": {"out_dim": 3, "hidden_dim": 8, "hidden_depth": 2, "mod_scale": True,
                                              "mod_shift": True}},
     "hypernet_spec": {"name": "mlp", "args": {"out_dim": 40, "hidden_list": [16]}}}}
-RECIPE = {"batch": 4, "patch": 8, "queries": 48, "lr": 5e-3, "ema": 0.9}
+PHOTOGRAPHS = {"graphics": 0, "patterns": 0, "box": 0, "bilinear": 0, "lanczos": 0, "nearest": 0, "compression": 0,
+               "noise": 0, "consistency": 0}  # and bicubic reductions, nothing else
+RECIPE = {**PHOTOGRAPHS, "batch": 4, "patch": 8, "queries": 48, "lr": 5e-3, "ema": 0.9}
 
 
 def make_pictures(folder, seed, count=5):

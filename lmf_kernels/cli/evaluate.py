@@ -1,6 +1,7 @@
 """`lmf-kernels eval DIR`: PSNR and SSIM of a model on a folder of originals, bicubic interpolation beside it."""
 
 import json
+import math
 import os
 from dataclasses import asdict
 
@@ -25,20 +26,48 @@ class _SeveralScales(click.Command):
 
 
 @click.command(name="eval", cls=_SeveralScales)
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="[DIR]", required=False)
 @click.option("--scale", "scales", type=float, multiple=True, metavar="S...", default=(2.0, 3.0, 4.0),
               help="Factors, such as 2 3 4 or 2.5.  [default: 2 3 4]")
+@click.option("--robustness", is_flag=True, help="Measure pixel patterns, text, line art and JPEG in place of clean "
+              "photographs; DIR may be left out.")
 @model_options
 @click.option("--rgb", is_flag=True, help="The DIV2K tables' recipe: all channels, factor + 6 pixels shaved.")
 @click.option("--json", "json_file", metavar="FILE", help="Also write all numbers to FILE.")
-def evaluate(folder, scales, run_on, rgb, json_file):
+def evaluate(folder, scales, robustness, run_on, rgb, json_file):
     """Measure a model on the originals in DIR: PSNR and SSIM against bicubic interpolation.
 
     Each original is reduced by each factor and brought back. Needs scikit-image: pip install 'lmf-kernels[eval]'.
+
+    With --robustness: what it does to pictures that are no clean photographs. Patterns, text, line art and a screen are
+    drawn; pictures in DIR are measured besides, as they are and compressed as JPEG.
     """
-    from .. import evaluation
-    from ..errors import InputError
     from ..files import atomic_write, check_writable
+
+    if folder is None and not robustness:
+        raise click.UsageError("Give DIR, a folder of original pictures; only --robustness draws its own.")
+    if robustness and rgb:
+        raise click.UsageError("--rgb belongs to clean originals; --robustness measures the Y channel. Give one.")
+    paths = _pictures_in(folder) if folder is not None else []
+    if json_file:
+        check_writable(json_file)
+    set_threads(run_on)
+    scales = tuple(dict.fromkeys(scales))
+    model, name = loaded_model(run_on)
+    measure = _robustness if robustness else _quality
+    with progress_bar(1, "eval") as tell:
+        lines, found = measure(model, paths, scales, rgb, lambda share: tell(0, share))
+    say_model(model, name)
+    click.echo("\n".join(lines))
+    if json_file:
+        found = {"recipe": found.pop("recipe"), "model": name, "backend": run_on["backend"], "dtype": run_on["dtype"],
+                 **found}
+        with atomic_write(json_file) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            json.dump(found, file, indent=1)
+
+
+def _pictures_in(folder):
+    from ..errors import InputError
     from ..images import READ_SUFFIXES
 
     if not os.path.isdir(folder):
@@ -47,35 +76,31 @@ def evaluate(folder, scales, run_on, rgb, json_file):
              if os.path.splitext(name)[1].lower() in READ_SUFFIXES and not name.startswith(".")]
     if not paths:
         raise InputError(f"There is no picture in {folder}; known suffixes: {' '.join(READ_SUFFIXES)}.")
-    if json_file:
-        check_writable(json_file)
-    set_threads(run_on)
-    scales = tuple(dict.fromkeys(scales))
+    return paths
+
+
+# PSNR and SSIM
+
+def _quality(model, paths, scales, rgb, progress):
+    """(lines to print, what goes into the file)."""
+    from .. import evaluation
+
     recipe = evaluation.Recipe(rgb)
-    model, name = loaded_model(run_on)
-    with progress_bar(1, "eval") as tell:
-        rows = evaluation.evaluate(model, paths, scales, recipe, progress=lambda share: tell(0, share))
+    rows = evaluation.evaluate(model, paths, scales, recipe, progress=progress)
     means = evaluation.means(rows)
-    say_model(model, name)
-    _print(rows, means, recipe)
-    if json_file:
-        found = {
-            "recipe": str(recipe), "model": name, "backend": run_on["backend"], "dtype": run_on["dtype"],
-            "means": [{"scale": scale, **_plain(both)} for scale, both in means.items()],
-            "pictures": [{**row, "picture": os.path.basename(row["picture"]), **_plain(row)} for row in rows]}
-        with atomic_write(json_file) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            json.dump(found, file, indent=1)
+    found = {
+        "recipe": str(recipe), "means": [{"scale": scale, **_plain(both)} for scale, both in means.items()],
+        "pictures": [{**row, "picture": os.path.basename(row["picture"]), **_plain(row)} for row in rows]}
+    return _quality_lines(rows, means, recipe), found
 
 
-def _print(rows, means, recipe):
+def _quality_lines(rows, means, recipe):
     width = max(len("picture"), *(len(os.path.basename(row["picture"])) for row in rows))
-    click.echo(f"recipe: {recipe}")
-    click.echo(f"scale  {'picture':{width}}   bicubic: dB    SSIM    model: dB    SSIM    gain dB")
+    lines = [f"recipe: {recipe}", f"scale  {'picture':{width}}   bicubic: dB    SSIM    model: dB    SSIM    gain dB"]
     for scale, both in means.items():
-        for row in rows:
-            if row["scale"] == scale:
-                click.echo(_line(scale, os.path.basename(row["picture"]), width, row))
-        click.echo(_line(scale, "mean", width, both))
+        lines += [_line(scale, os.path.basename(row["picture"]), width, row) for row in rows if row["scale"] == scale]
+        lines.append(_line(scale, "mean", width, both))
+    return lines
 
 
 def _line(scale, what, width, both):
@@ -89,6 +114,36 @@ def _plain(both):
     """Scores as JSON has them: no infinity."""
     return {name: {key: value if abs(value) != float("inf") else None for key, value in asdict(both[name]).items()}
             for name in ("bicubic", "model")}
+
+
+# Robustness
+
+def _robustness(model, paths, scales, rgb, progress):
+    """As `_quality`."""
+    from .. import robustness
+
+    rows = robustness.robustness(model, scales, paths, progress=progress)
+    summary = [{"scale": scale, "what": what, "measure": measure, **_plain_row(values)}
+               for (scale, what, measure), values in robustness.summary(rows).items()]
+    width = max(len(row["what"]) for row in summary)
+    lines = [f"recipe: {robustness.RECIPE}",
+             f"scale  {'pictures':{width}}  {'measure':18}    bicubic      model  worst"]
+    lines += [f"{'x{:g}'.format(row['scale']):5}  {row['what']:{width}}  {row['measure']:18} {_cell(row['bicubic'])} "
+              f"{_cell(row['model'])}  {row.get('picture', '')}".rstrip() for row in summary]
+    # Of hundreds of patterns the summary names the worst.
+    pictures = [_plain_row(asdict(row)) for row in rows if row.what != robustness.PATTERNS]
+    folder = os.path.basename(os.path.dirname(os.path.abspath(paths[0]))) if paths else None
+    return lines, {"recipe": robustness.RECIPE, "folder": folder, "summary": summary, "pictures": pictures}
+
+
+def _plain_row(row):
+    """As JSON has it: neither infinity nor NaN, and of a picture its file's name."""
+    finite = {name: row[name] if math.isfinite(row[name]) else None for name in ("bicubic", "model")}
+    return {**row, **finite, **({"picture": os.path.basename(row["picture"])} if "picture" in row else {})}
+
+
+def _cell(value):
+    return f"{'-' if value is None else f'{value:.3f}':>10}"
 
 
 def _is_number(word):

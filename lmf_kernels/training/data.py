@@ -1,7 +1,8 @@
-"""Training patches from a folder of pictures.
+"""Training patches from a folder of pictures, and from pictures drawn at random.
 
-Every patch is a pure function of (pictures, recipe, step, place in the batch). So a resumed run goes on with exactly
-the patches that an uninterrupted one would have seen, and several processes that share a step see those of one alone.
+Every patch is a pure function of (pictures, fonts, recipe, step, place in the batch). So a resumed run goes on with
+exactly the patches that an uninterrupted one would have seen, and several processes that share a step see those of one
+alone.
 """
 
 import hashlib
@@ -11,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from ..errors import InputError
 from ..images import read_image
+from .degradations import degrade, resized
+from .graphics import draw_graphic
+from .patterns import draw_pattern
 
 SUFFIXES = (".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -73,27 +76,28 @@ def fingerprint(pictures):
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def draw_patch(pictures, recipe, step, place):
+def draw_patch(pictures, recipe, step, place, fonts=()):
     """(low, coord, cell, rgb) of one patch, as in `Batch` without the first axis.
 
-    The HR patch, round(patch * r) pixels square with r uniform in [1, max_scale], comes from a random picture: cut out
-    larger by a factor uniform in [1, shrink], flipped and transposed at random, and reduced by that factor. It is
-    brought down to the LR patch by antialiased bicubic resizing in 8 bits; the queries are HR pixels drawn without
-    repetition (LIIF, section 4.1; the reduction of HR patches is ours, see `Recipe`).
+    The HR patch is round(patch * r) pixels square with r uniform in [1, max_scale]. By the recipe's shares it is a part
+    of a photograph, a drawn graphic or a pixel pattern. `degradations` bring the first two down to the LR patch; a
+    pattern has an LR patch of its own. The queries are HR pixels drawn without repetition (LIIF, section 4.1; what the
+    patches show and how they are brought down is ours, see `Recipe`).
+
+    Args:
+        fonts: paths of font files, for drawn text.
     """
     rng = np.random.default_rng((recipe.seed, step, place))
-    pixels = pictures[rng.integers(len(pictures))].pixels
     side = round(recipe.patch * rng.uniform(1, recipe.max_scale))
-    cut = min(round(side * rng.uniform(1, recipe.shrink)), *pixels.shape[:2])
-    side = min(side, cut)
-    y, x = (rng.integers(extent - cut + 1) for extent in pixels.shape[:2])
-    high = pixels[y:y + cut, x:x + cut]
-    flip_y, flip_x, transpose = rng.integers(2, size=3)
-    high = high[::-1] if flip_y else high
-    high = high[:, ::-1] if flip_x else high
-    high = np.ascontiguousarray(high.transpose(1, 0, 2) if transpose else high)
-    high = _reduced(high, side)
-    low = _reduced(high, recipe.patch)
+    kind = rng.random()
+    if kind < recipe.patterns:
+        low, high = draw_pattern(rng, recipe.patch, side, fonts)
+    else:
+        if kind < recipe.patterns + recipe.graphics:
+            high = draw_graphic(rng, recipe.patch, side, fonts)
+        else:
+            high = _part_of_photograph(rng, pictures, side, recipe.shrink)
+        low, side = degrade(rng, high, recipe), high.shape[0]
     count = side * side
     if recipe.queries <= count:
         # Sorted: neighbours in the list read neighbouring cells, which is kinder to the caches.
@@ -105,9 +109,10 @@ def draw_patch(pictures, recipe, step, place):
     return low, coord, np.float32(2 / side), high.reshape(-1, 3)[chosen]
 
 
-def draw_batch(pictures, recipe, step, places):
+def draw_batch(pictures, recipe, step, places, fonts=()):
     """The patches of one step at these places of the batch: a Batch."""
-    return Batch(*(np.stack(part) for part in zip(*(draw_patch(pictures, recipe, step, place) for place in places))))
+    patches = (draw_patch(pictures, recipe, step, place, fonts) for place in places)
+    return Batch(*(np.stack(part) for part in zip(*patches)))
 
 
 class Loader:
@@ -117,11 +122,12 @@ class Loader:
         first: the step to begin with.
         places: which places of every batch to draw.
         threads: how many batches are drawn at the same time; Pillow and numpy let go of the interpreter's lock.
+        fonts: paths of font files, for drawn text.
     """
 
-    def __init__(self, pictures, recipe, first, places, threads=1):
+    def __init__(self, pictures, recipe, first, places, threads=1, fonts=()):
         self._pool = ThreadPoolExecutor(threads)
-        self._draw = lambda step: draw_batch(pictures, recipe, step, places)
+        self._draw = lambda step: draw_batch(pictures, recipe, step, places, fonts)
         self._next = first
         self._ahead = deque()
         for _ in range(2 * threads):
@@ -146,14 +152,18 @@ class Loader:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _reduced(
-    square,  # (n, n, 3) uint8
-    side,
-):
-    """(side, side, 3) uint8 by antialiased bicubic resizing."""
-    if square.shape[0] == side:
-        return square
-    return np.asarray(Image.fromarray(square).resize((side, side), Image.Resampling.BICUBIC))
+def _part_of_photograph(rng, pictures, side, shrink):
+    """(side, side, 3) uint8, of fewer pixels where the picture is smaller: cut out of a random picture larger by a
+    factor uniform in [1, shrink], flipped and transposed at random, and reduced by that factor."""
+    pixels = pictures[rng.integers(len(pictures))].pixels
+    cut = min(round(side * rng.uniform(1, shrink)), *pixels.shape[:2])
+    y, x = (rng.integers(extent - cut + 1) for extent in pixels.shape[:2])
+    part = pixels[y:y + cut, x:x + cut]
+    flip_y, flip_x, transpose = rng.integers(2, size=3)
+    part = part[::-1] if flip_y else part
+    part = part[:, ::-1] if flip_x else part
+    part = np.ascontiguousarray(part.transpose(1, 0, 2) if transpose else part)
+    return resized(part, min(side, cut))
 
 
 def _pixels(path):

@@ -6,10 +6,15 @@ take the colours, raised by 1 so that every ReLU on their way lets them through,
 All shapes and names stay the authors' own.
 """
 
+import os
+
 import torch
 from torch import nn
 
+from .. import built_in
+from ..checkpoints import load_model, read_metadata
 from ..encoders.edsr import EDSR
+from ..errors import InputError
 from ..models import build_model
 
 _COLOURS = 3
@@ -28,6 +33,22 @@ def initial_model(spec, seed):
         if _can_pass(model):
             _pass_picture_on(model)
     return model
+
+
+def model_from_file(path_or_name, spec):
+    """A model of `load_model` in training mode, and its name with the metadata of its file: (model, {"name", ...}).
+
+    Raises:
+        CheckpointError: there is no such file or built-in model. InputError: it is not the model of the spec.
+    """
+    model = load_model(path_or_name, dtype=torch.float32, device="cpu").train()
+    with torch.device("meta"):
+        wanted = build_model(spec).spec  # with the options that it leaves out
+    if model.spec != wanted:
+        raise InputError(f"{path_or_name} holds another model than the one to train; leave the model's options out.")
+    path = built_in.path_of(path_or_name) or str(path_or_name)
+    stated = read_metadata(path) if path.lower().endswith(".safetensors") else {}
+    return model, {"name": os.path.basename(path_or_name), **stated}
 
 
 def _can_pass(model):

@@ -12,7 +12,11 @@ PRECISIONS = ("fp32", "bf16")
 _RANGES = {
     "batch": (1, 65536), "patch": (4, 4096), "queries": (1, 2 ** 24), "max_scale": (1, 30), "shrink": (1, 16),
     "lr": (1e-8, 1), "warm_up": (0, 0.5), "clip": (1e-6, 1e6), "ema": (0, 0.999999), "seed": (0, 2 ** 31 - 1),
+    "consistency": (0, 1e4),
+    **dict.fromkeys(("graphics", "patterns", "box", "bilinear", "lanczos", "nearest", "compression", "noise"), (0, 1)),
 }
+# Shares of one whole: what they leave goes to the first named.
+_WHOLES = (("photographs", "graphics", "patterns"), ("bicubic", "box", "bilinear", "lanczos", "nearest"))
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,11 @@ class Recipe:
     is bounded to an hour on a CPU is better served by smaller patches and batches, a higher rate that warms up and
     falls to zero as its time runs out, and an average of the weights (EMA) as its result. Photographs from the web are
     compressed and a little soft at full size: HR patches reduced at random (`shrink`) are sharper, and more varied.
+
+    The papers train on photographs reduced by antialiased bicubic interpolation alone. A network that has seen nothing
+    else shifts the colours of pixel patterns and sharpens the blocks of JPEG: hence drawn pictures, other filters,
+    compression and noise, each with a share. `Recipe(graphics=0, patterns=0, box=0, bilinear=0, lanczos=0, nearest=0,
+    compression=0, noise=0, consistency=0)` is the papers' data.
     """
 
     batch: int = 8  # patches in a step, over all processes
@@ -30,6 +39,15 @@ class Recipe:
     queries: int = 1024  # HR pixels drawn from each patch
     max_scale: float = 4.0  # a patch's scale is uniform in [1, max_scale]
     shrink: float = 3.0  # an HR patch is reduced from up to so many times its side; 1: cut as it is
+    graphics: float = 0.2  # share of patches that are drawn: text, lines, shapes, gratings, user interfaces
+    patterns: float = 0.15  # share that are pixel patterns: stripes, checkers, dither; the rest are photographs
+    box: float = 0.15  # share of photographs and graphics whose LR patch is made by a box filter
+    bilinear: float = 0.1  # by an antialiased bilinear filter
+    lanczos: float = 0.1  # by a Lanczos filter
+    nearest: float = 0.05  # by taking the nearest pixels; the rest by antialiased bicubic interpolation
+    compression: float = 0.2  # share of photographs and graphics whose LR patch went through JPEG or WebP
+    noise: float = 0.05  # share of them with a little noise
+    consistency: float = 1.0  # weight of the error of a patch's mean colour in the loss
     lr: float = 1e-3  # Adam's learning rate at its peak
     warm_up: float = 0.02  # share of the time over which the rate rises from 0 to the peak
     clip: float = 1.0  # largest norm of a step's gradient; what is longer is shortened
@@ -48,6 +66,10 @@ class Recipe:
             kind, what = (numbers.Integral, "a whole number") if field.type is int else (numbers.Real, "a number")
             if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
                 raise InputError(f"{field.name} is {what} from {low} to {high}, got {value!r:.40}.")
+        for rest, *names in _WHOLES:
+            if sum(getattr(self, name) for name in names) > 1 + 1e-9:
+                raise InputError(f"The shares {' + '.join(names)} are at most 1 together, {rest} have the rest; got "
+                                 f"{' + '.join(f'{getattr(self, name):g}' for name in names)}.")
 
     def as_dict(self):
         """Every field by name: numbers and strings only."""

@@ -8,7 +8,8 @@ import torch
 
 from ..errors import InputError
 from .data import Loader, fingerprint, read_pictures
-from .initial import initial_model
+from .fonts import find_fonts, font_names
+from .initial import initial_model, model_from_file
 from .loop import Trainer, TrainingFailed
 from .memory import keep_freed_memory
 from .objective import Objective
@@ -33,7 +34,7 @@ class Outcome(NamedTuple):
 
 
 def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=None, save_every=3.0, validate=None,
-          licence="not stated", report=lambda text: None, clock=None):
+          initial=None, fonts=None, licence="not stated", report=lambda text: None, clock=None):
     """Train a model for a time, or go on doing so.
 
     Args:
@@ -46,6 +47,8 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
         pause_after: stop this part after so many minutes, to be resumed; None: no pause.
         save_every: minutes between checkpoints.
         validate: folder of pictures to validate on; None: a few of the training pictures, kept out of training.
+        initial: a built-in model's name or a file of `load_model` whose weights the run begins with; None: a seed's.
+        fonts: folder of fonts for drawn text; None: those of the system. Pillow's own is used besides.
         licence: of the weights, for their metadata.
         report: called with lines of text about the progress, on the leading process.
         clock: for tests, see `Stopwatch`.
@@ -57,6 +60,7 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
         InputError: the folders, the pictures or the saved run do not fit.
     """
     places = team.places(recipe.batch)
+    fonts = find_fonts(fonts) if recipe.graphics or recipe.patterns else ()
     folder = RunFolder(out)
     if folder.started and not resume:
         raise InputError(f"{out} holds a run already; give --resume to go on with it, or another folder.")
@@ -65,22 +69,31 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
     if not team.leads:
         report = _silent
     pictures, held_out = _pictures(data, recipe, validate, report)
-    config = {"spec": spec, "recipe": recipe.as_dict(), "pictures": fingerprint(pictures)}
+    config = {"spec": spec, "recipe": recipe.as_dict(), "pictures": fingerprint(pictures), "fonts": font_names(fonts)}
     if state is not None:
+        config["initial"] = state["config"]["initial"]
         _check_same(state["config"], config, out)
+        model = initial_model(spec, recipe.seed)
+    elif initial is not None:
+        model, config["initial"] = model_from_file(initial, spec)
+    else:
+        model, config["initial"] = initial_model(spec, recipe.seed), None
     if team.device.type == "cpu":
         keep_freed_memory()
-    model = initial_model(spec, recipe.seed).to(team.device, memory_format=torch.channels_last)
+    model = model.to(team.device, memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    trainer = Trainer(model, average, team.wrap(Objective(model, recipe.precision)), recipe, team, config)
+    objective = Objective(model, recipe.precision, recipe.consistency)
+    trainer = Trainer(model, average, team.wrap(objective), recipe, team, config)
     if state is not None:
         trainer.load_state(state)
         folder.cut_log(trainer.step) if team.leads else None
     metadata = {"license": licence, "training_data": sources(data, pictures), "seed": recipe.seed,
-                "recipe": recipe.as_dict(), "machine": team.machine()}
+                "recipe": recipe.as_dict(), "machine": team.machine(), "fonts": config["fonts"]}
+    if config["initial"]:
+        metadata["initial_weights"] = config["initial"]
     look = Validation(held_out, team.device) if held_out and team.leads else None
     threads = 4 if team.device.type == "cuda" else 1
-    with Loader(pictures, recipe, trainer.step, places, threads) as loader, stop_wish() as wish:
+    with Loader(pictures, recipe, trainer.step, places, threads, fonts) as loader, stop_wish() as wish:
         finished = trainer.run(loader, folder, minutes * 60, wish, metadata, report=report, look=look,
                                pause_after=pause_after and pause_after * 60, save_every=save_every * 60, clock=clock)
     return Outcome(finished, wish.signal, trainer.step, trainer.used / 60)
@@ -115,6 +128,9 @@ def _check_same(saved, config, out):
                          "the same --validate, or start a new run in another folder.")
     if saved["spec"] != config["spec"]:
         raise InputError(f"The run in {out} trains another model; leave the model's options out to go on with it.")
+    if saved["fonts"] != config["fonts"]:
+        raise InputError(f"The fonts found are not those that the run in {out} was started with; give the same folder "
+                         "as --fonts, or start a new run in another folder.")
     for name, value in config["recipe"].items():
         if saved["recipe"].get(name) != value:
             raise InputError(f"The run in {out} was started with {name} {saved['recipe'].get(name)}, not {value}; "

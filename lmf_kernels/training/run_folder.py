@@ -19,7 +19,7 @@ from ..errors import CheckpointError, InputError
 from ..files import atomic_write, check_writable
 
 WEIGHTS, STATE, LOG = "weights.safetensors", "state.pt", "log.jsonl"
-_FORMAT = 1
+_FORMAT = 2  # 1: recipes without drawn pictures
 _KEYS = {"format", "config", "step", "used", "weights", "average", "optimiser"}
 
 
