@@ -17,6 +17,7 @@ from PIL import Image
 from .errors import InputError
 from .images import read_picture
 from .images.colour import split
+from . import optional
 from .upscale import upscale
 
 _WINDOW = 11  # SSIM's, pixels
@@ -157,9 +158,7 @@ def means(rows):
 
 
 def _skimage():
-    try:
-        from skimage import color, metrics
-    except ImportError:
-        raise InputError("Evaluation needs scikit-image, which is not installed; install it with "
-                         "`pip install 'lmf-kernels[eval]'`.") from None
+    optional.required("skimage", "scikit-image", "Evaluation", "'lmf-kernels[eval]'")
+    from skimage import color, metrics
+
     return color, metrics

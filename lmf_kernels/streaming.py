@@ -7,14 +7,26 @@ import numpy as np
 
 from .errors import InputError
 from .files import atomic_write, check_writable
+from . import optional
 
 _PIECE = 1 << 20  # bytes handled at once: small enough for the processor's caches
 _DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16)}
+_TIFFFILE = ("tifffile", "tifffile")
+_PACKAGES = {".png": ("png", "pypng"), ".tif": _TIFFFILE, ".tiff": _TIFFFILE}  # module and package that write it
 
 
 def can_stream(path):
     """Whether `write_rows` knows the format that path's suffix names."""
     return _suffix(path) in _WRITERS
+
+
+def writing_module(path):
+    """The imported module that writes the format of path's suffix, which `can_stream` allows.
+
+    Raises:
+        InputError: its package is missing.
+    """
+    return optional.required(*_PACKAGES[_suffix(path)], f"Writing {path}")
 
 
 def write_rows(
@@ -40,8 +52,8 @@ def write_rows(
         exif: EXIF (bytes) to embed, or None. TIFF takes none: its own tags are in the way.
 
     Raises:
-        InputError: the format cannot be written in rows, the folder cannot be written, the disk is full, or the bands
-            are not this picture's. The file at `path` is then as it was.
+        InputError: the format cannot be written in rows, its package is missing, the folder cannot be written, the
+            disk is full, or the bands are not this picture's. The file at `path` is then as it was.
     """
     if not can_stream(path):
         raise InputError(f"Cannot write {path} row by row: {_suffix(path) or 'this format'} needs the whole picture in "
@@ -49,16 +61,15 @@ def write_rows(
     if channels not in (1, 2, 3, 4) or bits not in _DTYPES:
         raise InputError(f"A picture has 1 to 4 channels of 8 or 16 bits, got {channels} of {bits}.")
     check_writable(path)
+    module = writing_module(path)
     row_bytes = width * channels * bits // 8
     pieces = _regrouped(bands, (height, width, channels), _DTYPES[bits], max(1, _PIECE // row_bytes))
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        _WRITERS[_suffix(path)](file, pieces, (height, width, channels), bits, icc, exif)
+        _WRITERS[_suffix(path)](module, file, pieces, (height, width, channels), bits, icc, exif)
 
 
-def _write_png(file, pieces, shape, bits, icc, exif):
+def _write_png(png, file, pieces, shape, bits, icc, exif):
     """PNG (ISO 15948). Rows are filtered as its section 12.7 advises: the filter with the least sum of differences."""
-    import png
-
     height, width, channels = shape
     writer = png.Writer(width, height, greyscale=channels < 3, alpha=channels in (2, 4), bitdepth=bits)
     writer.write_preamble(file)
@@ -104,10 +115,8 @@ def _filtered(
     return np.concatenate((kind, best), axis=1)
 
 
-def _write_tiff(file, pieces, shape, bits, icc, exif):
+def _write_tiff(tifffile, file, pieces, shape, bits, icc, exif):
     """TIFF: deflated strips with horizontal differences; 64-bit offsets where 4 GB may not do."""
-    import tifffile
-
     height, width, channels = shape
     dtype = _DTYPES[bits]
     total = height * width * channels * dtype.itemsize

@@ -6,6 +6,7 @@ import random
 import interpreter
 import pytest
 import torch
+from optional_packages import skip_without_packages  # noqa: F401  (an autouse fixture)
 from outcomes import pytest_runtest_makereport  # noqa: F401  (pytest finds the hook by its name)
 
 if interpreter.INTERPRETING:

@@ -5,10 +5,10 @@ import shutil
 import signal
 
 import golden_cases
-import imagecodecs
 import numpy as np
 import pytest
 import torch
+from optional_packages import imagecodecs
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file

@@ -5,10 +5,9 @@ import os
 import shutil
 import zlib
 
-import imagecodecs
 import numpy as np
 import pytest
-import tifffile
+from optional_packages import imagecodecs, tifffile
 from PIL import Image
 
 from lmf_kernels import InputError, files

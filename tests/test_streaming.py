@@ -5,8 +5,8 @@ import random
 
 import numpy as np
 import pytest
-import tifffile
 import torch
+from optional_packages import png, tifffile
 from PIL import Image, ImageCms
 
 from lmf_kernels import InputError
@@ -51,7 +51,6 @@ def test_reads_back_equal(tmp_path, channels, bits, suffix, seed, monkeypatch):
     if suffix != "png":
         assert np.array_equal(tifffile.imread(path).reshape(picture.shape), picture)
     elif bits == 16:
-        import png
         rows = np.stack([np.asarray(row) for row in png.Reader(path).asDirect()[2]])
         assert np.array_equal(rows.reshape(picture.shape), picture)
     if (channels, bits, suffix != "png") == (2, 16, True):

@@ -3,18 +3,17 @@
 import os
 
 import numpy as np
-import tifffile
 
+from .. import optional
 from .colour import Unsuitable
 
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF, little and big endian
-_KINDS = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
-_JPEGS = (tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG)
-_ALPHAS = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+# Numbers of TIFF 6.0. Photometric interpretation, compression, extra samples, tags.
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_KINDS = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
+_JPEGS = (6, 7)
+_PREMULTIPLIED, _STRAIGHT = 1, 2
 _ICC, _ORIENTATION = 34675, 274
-
-_STRIP = 1 << 18  # bytes before compression
-_LARGEST_CLASSIC = 2**32 - 2**25  # a classic TIFF counts in 32 bits; room for the tables
 
 
 def read_tiff(path, check_size):
@@ -24,12 +23,14 @@ def read_tiff(path, check_size):
     may raise before anything large is read.
 
     Raises:
+        InputError: tifffile is missing, or imagecodecs, which it needs for some compressions.
         Unsuitable: floating-point pixels, or another type without an agreed range.
         Many types: the file is damaged.
     """
     with open(path, "rb") as file:
         if file.read(4) not in _SIGNATURES:
             return None
+    tifffile = optional.required("tifffile", "tifffile", f"Reading {path}, a TIFF,")
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
         check_size(page.imagewidth, page.imagelength)
@@ -42,20 +43,32 @@ def read_tiff(path, check_size):
         if not ends or max(ends) > os.path.getsize(path) or not all(page.databytecounts):
             raise ValueError("its pixels are not all there")
         icc, turn = page.tags.valueof(_ICC), page.tags.valueof(_ORIENTATION, 1)
-        return _channels(page), icc, int(turn), len(file.pages)
+        return _channels(page, _pixels(page, path)), icc, int(turn), len(file.pages)
 
 
-def _channels(page):
+def _pixels(page, path):
+    """All samples of a page: (planes, depth, h, w, samples)."""
+    try:
+        return page.asarray().reshape(page.shaped)
+    except ValueError as error:
+        if "imagecodecs" in str(error):  # tifffile's own message, where it is missing
+            optional.required("imagecodecs", "imagecodecs", f"Reading {path}, a TIFF compressed by {page.compression.name},")
+        raise
+
+
+def _channels(
+    page,
+    pixels,  # (planes, depth, h, w, samples)
+):
     """The pixels of a page with channels last: grey or RGB, then alpha where there is one, not premultiplied."""
-    pixels = page.asarray().reshape(page.shaped)  # (planes, depth, h, w, samples)
     pixels = np.moveaxis(pixels[:, 0], 0, 2).reshape(*pixels.shape[2:4], -1)
-    colours = 3 if page.photometric == tifffile.PHOTOMETRIC.RGB else 1
+    colours = 3 if page.photometric == _RGB else 1
     alpha = page.extrasamples[0] if page.extrasamples else None
-    pixels = pixels[..., :colours + (alpha in _ALPHAS)]
+    pixels = pixels[..., :colours + (alpha in (_PREMULTIPLIED, _STRAIGHT))]
     top = np.iinfo(pixels.dtype).max
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+    if page.photometric == _WHITE_IS_ZERO:
         pixels[..., 0] = top - pixels[..., 0]
-    if alpha == tifffile.EXTRASAMPLE.ASSOCALPHA:
+    if alpha == _PREMULTIPLIED:
         cover = np.maximum(pixels[..., colours:].astype(np.float32), 1) / top
         pixels[..., :colours] = np.minimum(np.rint(pixels[..., :colours] / cover), top)
     return pixels

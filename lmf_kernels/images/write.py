@@ -9,7 +9,7 @@ from PIL import Image, features
 
 from ..errors import InputError
 from ..files import atomic_write, check_writable
-from ..streaming import can_stream, write_rows
+from ..streaming import can_stream, write_rows, writing_module
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,12 @@ def format_of(path):
 
 
 def check_output(path, size=None):
-    """Raise InputError, before any work, where `path` cannot be written, or cannot hold `size` (H, W) pixels."""
+    """Raise InputError, before any work, where `path` cannot be written, its format's package is missing, or the format
+    cannot hold `size` (H, W) pixels."""
     form = format_of(path)
     check_writable(path)
+    if can_stream(path):
+        writing_module(path)
     if size is not None and max(size) > form.largest:
         raise InputError(f"Cannot write {path} with {size[1]}x{size[0]} pixels: {form.name} holds at most "
                          f"{form.largest} a side; .png and .tif hold more.")
