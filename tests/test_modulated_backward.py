@@ -50,7 +50,7 @@ def kernel_calls(monkeypatch):
 
 def draw_small(seed, backend="cpu", **how):
     """A call whose gradients the backend's kernel makes."""
-    family = BACKENDS[backend.split("-")[0]].families["modulated_mlp"]
+    family = BACKENDS[backend.split("-")[0]].kernels["modulated_mlp"]
     for number in itertools.count(seed):
         lr_size = random.Random(number).choice(MAPS)
         call = draw(number, **{"lr_size": lr_size, "scales": SCALES, **limits(backend), **how})
@@ -313,9 +313,14 @@ def test_float64_is_the_reference_s(seed, kernel_calls):
 
 def test_a_gradient_that_does_not_fit_is_refused():
     call = draw(3, points=True, spec=RenderSpec("linear", 0, (4,)), lr_size=(3, 4), skip=False)
-    backward, head = torch.ops.lmf_kernels.modulated_mlp_points_backward, call.spec
     out = call.run("cpu")
+
+    def backward(grad):
+        return torch.ops.lmf_kernels.modulated_mlp_points_backward(
+            grad, [True, True, False, False, False], call.fields, call.weights, None, call.coord, call.cell,
+            *call.spec, "auto")
+
+    assert [found.shape for found in backward(out)] == [call.fields.shape, call.weights.shape]
     for wrong in (out[:, 1:], out.double(), torch.cat([out, out], 1)):
         with pytest.raises(InputError, match="does not fit the output: pass"):
-            backward(wrong, [True, True, False, False, False], call.fields, call.weights, None, call.coord, call.cell,
-                     head.head, head.in_dim, list(head.widths), 3, head.ensemble, "auto")
+            backward(wrong)
