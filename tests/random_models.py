@@ -36,11 +36,33 @@ def draw_spec(name, rng=random, **fixed):
 
 def draw_model(name, seed, **fixed):
     """A float64 model of a spec drawn with `seed`, in evaluation mode, weights large enough to matter."""
-    model = build_model(draw_spec(name, random.Random(seed), **fixed)).double().eval()
+    return _enlarged(build_model(draw_spec(name, random.Random(seed), **fixed)))
+
+
+def _enlarged(model):
+    model = model.double().eval()
     with torch.no_grad():
         for value in model.parameters():
             value.mul_(1.5)
     return model
+
+
+def draw_roomy_model(name, seed):
+    """As `draw_model`, every parameter in use and every layer so wide that not all of its ReLUs are ever dead."""
+    rng = random.Random(seed)
+    spec = draw_spec(name, rng, cell_decode=True)
+    args = spec["args"]
+    args["encoder_spec"]["args"].update(n_resblocks=1, n_feats=8)
+    if name.startswith("lm"):
+        args["imnet_spec"]["args"]["hidden_dim"] = 12
+        args["hypernet_spec"]["args"]["hidden_list"] = [16] * rng.randint(0, 2)
+    else:
+        args["imnet_spec"]["args"]["hidden_list"] = [16] * rng.randint(0, 3)
+    if name.endswith("lte"):
+        args["hidden_dim"] = 12
+    if name == "lte":
+        del args["cell_decode"]  # it has no such option
+    return _enlarged(build_model(spec))
 
 
 def reference(name):

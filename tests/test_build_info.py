@@ -3,6 +3,7 @@
 import importlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,16 @@ def test_instruction_sets_are_flagged_and_dispatched():
     for text in flags.values():
         assert {"-O3", "-ffp-contract=off", "-fno-math-errno"} <= set(text.split())
         assert "-ffast-math" not in text and "-Ofast" not in text
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64") or not Path("/proc/cpuinfo").exists(),
+                    reason="needs an x86-64 processor and Linux")
+def test_every_instruction_set_of_this_processor_is_built_and_usable():
+    """Else the tests that run over all of them would run over fewer, and pass."""
+    has = set(re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE).group(1).split())
+    avx2 = {"avx2", "fma", "bmi2"} <= has
+    avx512 = avx2 and {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= has
+    assert built("_cpu").isas() == {"avx512": avx512, "avx2": avx2, "baseline": True}
 
 
 def test_cuda_module_imports_and_answers_without_a_driver():

@@ -26,6 +26,7 @@ def test_objects_define_only_their_own_namespace(isa, tmp_path):
     nm, compiler = shutil.which("nm"), shutil.which(facts["compiler_path"])
     if not nm or not compiler or isa not in facts["isa_flags"]:
         pytest.skip(f"needs nm, the compiler that built _cpu, and its {isa} flags")
+    assert facts["isa_sources"]
     for source in facts["isa_sources"]:
         made = tmp_path / "kernel.o"
         subprocess.run([compiler, *facts["isa_flags"][isa].split(), "-c", ROOT / source, "-o", made], check=True)

@@ -61,24 +61,19 @@ def test_a_kernel_that_reads_too_far_is_stopped():
     call = draw(4, points=False, spec=LINEAR, lr_size=(4, 5), scales=(2,), skip=False)
     fields = call.fields.half()
 
-    class Shorter(emulator.Backend):
-        """Removes one LR row from the fields that the call describes, but not from what the kernel reads."""
 
-        def __init__(self, emulated):
-            super().__init__(emulated)
-            pack, (_, members) = self.packer.modulated_mlp, emulated.structs["RenderCall"]
-            offset = next(offset for name, _, offset in members if name == "fields.rows")
+    with emulator.registered() as kernel:
+        pack, (_, members) = kernel.packer.modulated_mlp, kernel.emulated.structs["RenderCall"]
+        offset = next(offset for name, _, offset in members if name == "fields.rows")
 
-            def shorter(*args):
-                packed, alive = pack(*args)
-                packed = bytearray(packed)
-                struct.pack_into("=q", packed, offset, struct.unpack_from("=q", packed, offset)[0] - 1)
-                return bytes(packed), alive
+        def shorter(*args):
+            """Remove one LR row from the fields that the call describes, but not from what the kernel reads."""
+            packed, alive = pack(*args)
+            packed = bytearray(packed)
+            struct.pack_into("=q", packed, offset, struct.unpack_from("=q", packed, offset)[0] - 1)
+            return bytes(packed), alive
 
-            self.packer.modulated_mlp = shorter
-
-    with emulator.registered():
-        emulator.BACKENDS["emulator"] = Shorter(emulator.load())
+        kernel.packer.modulated_mlp = shorter
         with pytest.raises(RuntimeError, match="global load of .* lies outside the elements of fields"):
             modulated_mlp(fields, call.weights, LINEAR, call.size, backend="emulator")
 

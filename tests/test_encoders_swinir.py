@@ -109,7 +109,7 @@ def test_the_state_dict_has_the_published_constants(seed):
     grid = window_grid(1, 8, 12, 4, 2, mask)
     # Windows with the same mask come together: the image's 2 x 3 windows, then bottom, right, corner.
     listed = [one for one, count in zip(grid.masks, grid.counts) for _ in range(count)]
-    for window, of_group in zip((0, 1, 3, 4, 2, 5), listed):
+    for window, of_group in zip((0, 1, 3, 4, 2, 5), listed, strict=True):
         assert torch.equal(mask[window], torch.zeros(16, 16).double() if of_group is None else of_group)
     assert set(mask.unique().tolist()) == {0.0, -100.0}
 

@@ -22,17 +22,6 @@ def test_golden_values(backend, model, name):
     golden_cases.check(got, golden_cases.case(model, name))
 
 
-@pytest.mark.parametrize("model, name", CASES)
-@torch.no_grad()
-def test_golden_values_of_whole_models(model, name):
-    case = golden_cases.case(model, name)
-    loaded = load_model(golden_cases.path(model))
-    if case.size:
-        golden_cases.check(loaded.render_grid(case.image, case.size), case)
-    else:
-        golden_cases.check(loaded(case.image, case.coord, case.cell), case)
-
-
 class Rounded:
     """A golden case whose fields, weights and skip are rounded to a type before anything is rendered."""
 

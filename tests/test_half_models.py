@@ -83,6 +83,6 @@ def test_folded_in_float32_and_rounded_once(name, dtype):
     with torch.no_grad():
         once = [None if t is None else t.to(dtype) for t in flat(full._pack_latent())]
         found = flat(half._pack_latent())
-    assert len(found) == len(once)
+    assert len(found) == len(once) > 0
     for got, expected in zip(found, once):
         assert got is expected is None or torch.equal(got, expected)

@@ -1,8 +1,7 @@
 """The fused backward of the modulated family on every backend that has one, against the float64 reference's gradients.
 
-A ReLU's derivative jumps where its argument is 0: a float32 value on the other side of it than the float64 one changes
-a gradient by far more than rounding. So pixels with such an argument get no gradient here (`away_from_kinks`), and all
-that is left must agree to rounding.
+Pixels where a ReLU is near its kink get no gradient here (`away_from_kinks`), and all that is left must agree to
+rounding.
 """
 
 import itertools
@@ -16,10 +15,10 @@ from lmf_kernels.backends.dispatch import BACKENDS
 from lmf_kernels.backends.reference import pieces
 from lmf_kernels.backends.triton import modulated_backward
 from lmf_kernels.ops import RenderSpec
+from random_networks import noting_kinks
 from random_renders import draw
 
 BOUND = 1e-5  # of the largest true gradient of the tensor
-NEAR = 1e-5  # of a layer's largest argument: closer to 0 than this, float32 may see the other side
 MAPS = ((5, 7), (1, 9), (12, 1), (9, 14))
 SCALES = (1, 2, 3, 3.7, 4, 7.3, 0.5, 0.93)
 
@@ -50,28 +49,20 @@ def kernel_calls(monkeypatch):
 
 def draw_small(seed, backend="cpu", **how):
     """A call whose gradients the backend's kernel makes."""
-    family = BACKENDS[backend.split("-")[0]].families["modulated_mlp"]
+    family = BACKENDS[backend.split("-")[0]].kernels["modulated_mlp"]
     for number in itertools.count(seed):
         lr_size = random.Random(number).choice(MAPS)
         call = draw(number, **{"lr_size": lr_size, "scales": SCALES, **limits(backend), **how})
-        if family.can_differentiate(call, ()) is None:
+        if family.can_differentiate(call, ()) is None and away_from_kinks(call).any():
             return call
 
 
 def away_from_kinks(call, **options):
     """Like the output, float64: 1 where no ReLU of the pixel is near its kink (nor its value near a clamp), else 0."""
-    near, relu = [], torch.relu
-
-    def noting(z):
-        near.append((z.abs() < NEAR * z.abs().max()).any(-1))
-        return relu(z)
-
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, noting_kinks() as kinks, torch.no_grad():
         patch.setattr(pieces, "PIXELS_AT_ONCE", 1 << 30)
-        patch.setattr(torch, "relu", noting)
-        with torch.no_grad():
-            values = call.run("reference", torch.float64, **{**options, "epilogue": "none"} if options else {})
-    clear = ~torch.stack(near).any(0)[..., None]  # (B, rows, cols, 1) or (B, Q, 1)
+        values = call.run("reference", torch.float64, **{**options, "epilogue": "none"} if options else {})
+    clear = kinks()[..., None]  # (B, rows, cols, 1) or (B, Q, 1)
     if call.coord is None and options.get("layout") != "nhwc":
         clear = clear.permute(0, 3, 1, 2)
     clear = clear.expand_as(values)
@@ -93,7 +84,7 @@ def truth(call, seed, **options):
     torch.manual_seed(seed + 1)
     clear = away_from_kinks(call, **options)
     grad = (torch.randn(clear.shape) * clear).float()
-    assert grad.count_nonzero() > 0.5 * grad.numel() or grad.numel() < 100  # of a few points nothing may be left
+    assert grad.any() and (grad.count_nonzero() > 0.5 * grad.numel() or grad.numel() < 100)
     return grad, gradients(call, "reference", grad, torch.float64, **options)
 
 
@@ -283,14 +274,15 @@ REFUSED = {  # specs beyond what a backward kernel takes
 def test_what_the_kernel_does_not_do_falls_to_the_reference(backend, what, seed, kernel_calls):
     spec = REFUSED[backend].get(what, RenderSpec("linear", 0, (16,) * 2))
     wanted = {"coordinates": ("fields", "coord"), "cells": ("cell",)}.get(what, ("fields",))
-    call = draw(seed, points=True, spec=spec, lr_size=(3, 4))
-    grad = torch.randn(call.run("reference").shape) * away_from_kinks(call)
+    for number in itertools.count(seed):
+        call = draw(number, points=True, spec=spec, lr_size=(3, 4))
+        grad = torch.randn(call.run("reference").shape) * away_from_kinks(call)
+        expected = gradients(call, "reference", grad, torch.float64, wanted=wanted)
+        if all(true.any() for true in expected):  # seldom a narrow network is dead, or its one point near a kink
+            break
     found = gradients(call, backend, grad, wanted=wanted)
     assert not kernel_calls and BACKENDS[backend].kernels["modulated_mlp"].can_differentiate(call, wanted)
-    expected = gradients(call, "reference", grad, wanted=wanted)
-    for a, b in zip(found, expected):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * b.abs().max().item())
-        assert a.any()
+    assert_close(found, expected, call)
 
 
 def test_torch_s_default_dtype_changes_nothing(seed):
@@ -313,9 +305,14 @@ def test_float64_is_the_reference_s(seed, kernel_calls):
 
 def test_a_gradient_that_does_not_fit_is_refused():
     call = draw(3, points=True, spec=RenderSpec("linear", 0, (4,)), lr_size=(3, 4), skip=False)
-    backward, head = torch.ops.lmf_kernels.modulated_mlp_points_backward, call.spec
     out = call.run("cpu")
+
+    def backward(grad):
+        return torch.ops.lmf_kernels.modulated_mlp_points_backward(
+            grad, [True, True, False, False, False], call.fields, call.weights, None, call.coord, call.cell,
+            *call.spec, "auto")
+
+    assert [found.shape for found in backward(out)] == [call.fields.shape, call.weights.shape]
     for wrong in (out[:, 1:], out.double(), torch.cat([out, out], 1)):
         with pytest.raises(InputError, match="does not fit the output: pass"):
-            backward(wrong, [True, True, False, False, False], call.fields, call.weights, None, call.coord, call.cell,
-                     head.head, head.in_dim, list(head.widths), 3, head.ensemble, "auto")
+            backward(wrong)

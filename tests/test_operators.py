@@ -1,6 +1,7 @@
 """The operators as torch sees them: schema, fake, autograd, autocast, compile."""
 
 import pytest
+import random_networks
 import torch
 import torch.utils.flop_counter
 from lmf_kernels.backends.reference import pieces
@@ -8,6 +9,7 @@ from lmf_kernels.errors import InputError
 from lmf_kernels.ops import (
     RenderSpec, modulated_mlp, modulated_mlp_points, plain_mlp, plain_mlp_points)
 from lmf_kernels.families import FAMILIES, MODULATED_MLP
+from python_ref import geometry
 
 SPECS = {
     ("modulated_mlp", "linear"): RenderSpec("linear", 0, (4,) * 3),
@@ -98,18 +100,27 @@ def test_gradcheck_points(family, spec, ensemble):
     assert torch.autograd.gradcheck(render, tensors)
 
 
-@over_specs
-def test_gradient_is_the_reference_s(family, spec):
-    """Whatever backend runs, backward recomputes: the same gradients."""
-    found = {}
-    for backend in ("auto", "reference"):
-        tensors = inputs(family, spec)[:3]
-        out = GRID[family](tensors[0], tensors[1], spec, (8, 8), skip=tensors[2], backend=backend)
-        (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
-        found[backend] = [t.grad for t in tensors]
-    for a, b in zip(*found.values()):
-        assert b.abs().max() > 0
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("ensemble", [True, False], ids=["ensemble", "nearest"])
+@pytest.mark.parametrize("family, head", SPECS)
+def test_gradients_are_those_of_the_float64_reference(family, head, ensemble, seed):
+    """Whichever backend runs: float32 against autograd through python_ref on the whole grid, matrix by matrix."""
+    network = random_networks.draw(family, head, seed, ensemble=ensemble)
+    size = (11, 13)
+    fields, skip = random_networks.draw_inputs(network, (4, 5))
+    # Both sides start from float32's numbers.
+    fields, skip = fields.float().double().requires_grad_(), skip.float().double().requires_grad_()
+    network = network.apply(lambda matrix: matrix.float().double().requires_grad_())
+    with random_networks.noting_kinks() as clear:
+        values = network.render(fields, geometry.grid_queries((4, 5), size, ensemble=ensemble, dtype=torch.float64), skip)
+    grad = torch.randn_like(values) * clear()[..., None]  # (B, rows, cols, 3)
+    assert grad.count_nonzero() > 0.9 * grad.numel()
+    expected = random_networks.gradients(values, grad, {"fields": fields, "skip": skip, **network.matrices})
+
+    fields, skip = (tensor.detach().float().requires_grad_() for tensor in (fields, skip))
+    network = network.apply(lambda matrix: matrix.detach().float().requires_grad_())
+    values = GRID[family](fields, network.weights(), network.spec, size, skip=skip, layout="nhwc")
+    found = random_networks.gradients(values, grad, {"fields": fields, "skip": skip, **network.matrices})
+    random_networks.assert_each_close(found, expected, bound=1e-5, note=network)
 
 
 def small_case():

@@ -142,6 +142,12 @@ def test_first_cell_decides_the_latent_stage(model, seed):
     other = module(model).decode(decoder.features, decoder.sd, cell=changed, **given)
     others = torch.arange(40) != 20
     assert torch.equal(both[:, others], other[:, others]), "only query 20 was to change"
+    assert (both[:, 20] != other[:, 20]).any(), "query 20 was to change"
+    changed = cell.clone()
+    changed[:, 0] *= 1.7
+    other = module(model).decode(decoder.features, decoder.sd, cell=changed, **given)
+    moved = (both[:, 1:] != other[:, 1:]).any()
+    assert moved == (model in random_decoders.MODULATED), "the first cell reaches others through the latent stage alone"
 
 
 @pytest.mark.parametrize("model", random_decoders.MODELS)

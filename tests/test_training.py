@@ -212,4 +212,4 @@ def test_two_processes_take_the_steps_of_one(data, tmp_path):
                           timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     pieces.run(data, tmp_path / "one", 20)
-    pieces.assert_same(pieces.state_of(tmp_path / "one"), pieces.state_of(tmp_path / "two"), rtol=1e-3, atol=1e-4)
+    pieces.assert_same(pieces.state_of(tmp_path / "one"), pieces.state_of(tmp_path / "two"), tolerance=1e-3)

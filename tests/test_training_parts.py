@@ -6,13 +6,13 @@ import random_models
 import torch
 import training_pieces as pieces
 from PIL import Image
+from random_networks import assert_each_close, gradients, noting_kinks
 
 from lmf_kernels import InputError, build_model, load_model, save_model
 from lmf_kernels.checkpoints import read_metadata
 from lmf_kernels.backends import cpu
-from lmf_kernels.families import MODULATED_MLP
+from lmf_kernels.ops import render_points
 from lmf_kernels.training import Recipe, data, objective, rendering, shipping_spec
-from lmf_kernels.training.rendering import render_points
 
 
 def ramp(height, width):
@@ -96,47 +96,81 @@ def test_small_and_foreign_files_are_left_out(tmp_path, seed):
 
 @pytest.mark.parametrize("name", random_models.NAMES)
 @pytest.mark.parametrize("draw", range(3))
-def test_rendering_has_the_reference_values_and_gradients(name, draw, seed):
-    model = random_models.draw_model(name, seed + draw).train()
+def test_the_dense_form_in_a_model_is_the_reference_in_float64(name, draw, seed):
+    model = random_models.draw_roomy_model(name, seed + draw).train()
     h, w = (int(n) for n in torch.randint(1, 7, (2,)))
     inp = torch.rand(2, 3, h, w, dtype=torch.float64) * 2 - 1
-    coord = torch.rand(2, 11, 2, dtype=torch.float64) * 2 - 1
+    coord = torch.rand(2, 40, 2, dtype=torch.float64) * 2 - 1
     cell = torch.full_like(coord, 0.3)
     fields = model.fields(model.encode(inp), torch.stack((cell[:, 0, 0] * h, cell[:, 0, 1] * w), dim=-1))
-    got = render_points(model.family, model.render_spec, fields,
-                        model.render_weights(), coord, cell, inp if model.has_skip else None)
-    expected = model(inp, coord, cell)
+    got = rendering.render_points(model.family, model.render_spec, fields,
+                                  model.render_weights(), coord, cell, inp if model.has_skip else None)
+    expected = random_models.decode(model, inp, coord=coord, cell=cell)
     torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
-    weights = [p for p in model.parameters() if p.requires_grad]
-    grad = torch.randn_like(got)
-    pairs = zip(*(torch.autograd.grad(value, weights, grad, allow_unused=True) for value in (got, expected)))
-    for ours, theirs in pairs:
-        assert (ours is None) == (theirs is None)
-        if ours is not None:
-            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+    weights, grad = trained(model), torch.randn_like(got)
+    found, true = (gradients(values, grad, weights) for values in (got, expected))
+    assert true.keys() == weights.keys()
+    assert_each_close(found, true, bound=1e-9, note=model.spec)
 
 
-@pytest.mark.parametrize("name", random_models.NAMES)
-def test_a_step_with_the_fused_backward_is_the_same(name, monkeypatch, seed):
-    """Whichever renderer the objective is switched to; the modulated models' gradients then come from the kernel."""
+def trained(model):
+    """{name: parameter} of those in training."""
+    return {name: value for name, value in model.named_parameters() if value.requires_grad}
+
+
+@torch.no_grad()
+def clear_coordinates(model, inp, cell, count):
+    """Coordinates (B, count, 2) at which no ReLU of the render stage is near its kink. cell: (B,)."""
+    coord = torch.rand(len(inp), 3 * count, 2) * 2 - 1
+    fields = model.fields(model.encode(inp), torch.stack([cell * n for n in inp.shape[2:]], dim=-1))
+    tensors = [t.double() for t in (fields, model.render_weights(), coord, cell[:, None, None].expand(coord.shape))]
+    with noting_kinks() as clear:
+        render_points(model.family, *tensors[:2], model.render_spec, *tensors[2:], backend="reference")
+    return torch.stack([places[kept][:count] for places, kept in zip(coord, clear())])
+
+
+@pytest.mark.parametrize("name", ["lmliif", "lmlte"])
+@pytest.mark.parametrize("draw", range(3))
+def test_a_step_s_fused_gradients_are_the_dense_form_s(name, draw, monkeypatch, seed):
+    """Tensor by tensor. Neither a ReLU of the render stage nor the loss is near a kink."""
     calls, original = [], cpu.modulated_mlp.gradients
     monkeypatch.setattr(cpu.modulated_mlp, "gradients", lambda *given: calls.append(1) or original(*given))
-    model = random_models.draw_model(name, seed).float().train()
-    wrapped, weights = objective.Objective(model), [p for p in model.parameters() if p.requires_grad]
-    batch = (torch.rand(3, 3, 8, 9) * 2 - 1, torch.rand(3, 50, 2) * 2 - 1, torch.rand(3) * 0.1 + 0.05,
-             torch.rand(3, 50, 3) * 2 - 1)
+    model = random_models.draw_roomy_model(name, seed + draw).float().train()
+    wrapped, weights = objective.Objective(model), trained(model)
+    inp, cell = torch.rand(3, 3, 8, 9) * 2 - 1, torch.rand(3) * 0.1 + 0.05
+    coord = clear_coordinates(model, inp, cell, 50)
+    with torch.no_grad():
+        values = model(inp, coord, cell[:, None, None].expand(coord.shape))
+    rgb = values + (torch.rand_like(values) + 0.5) * torch.randn_like(values).sign()
     found = []
-    for render in (rendering.render_points, rendering.render_fused):
+    for render, count in ((rendering.render_points, 0), (rendering.render_fused, 1)):
         monkeypatch.setattr(objective, "RENDER", render)
-        loss = wrapped(*batch)
-        grads = torch.autograd.grad(loss, weights, allow_unused=True)
-        assert len(calls) == (model.family is MODULATED_MLP and render is rendering.render_fused)
-        found.append((loss, [g if g is not None else torch.zeros(()) for g in grads]))
+        loss = wrapped(inp, coord, cell, rgb)
+        found.append((loss, gradients(loss, torch.ones(()), weights)))
+        assert len(calls) == count, "the kernel is to make the gradients of render_fused alone"
     (plain, expected), (fused, got) = found
-    torch.testing.assert_close(fused, plain, rtol=1e-5, atol=1e-6)
-    whole = torch.cat([g.flatten() for g in expected]).norm()
-    for ours, theirs in zip(got, expected):  # a ReLU's or L1's kink between two roundings moves one query's share
-        assert (ours - theirs).norm() < 0.05 * whole
+    torch.testing.assert_close(fused, plain, rtol=1e-6, atol=0)
+    assert expected.keys() == weights.keys()
+    assert_each_close(got, {key: gradient.double() for key, gradient in expected.items()}, bound=1e-4, note=model.spec)
+
+
+@pytest.mark.parametrize("name", ["liif", "lte"])
+def test_without_a_backward_kernel_the_dense_form_renders(name, monkeypatch, seed):
+    """No backend has kernels of the plain family: its operators must not run, whose backward pass is slow."""
+    model = random_models.draw_roomy_model(name, seed).float().train()
+    calls = []
+
+    def dense(self, *given):
+        calls.append(given)
+        return original(self, *given)
+
+    original = type(model.family).dense
+    monkeypatch.setattr(type(model.family), "dense", dense)
+    monkeypatch.setattr(rendering.ops, "render_points", lambda *given, **more: pytest.fail("the operator ran"))
+    inp, coord = torch.rand(1, 3, 5, 6) * 2 - 1, torch.rand(1, 20, 2) * 2 - 1
+    assert objective.RENDER is rendering.render_fused
+    objective.Objective(model)(inp, coord, torch.full((1,), 0.1), torch.zeros(1, 20, 3)).backward()
+    assert len(calls) == 1 and all(value.grad.any() for value in trained(model).values())
 
 
 def test_the_shipping_model_fits_the_wheel():

@@ -50,13 +50,41 @@ def test_an_old_triton_is_refused(monkeypatch):
     assert triton.backend.availability() == (False, "Triton 3.5.1 is too old; `pip install 'triton>=3.6'`")
 
 
-def test_the_table_answers_for_every_gpu():
-    square, flat = Configuration(8, 8, 4), Configuration(4, 16, 4)
-    for architecture in ("sm_80", "sm_86", "sm_90", "sm_103", "sm_121", "sm_130", "gfx942", "gfx950"):
-        assert configurations.choose(architecture, "bfloat16", 2.0) == square
-        assert configurations.choose(architecture, "float32", 12.0) == flat
-    assert [configurations.relative(name) for name in ("sm_89", "sm_103", "sm_121", "gfx90a")] == [
-        "sm_80", "sm_100", "sm_120", "gfx942"]
+@pytest.mark.parametrize("element", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_86", "sm_90", "sm_103", "sm_121", "sm_130", "gfx90a",
+                                          "gfx942", "gfx950", "gfx1100", "interpreter"])
+def test_every_architecture_and_type_has_legal_configurations(architecture, element):
+    """Known or not, at any scale: a tile of whole powers of two that holds a row of a matrix instruction, and warps."""
+    for scale in (0.01, 1.0, 2.5, 3.0, 3.7, 12.0, 1e6):
+        configuration = configurations.choose(architecture, element, scale)
+        assert all(n >= 1 and n & (n - 1) == 0 for n in configuration), configuration
+        assert configuration.rows * configuration.cols >= 16 and configuration.warps <= 32, configuration
+
+
+def test_ranges_rise_and_each_reaches_up_to_its_limit():
+    for architecture, elements in configurations.TABLE.items():
+        assert set(elements) == {"float32", "float16", "bfloat16"}
+        for element, ranges in elements.items():
+            *limits, last = (r.scale_to for r in ranges)
+            assert last is None and limits == sorted(set(limits)) and all(limit > 0 for limit in limits)
+            for below, above in zip(ranges, ranges[1:]):
+                found = [configurations.choose(architecture, element, below.scale_to * f) for f in (0.999, 1, 1.001)]
+                assert found == [below.configuration, below.configuration, above.configuration]
+            assert configurations.choose(architecture, element, 1e6) == ranges[-1].configuration
+
+
+def test_an_unknown_architecture_takes_its_nearest_relative_s_entry():
+    """Of its generation where the table has one, else one whose kernels fit the smallest GPUs; AMD's are apart."""
+    known = [name for name in configurations.TABLE if name.startswith("sm_")]
+    assert all(configurations.relative(name) == name for name in configurations.TABLE)
+    for number in (75, 86, 87, 89, 101, 103, 110, 121, 130, 200):
+        name = f"sm_{number}"
+        relative = configurations.relative(name)
+        assert relative in known
+        if any(other[:-1] == name[:-1] for other in known):
+            assert relative[:-1] == name[:-1]
+        assert configurations.choose(name, "float16", 5.0) == configurations.choose(relative, "float16", 5.0)
+    assert {configurations.relative(name)[:3] for name in ("gfx90a", "gfx950", "gfx1100")} == {"gfx"}
 
 
 @WITH_TRITON
