@@ -5,7 +5,7 @@ from torch import nn
 
 from python_ref.geometry import upscale_cell
 
-from .. import ops
+from .. import ops, threads
 from ..backends.choice import check_name
 from ..encoders import make_encoder
 from ..errors import InputError
@@ -31,6 +31,7 @@ class Decoder(nn.Module):
 
     def __init__(self, encoder_spec):
         super().__init__()
+        threads.spin_briefly(torch.get_num_threads())
         self.encoder = make_encoder(encoder_spec)
         self.backend = "auto"
         self._packed = PackCache()
