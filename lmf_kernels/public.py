@@ -1,0 +1,13 @@
+"""What `import lmf_kernels` offers."""
+
+from .backends import describe as backends, use_backend
+from .checkpoints import load_model, save_model
+from .errors import BackendError, CheckpointError, InputError
+from .explanation import explain
+from .models import build_model
+from .ops import RenderSpec
+from .repeated import Repeated
+from .upscale import upscale, upscale_rows
+
+__all__ = ["BackendError", "CheckpointError", "InputError", "RenderSpec", "Repeated", "backends", "build_model",
+           "explain", "load_model", "save_model", "upscale", "upscale_rows", "use_backend"]
