@@ -1,7 +1,7 @@
 """All threads against one thread, on a machine that does nothing else and beside other work.
 
-The other work is one endless loop per usable processor. Each time is that of a fresh process, because OpenMP settles how
-threads wait when it is loaded. One thread and all threads take turns, and only their ratio is kept: others at work on
+The other work is one endless loop per usable processor. Each time is that of a fresh process, because OpenMP settles
+how threads wait when it is loaded. One thread and all threads take turns, and only their ratio is kept: others at work on
 the machine slow down both.
 """
 

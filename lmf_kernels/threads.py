@@ -7,8 +7,8 @@ often has no processor, because they spin on it: two threads are then many times
 The program asks for OMP_WAIT_POLICY=passive before torch is loaded (`wait_passively`). libgomp reads that once, when it
 is loaded, so a library that is imported after torch is too late. What still helps is libgomp's own rule for crowded
 machines: while a process has more OpenMP threads than processors, waiting threads spin for microseconds only.
-`spin_briefly` brings that about with a team of threads that sleeps until the process ends. OMP_WAIT_POLICY and GOMP_SPINCOUNT, where a user
-has set one, turn both off.
+`spin_briefly` brings that about with a team of threads that sleeps until the process ends. OMP_WAIT_POLICY and
+GOMP_SPINCOUNT, where a user has set one, turn both off.
 """
 
 import _thread
