@@ -1,8 +1,8 @@
 """All threads against one thread, on a machine that does nothing else and beside other work.
 
 The other work is one endless loop per usable processor. Each time is that of a fresh process, because OpenMP settles
-how threads wait when it is loaded. One thread and all threads take turns, and only their ratio is kept: others at work on
-the machine slow down both.
+how threads wait when it is loaded. One thread and all threads take turns, and only their ratio is kept: others at work
+on the machine slow down both.
 """
 
 import contextlib

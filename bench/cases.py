@@ -14,7 +14,7 @@ from lmf_kernels.backends.cpu import native
 from lmf_kernels.backends.native_call import modulated_arguments
 from lmf_kernels.images import read_image
 from lmf_kernels.spec import field_channels, weight_shapes
-from lmf_kernels.upscale import output_size
+from lmf_kernels.request import output_size
 
 import operations
 import settings

@@ -8,6 +8,8 @@ from .models import build_model
 from .ops import RenderSpec
 from .repeated import Repeated
 from .upscale import upscale, upscale_rows
+from .upscale_file import UpscaledFile, upscale_file
 
-__all__ = ["BackendError", "CheckpointError", "InputError", "RenderSpec", "Repeated", "backends", "build_model",
-           "explain", "load_model", "save_model", "upscale", "upscale_rows", "use_backend"]
+__all__ = ["BackendError", "CheckpointError", "InputError", "RenderSpec", "Repeated", "UpscaledFile", "backends",
+           "build_model", "explain", "load_model", "save_model", "upscale", "upscale_file", "upscale_rows",
+           "use_backend"]

@@ -7,7 +7,8 @@ import torch
 from .backends import requested
 from .errors import InputError
 from .ops.arguments import whole_numbers
-from .upscale import check_model, check_request, check_result, run_stages
+from .request import check_model, check_request, check_result
+from .upscale import run_stages
 
 WARM_UPS = 3  # calls before a capture: libraries choose their algorithms, weights are packed, kernels are loaded
 

@@ -9,6 +9,7 @@ from .errors import InputError
 from .files import atomic_write, check_writable
 
 _PIECE = 1 << 20  # bytes handled at once: small enough for the processor's caches
+_METRE = 0.0254  # an inch in metres
 _DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16)}
 
 
@@ -27,6 +28,7 @@ def write_rows(
     bits=8,
     icc=None,
     exif=None,
+    dpi=None,
 ):
     """Write a picture from bands of rows as they come, holding about one band. The suffix names the format.
 
@@ -38,6 +40,7 @@ def write_rows(
         bits: 8 or 16 a channel.
         icc: an ICC profile (bytes) to embed, or None.
         exif: EXIF (bytes) to embed, or None. TIFF takes none: its own tags are in the way.
+        dpi: (x, y), pixels per inch in print, or None.
 
     Raises:
         InputError: the format cannot be written in rows, the folder cannot be written, the disk is full, or the bands
@@ -52,15 +55,17 @@ def write_rows(
     row_bytes = width * channels * bits // 8
     pieces = _regrouped(bands, (height, width, channels), _DTYPES[bits], max(1, _PIECE // row_bytes))
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        _WRITERS[_suffix(path)](file, pieces, (height, width, channels), bits, icc, exif)
+        _WRITERS[_suffix(path)](file, pieces, (height, width, channels), bits, icc, exif, dpi)
 
 
-def _write_png(file, pieces, shape, bits, icc, exif):
+def _write_png(file, pieces, shape, bits, icc, exif, dpi):
     """PNG (ISO 15948). Rows are filtered as its section 12.7 advises: the filter with the least sum of differences."""
     import png
 
     height, width, channels = shape
-    writer = png.Writer(width, height, greyscale=channels < 3, alpha=channels in (2, 4), bitdepth=bits)
+    density = {} if dpi is None else dict(zip(("x_pixels_per_unit", "y_pixels_per_unit"),
+                                              (round(value / _METRE) for value in dpi)), unit_is_meter=True)
+    writer = png.Writer(width, height, greyscale=channels < 3, alpha=channels in (2, 4), bitdepth=bits, **density)
     writer.write_preamble(file)
     if icc:
         png.write_chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
@@ -104,7 +109,7 @@ def _filtered(
     return np.concatenate((kind, best), axis=1)
 
 
-def _write_tiff(file, pieces, shape, bits, icc, exif):
+def _write_tiff(file, pieces, shape, bits, icc, exif, dpi):
     """TIFF: deflated strips with horizontal differences; 64-bit offsets where 4 GB may not do."""
     import tifffile
 
@@ -124,7 +129,8 @@ def _write_tiff(file, pieces, shape, bits, icc, exif):
         writer.write(
             strips(), shape=shape if channels > 1 else shape[:2], dtype=dtype, rowsperstrip=rows, compression="zlib",
             predictor=2, photometric="rgb" if channels > 2 else "minisblack", planarconfig="contig",
-            extrasamples=["unassalpha"] if channels in (2, 4) else None, iccprofile=icc, metadata=None, software=False)
+            extrasamples=["unassalpha"] if channels in (2, 4) else None, iccprofile=icc, metadata=None, software=False,
+            resolution=dpi, resolutionunit=None if dpi is None else "INCH")
 
 
 def _deflater():

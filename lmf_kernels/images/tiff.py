@@ -11,14 +11,15 @@ _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF, l
 _KINDS = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
 _JPEGS = (tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG)
 _ALPHAS = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
-_ICC, _ORIENTATION = 34675, 274
+_ICC, _ORIENTATION, _RESOLUTION = 34675, 274, 282
 
 _STRIP = 1 << 18  # bytes before compression
 _LARGEST_CLASSIC = 2**32 - 2**25  # a classic TIFF counts in 32 bits; room for the tables
 
 
 def read_tiff(path, check_size):
-    """(pixels (h, w, c) uint8 or uint16, ICC profile or None, orientation, number of pages) of a TIFF's first page.
+    """(pixels (h, w, c) uint8 or uint16, ICC profile or None, orientation, number of pages, dpi or None) of a TIFF's
+    first page.
 
     None if `path` is no TIFF, or one of palette, CMYK or another kind, which Pillow reads. `check_size(width, height)`
     may raise before anything large is read.
@@ -42,7 +43,16 @@ def read_tiff(path, check_size):
         if not ends or max(ends) > os.path.getsize(path) or not all(page.databytecounts):
             raise ValueError("its pixels are not all there")
         icc, turn = page.tags.valueof(_ICC), page.tags.valueof(_ORIENTATION, 1)
-        return _channels(page), icc, int(turn), len(file.pages)
+        return _channels(page), icc, int(turn), len(file.pages), _dpi(page)
+
+
+def _dpi(page):
+    """Pixels per inch (x, y), None where the page says none in inches or centimetres."""
+    if page.tags.valueof(_RESOLUTION) is None or page.resolutionunit not in (
+            tifffile.RESUNIT.INCH, tifffile.RESUNIT.CENTIMETER):
+        return None
+    x, y = page.get_resolution(tifffile.RESUNIT.INCH)
+    return (float(x), float(y)) if x > 0 and y > 0 else None
 
 
 def _channels(page):
