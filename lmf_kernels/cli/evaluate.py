@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from .options import loaded_model, model_options, set_threads
+from .options import Scales, factor, loaded_model, model_options, set_threads
 from .report import progress_bar, say_model
 
 
@@ -16,9 +16,9 @@ class _SeveralScales(click.Command):
     def parse_args(self, ctx, args):
         spelt, open_list = [], False
         for word in args:
-            if open_list and spelt[-1] != "--scale" and _is_number(word):
+            if open_list and spelt[-1] != "--scale" and _are_factors(word):
                 spelt.append("--scale")
-            elif not (open_list and _is_number(word)):
+            elif not (open_list and _are_factors(word)):
                 open_list = word == "--scale"
             spelt.append(word)
         return super().parse_args(ctx, spelt)
@@ -26,8 +26,8 @@ class _SeveralScales(click.Command):
 
 @click.command(name="eval", cls=_SeveralScales)
 @click.argument("folder", metavar="DIR")
-@click.option("--scale", "scales", type=float, multiple=True, metavar="S...", default=(2.0, 3.0, 4.0),
-              help="Factors, such as 2 3 4 or 2.5.  [default: 2 3 4]")
+@click.option("--scale", "scales", type=Scales(), multiple=True, metavar="S,S...", default=("2,3,4",),
+              help="Factors, such as 2,3,4 or 2.5.  [default: 2,3,4]")
 @model_options
 @click.option("--rgb", is_flag=True, help="The DIV2K tables' recipe: all channels, factor + 6 pixels shaved.")
 @click.option("--json", "json_file", metavar="FILE", help="Also write all numbers to FILE.")
@@ -50,7 +50,7 @@ def evaluate(folder, scales, run_on, rgb, json_file):
     if json_file:
         check_writable(json_file)
     set_threads(run_on)
-    scales = tuple(dict.fromkeys(scales))
+    scales = tuple(dict.fromkeys(scale for several in scales for scale in several))
     recipe = evaluation.Recipe(rgb)
     model, name = loaded_model(run_on)
     with progress_bar(1, "eval") as tell:
@@ -91,9 +91,9 @@ def _plain(both):
             for name in ("bicubic", "model")}
 
 
-def _is_number(word):
+def _are_factors(word):
     try:
-        float(word)
+        list(map(factor, word.split(",")))
     except ValueError:
         return False
     return True
