@@ -6,5 +6,5 @@ from .read import SUFFIXES as READ_SUFFIXES, read_image, read_picture
 from .write import WRITE_SUFFIXES, check_output, check_room, format_of, options_of, write_bands, write_image
 
 __all__ = ["Animation", "Picture", "READ_SUFFIXES", "WRITE_SUFFIXES", "check_output", "check_room", "format_of",
-from .write import WRITE_SUFFIXES, check_output, check_room, format_of, options_of, write_bands, write_image
-           "write_image"]
+           "is_animated", "options_of", "read_animation", "read_image", "read_picture", "write_animation",
+           "write_bands", "write_image"]
