@@ -2,14 +2,11 @@
 
 from functools import lru_cache
 
+from ...build_info import load
 from . import images
 
-try:
-    from ... import _cuda as module
-    why_missing = ""
-except ImportError as error:
-    module = None
-    why_missing = f"the compiled module lmf_kernels._cuda cannot be imported ({error}); install with nvcc on PATH"
+module, _reason = load("_cuda")
+why_missing = _reason and f"the compiled module lmf_kernels._cuda cannot be imported: {_reason}"
 
 
 @lru_cache(maxsize=None)
