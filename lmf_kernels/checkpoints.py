@@ -10,13 +10,14 @@ import os
 import pickle
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from . import built_in
 from .errors import CheckpointError, InputError
 from .files import atomic_write
-from .models import build_model
+from .models import Decoder, build_model
 
 RUN_WEIGHTS = "weights.safetensors"  # in the folder of a training run
 _METADATA_KEY = "lmf_kernels"
@@ -25,7 +26,12 @@ _REMEDY = ("load them into a model of lmf_kernels.build_model by its load_state_
            "lmf_kernels.save_model")
 
 
-def load_model(path_or_name, device=None, dtype=None, backend="auto"):
+def load_model(
+    path_or_name: str | os.PathLike[str],
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    backend: str = "auto",
+) -> Decoder:
     """Load a model, ready to run: in evaluation mode, on `device`.
 
     Args:
@@ -66,7 +72,7 @@ def load_model(path_or_name, device=None, dtype=None, backend="auto"):
     return model.eval()
 
 
-def save_model(model, path, metadata=None):
+def save_model(model: Decoder, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
     """Write a model to a .safetensors file that `load_model` reads, whole or not at all.
 
     Args:
@@ -93,7 +99,7 @@ def save_model(model, path, metadata=None):
         file.write(content)
 
 
-def read_metadata(path):
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What `save_model` was given as metadata: {name: string, or what its JSON holds}.
 
     Raises:

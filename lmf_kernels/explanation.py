@@ -6,6 +6,7 @@ from typing import Optional
 import torch
 
 from .backends import RenderCall, explain as explain_call
+from .models import Decoder
 from .spec import field_channels, weight_count
 
 
@@ -18,12 +19,12 @@ class Explanation:
     family: str
     requested: str
     runs: Optional[str]
-    refusals: dict
-    passed_over: dict
-    evidence: list
+    refusals: dict[str, str]
+    passed_over: dict[str, str]
+    evidence: list[str]
     gradients: Optional[str]
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"{self.family}: runs on {self.runs or 'nothing'} (asked for: {self.requested})"]
         lines += [f"  {name} cannot: {reason}" for name, reason in self.refusals.items()]
         lines += [f"  {name} is passed over: {reason}" for name, reason in self.passed_over.items()]
@@ -31,7 +32,9 @@ class Explanation:
         return "\n".join(lines + [f"  measured: {entry}" for entry in self.evidence])
 
 
-def explain(model, *, points=False, finish="none", dtype=torch.float32):
+def explain(
+    model: Decoder, *, points: bool = False, finish: str = "none", dtype: torch.dtype = torch.float32
+) -> Explanation:
     """Say which backend would render for `model`, without running anything.
 
     model: from `load_model`. points: query points instead of a grid. finish, dtype: as in `ops.modulated_mlp`.

@@ -16,9 +16,11 @@ plain      fourier  coef (in), freq (in)                      phase (2,in/2), W_
 layer is relu((W x) * (1 + s) + t). `csrc/common/params.h` is this page for the kernels.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from .errors import InputError
 
@@ -39,12 +41,12 @@ class RenderSpec(NamedTuple):
 
     head: str
     in_dim: int
-    widths: tuple
+    widths: tuple[int, ...]
     ensemble: bool = True
     out_dim: int = 3
 
     @property
-    def first_width(self):
+    def first_width(self) -> int:
         """Width of the first layer's output: the base of a linear head."""
         return self.widths[0] if self.widths else self.out_dim
 
@@ -66,13 +68,13 @@ def validate_spec(family, spec):
         raise InputError(f"the modulated family needs one hidden width throughout, got widths {list(spec.widths)}.")
 
 
-def field_channels(family, spec):
+def field_channels(family: str, spec: RenderSpec) -> int:
     """Channels C of a cell's record."""
     film = 2 * sum(spec.widths) if family == "modulated_mlp" else 0
     return film + (spec.first_width if spec.head == "linear" else 2 * spec.in_dim)
 
 
-def layer_shapes(spec):
+def layer_shapes(spec: RenderSpec) -> list[tuple[int, int]]:
     """(in, out) of the dense layers after the head, the output layer last.
 
     A linear head computes the first layer itself; without hidden layers it is the whole network.
@@ -83,7 +85,7 @@ def layer_shapes(spec):
     return list(zip([spec.in_dim, *outs], outs))
 
 
-def weight_shapes(family, spec):
+def weight_shapes(family: str, spec: RenderSpec) -> list[tuple[int, ...]]:
     """Shapes of the pieces of the flat weight vector, in order."""
     n = spec.first_width
     shapes = [(2, n), (2, n)] if spec.head == "linear" else [(2, spec.in_dim // 2)]
@@ -95,7 +97,7 @@ def weight_shapes(family, spec):
     return shapes
 
 
-def weight_count(family, spec):
+def weight_count(family: str, spec: RenderSpec) -> int:
     """Length of the flat weight vector."""
     total = 0
     for shape in weight_shapes(family, spec):
@@ -107,13 +109,13 @@ def weight_count(family, spec):
 
 
 def pack_weights(
-    spec,
-    film,
-    rel,  # (w0, 2) the first layer's columns on rel; None for a Fourier head
-    cell,  # (w0, 2) its columns on rel_cell, or the Fourier phase (in_dim/2, 2); None: no cell decoding
-    layers,  # [(W (out, in), b (out,) or None)] hidden layers after the head
-    out,  # (W (out_dim, width), b (out_dim,)), or None where the linear head is the whole network
-):
+    spec: RenderSpec,
+    film: bool,
+    rel: Tensor | None,  # (w0, 2) the first layer's columns on rel; None for a Fourier head
+    cell: Tensor | None,  # (w0, 2) its columns on rel_cell, or the Fourier phase (in_dim/2, 2); None: no cell decoding
+    layers: Sequence[tuple[Tensor, Tensor | None]],  # [(W (out, in), b (out,) or None)] hidden layers after the head
+    out: tuple[Tensor, Tensor] | None,  # (W (out_dim, width), b (out_dim,)), or None where the head is all there is
+) -> Tensor:
     """Flatten render parameters, as they stand in a checkpoint, into the layout above. Differentiable.
 
     film: True for the modulated family, whose hidden biases are in the fields (pass b as None).
@@ -138,10 +140,10 @@ def pack_weights(
 
 
 def unpack_weights(
-    family,
-    spec,
-    weights,  # (weight_count,)
-):
+    family: str,
+    spec: RenderSpec,
+    weights: Tensor,  # (weight_count,)
+) -> list[Tensor]:
     """Views of the pieces of the flat vector, in the order of `weight_shapes`."""
     views, start = [], 0
     for shape in weight_shapes(family, spec):

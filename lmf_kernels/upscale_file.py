@@ -4,8 +4,9 @@ import os
 from dataclasses import dataclass
 
 from .errors import InputError
+from .models import Decoder
 from .picture_job import Box, prepare, run
-from .request import check_model
+from .request import Scale, check_model
 
 
 @dataclass(frozen=True)
@@ -14,12 +15,23 @@ class UpscaledFile:
     keep."""
 
     path: str
-    size: tuple
-    notes: tuple
+    size: tuple[int, int]
+    notes: tuple[str, ...]
 
 
-def upscale_file(model, source, target, scale=None, size=None, *, fit="inside", quality=None, max_memory="2GB",
-                 max_pixels=None, overwrite=False):
+def upscale_file(
+    model: Decoder,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    scale: Scale | None = None,
+    size: tuple[int | None, int | None] | list[int | None] | None = None,
+    *,
+    fit: str = "inside",
+    quality: int | None = None,
+    max_memory: int | str = "2GB",
+    max_pixels: int | None = None,
+    overwrite: bool = False,
+) -> UpscaledFile:
     """Upscale a picture file by any factor or to any size, in bounded memory, and write it whole or not at all.
 
     Grey stays grey, 16 bits stay 16 bits in PNG and TIFF; transparency, colour profile, EXIF and resolution in print

@@ -2,8 +2,10 @@
 
 import os
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from ..errors import BackendError, InputError
 from . import cpu, cuda, evidence, reference, triton
@@ -24,7 +26,7 @@ def check_name(name):
 
 
 @contextmanager
-def use_backend(name):
+def use_backend(name: str) -> Iterator[None]:
     """Run everything inside the `with` block, in this thread or task, on backend `name`.
 
     A backend given to a model or a call directly goes before it; LMF_KERNELS_BACKEND comes after it.
@@ -151,7 +153,7 @@ def _check_fallback(call, refusals, passed_over, what=""):
                       stacklevel=2)
 
 
-def describe():
+def describe() -> list[dict[str, Any]]:
     """One row a backend: {"name", "available", "detail", "families", "measured"}.
 
     measured: for the GPU kernels, how many cases on GPUs speak for them in "auto"; None for the others.
