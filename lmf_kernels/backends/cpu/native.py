@@ -12,5 +12,5 @@ why_missing = _reason and f"the compiled module lmf_kernels._cpu cannot be impor
 if module is None and source_folder() is not None:
     warnings.warn(
         f"lmf_kernels is imported from its source folder {source_folder()}, where it is not compiled: models run on "
-        "the slow PyTorch reference. Start Python in another folder to use the installed package, or compile it in place "
-        "with `pip install -e .`.", stacklevel=2)
+        "the slow PyTorch reference. Start Python in another folder to use the installed package, or compile it in "
+        "place with `pip install -e .`.", stacklevel=2)
