@@ -84,6 +84,13 @@ def run_step(name, *command):
         fail(f"the CMake {name} step failed with status {status}; its own message stands above.")
 
 
+def announce_cuda(plan):
+    """Says that the build will take a while, and how it need not. plan: "nvcc 13.0 for sm_90", "" without CUDA."""
+    if plan:
+        print(f"lmf_kernels: compiling GPU code by {plan}, which can take minutes; LMF_BUILD_CUDA=OFF leaves it out, "
+              "LMF_CUDA_ARCHS=90 (say) compiles for one architecture alone.", file=sys.stderr, flush=True)
+
+
 def version():
     """"0.1.0", or "0.1.0+cu130.sm90" where a build with CUDA is named. What is made from an sdist has the sdist's own
     version: pip compares the two and refuses any other."""
@@ -114,6 +121,7 @@ class CMakeBuild(build_ext):
         build_dir = self._build_dir()
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or os.cpu_count() or 1
         run_step("configure", cmake, "-S", ROOT, "-B", build_dir, *self._options())
+        announce_cuda((build_dir / "cuda_plan.txt").read_text())
         run_step("build", cmake, "--build", build_dir, "--config", "Release", "--parallel", jobs)
         run_step("install", cmake, "--install", build_dir, "--config", "Release", "--prefix",
                  Path(self.build_lib).resolve())

@@ -40,7 +40,7 @@ class Clock:
 
 
 def ours(model, size, clock):
-    return lambda image: run_stages(model, image, size, finished=clock)
+    return lambda image: run_stages(model, image, size, on_stage_end=clock)
 
 
 def published(model, size, clock):

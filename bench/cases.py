@@ -13,7 +13,7 @@ from lmf_kernels.backends.call import RenderCall
 from lmf_kernels.backends.cpu import native
 from lmf_kernels.images import read_image
 from lmf_kernels.families import MODULATED_MLP
-from lmf_kernels.upscale import output_size
+from lmf_kernels.request import output_size
 
 import operations
 import settings

@@ -265,8 +265,19 @@ def training(run):
         run, f"{queries} on patches of {wxh(last.get('lr'))}")
 
 
+def threads(run):
+    idle, busy = (run.facts.get(f"threads/{condition}", {}) for condition in ("idle", "busy"))
+    ways = idle.get("time_over_one_thread") or busy.get("time_over_one_thread") or {}
+    rows = [[way, *(number(fact.get("time_over_one_thread", {}).get(way, {}).get("median")) for fact in (idle, busy))]
+            for way in ways]
+    count = idle.get("threads") or busy.get("threads") or "all"
+    return table([f"time with {count} threads over that with one", "idle machine", "beside one loop per processor"],
+                 rows) + caption(run, f"The built-in model, {wxh(idle.get('lr') or busy.get('lr'))} at x4")
+
+
 TABLES = {"headline": headline, "plot": plot, "quality": quality, "robustness": robustness, "render": render,
-          "peers": peers, "isa": isa, "pipeline": pipeline, "overheads": overheads, "training": training}
+          "peers": peers, "isa": isa, "pipeline": pipeline, "overheads": overheads, "training": training,
+          "threads": threads}
 
 
 def caption(run, first=""):

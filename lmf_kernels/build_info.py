@@ -10,10 +10,11 @@ import platform
 from dataclasses import dataclass, field
 from importlib import import_module, metadata, util
 from pathlib import Path
+from types import ModuleType
 
 # name -> how to get it
 MODULES = {
-    "_cpu": "install lmf_kernels (this may be the bare source folder) with a C++17 compiler",
+    "_cpu": "install lmf_kernels with a C++17 compiler",
     "_cuda": "install lmf_kernels with nvcc on PATH; LMF_BUILD_CUDA=ON then makes its absence an error",
 }
 
@@ -44,15 +45,28 @@ def version() -> str:
         return "unknown"
 
 
-def inspect_module(name: str) -> ModuleBuild:
-    """Imports the compiled module `name` of MODULES and reads its facts. Never raises for a module that is absent."""
+def load(name: str) -> tuple[ModuleType | None, str]:
+    """(module, "") of the compiled module `name` of MODULES, or (None, why it cannot be imported)."""
     full = f"{__package__}.{name}"
     if util.find_spec(full) is None:
-        return ModuleBuild(name, f"not built in {Path(__file__).parent}: {MODULES[name]}")
+        return None, f"not built in {Path(__file__).parent}: {MODULES[name]}"
     try:
-        module = import_module(full)
+        return import_module(full), ""
     except ImportError as error:
-        return ModuleBuild(name, f"built, but it does not import: {error}")
+        return None, f"built, but it does not import: {error}"
+
+
+def source_folder() -> Path | None:
+    """The folder that this package lies in, where that is its source folder, with or without compiled modules."""
+    parent = Path(__file__).resolve().parents[1]
+    return parent if all((parent / name).is_file() for name in ("pyproject.toml", "CMakeLists.txt")) else None
+
+
+def inspect_module(name: str) -> ModuleBuild:
+    """Imports the compiled module `name` of MODULES and reads its facts. Never raises for a module that is absent."""
+    module, reason = load(name)
+    if module is None:
+        return ModuleBuild(name, reason)
     if not hasattr(module, "build_info"):
         return ModuleBuild(name, "built from older sources: install lmf_kernels again")
     return ModuleBuild(name, facts=module.build_info())

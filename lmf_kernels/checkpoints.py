@@ -10,24 +10,33 @@ import os
 import pickle
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from . import built_in
 from .errors import CheckpointError, InputError
 from .files import atomic_write
-from .models import build_model
+from .models import Decoder, build_model
 
+RUN_WEIGHTS = "weights.safetensors"  # in the folder of a training run
 _METADATA_KEY = "lmf_kernels"
 _PICKLES = (".pth", ".pt")
+_REMEDY = ("load them into a model of lmf_kernels.build_model by its load_state_dict, and write both with "
+           "lmf_kernels.save_model")
 
 
-def load_model(path_or_name, device=None, dtype=None, backend="auto"):
+def load_model(
+    path_or_name: str | os.PathLike[str],
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    backend: str = "auto",
+) -> Decoder:
     """Load a model, ready to run: in evaluation mode, on `device`.
 
     Args:
-        path_or_name: a .pth or .pt file as the authors' training writes it, a .safetensors file of `save_model`, or the
-            name of a built-in model.
+        path_or_name: a .pth or .pt file as the authors' training writes it, a .safetensors file of `save_model`, the
+            folder of a training run, or the name of a built-in model.
         device: torch device or its name; None: torch's default device.
         dtype: floating-point type of the weights; None: as stored.
         backend: which backend renders, see `lmf_kernels.backends`.
@@ -40,7 +49,7 @@ def load_model(path_or_name, device=None, dtype=None, backend="auto"):
         InputError: the device, dtype or backend is unusable.
     """
     device, dtype = _device(device), _dtype(dtype)
-    path = _find(path_or_name)
+    path = find(path_or_name)
     spec, weights = _read_safetensors(path) if path.lower().endswith(".safetensors") else _read_pickle(path)
     weights = _checked_weights(weights, path)
     try:
@@ -63,7 +72,7 @@ def load_model(path_or_name, device=None, dtype=None, backend="auto"):
     return model.eval()
 
 
-def save_model(model, path, metadata=None):
+def save_model(model: Decoder, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
     """Write a model to a .safetensors file that `load_model` reads, whole or not at all.
 
     Args:
@@ -90,7 +99,7 @@ def save_model(model, path, metadata=None):
         file.write(content)
 
 
-def read_metadata(path):
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What `save_model` was given as metadata: {name: string, or what its JSON holds}.
 
     Raises:
@@ -98,7 +107,7 @@ def read_metadata(path):
     """
     from safetensors import SafetensorError, safe_open
 
-    path = _find(path)
+    path = find(path)
     try:
         with safe_open(path, framework="pt") as file:
             texts = file.metadata() or {}
@@ -130,8 +139,14 @@ def _value_of(text):
         return text
 
 
-def _find(path_or_name):
-    """The path as a string, when a file of a known kind is there."""
+def find(path_or_name):
+    """The path of a model's file, as a string, when a file of a known kind is there.
+
+    path_or_name: as for `load_model`.
+
+    Raises:
+        CheckpointError: there is no such file or name, or its suffix is unknown.
+    """
     if not isinstance(path_or_name, (str, os.PathLike)) or isinstance(os.fspath(path_or_name), bytes):
         raise CheckpointError(f"A model is given as a file or a name, got a {type(path_or_name).__name__}.")
     path = os.fspath(path_or_name)
@@ -139,7 +154,10 @@ def _find(path_or_name):
     if shipped:
         return shipped
     if os.path.isdir(path):
-        raise CheckpointError(f"{path} is a folder; give the checkpoint file in it.")
+        if not os.path.exists(os.path.join(path, RUN_WEIGHTS)):
+            raise CheckpointError(f"{path} is a folder without {RUN_WEIGHTS}, which a training run would have written; "
+                                  "give a checkpoint file.")
+        path = os.path.join(path, RUN_WEIGHTS)
     suffix = os.path.splitext(path)[1].lower()
     if not os.path.exists(path):
         if not suffix and os.path.basename(path) == path:
@@ -170,6 +188,8 @@ def _read_pickle(path):
     except Exception:  # torch and zip report damage with many types; none of their texts helps a user
         raise CheckpointError(f"{path} is damaged or not a checkpoint: torch cannot read it.") from None
     spec = content.get("model") if isinstance(content, Mapping) else None
+    if isinstance(content, Mapping) and any(map(_is_state_dict, (content, *content.values()))):
+        raise CheckpointError(f"{path} holds bare weights (a state_dict), not which model they are for; {_REMEDY}.")
     if not isinstance(spec, Mapping) or not {"name", "args", "sd"} <= set(spec):
         raise CheckpointError(f"{path} is no checkpoint of a known kind: it should hold "
                               "{'model': {'name', 'args', 'sd'}}, as the authors' training writes it.")
@@ -189,12 +209,16 @@ def _read_safetensors(path):
     except SafetensorError:
         raise CheckpointError(f"{path} is damaged or no safetensors file.") from None
     if spec is None:
-        raise CheckpointError(f"{path} holds tensors, but its metadata name no model; "
-                              "give a file written by lmf_kernels.save_model.")
+        raise CheckpointError(f"{path} holds tensors, but its metadata name no model; {_REMEDY}.")
     try:
         return json.loads(spec), weights
     except ValueError:
         raise CheckpointError(f"{path} is damaged: its metadata do not describe a model.") from None
+
+
+def _is_state_dict(content):
+    """Whether it is what a module's `state_dict` gives: {name: tensor}."""
+    return isinstance(content, Mapping) and len(content) > 0 and all(map(torch.is_tensor, content.values()))
 
 
 def _checked_weights(weights, path):

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .errors import InputError
 from .evaluation import bicubic, degrade, read_hr, upscaled
-from .upscale import output_size
+from .request import output_size
 
 _FONT_SIZE = 16
 _LINE = 24  # pixels of a caption

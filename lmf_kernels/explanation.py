@@ -7,6 +7,7 @@ import torch
 
 from .backends import explain as explain_call
 from .backends.call import smallest_call
+from .models import Decoder
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,14 @@ class Explanation:
     family: str
     requested: str
     runs: Optional[str]
-    refusals: dict
-    skipped: dict
+    refusals: dict[str, str]
+    skipped: dict[str, str]
     source: Optional[str]
-    evidence: list
-    selfcheck: list
+    evidence: list[str]
+    selfcheck: list[str]
     gradients: Optional[str]
 
-    def __str__(self):
+    def __str__(self) -> str:
         by = f"; evidence: {self.source}" if self.source else ""
         lines = [f"{self.family}: runs on {self.runs or 'nothing'} (asked for: {self.requested}{by})"]
         lines += [f"  {name} cannot: {reason}" for name, reason in self.refusals.items()]
@@ -37,7 +38,9 @@ class Explanation:
         return "\n".join(lines + [f"  self-check: {verdict}" for verdict in self.selfcheck])
 
 
-def explain(model, *, points=False, epilogue="none", dtype=torch.float32):
+def explain(
+    model: Decoder, *, points: bool = False, epilogue: str = "none", dtype: torch.dtype = torch.float32
+) -> Explanation:
     """Which backend would render for `model`, without running anything.
 
     model: from `load_model`. points: query points instead of a grid. epilogue, dtype: as in `ops.modulated_mlp`.

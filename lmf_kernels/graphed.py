@@ -3,11 +3,14 @@
 import copy
 
 import torch
+from torch import Tensor
 
 from .backends import requested
 from .errors import InputError
+from .models import Decoder
 from .ops.arguments import whole_numbers
-from .upscale import check_model, check_request, check_result, run_stages
+from .request import Scale, Size, check_model, check_request, check_result
+from .upscale import run_stages
 
 WARM_UPS = 3  # calls before a capture: libraries choose their algorithms, weights are packed, kernels are loaded
 
@@ -42,7 +45,17 @@ class GraphedUpscaler:
         BackendError: the backend that the model asks for cannot run this.
     """
 
-    def __init__(self, model, lr_size, scale=None, size=None, *, batch=1, dtype=torch.float32, layout="nchw"):
+    def __init__(
+        self,
+        model: Decoder,
+        lr_size: tuple[int, int],
+        scale: Scale | None = None,
+        size: Size | None = None,
+        *,
+        batch: int = 1,
+        dtype: torch.dtype = torch.float32,
+        layout: str = "nchw",
+    ) -> None:
         check_model(model)
         shape = (*whole_numbers("batch", (batch,), 1), 3, *whole_numbers("lr_size", lr_size, 2))
         if min(shape) < 1:
@@ -71,9 +84,9 @@ class GraphedUpscaler:
     @torch.no_grad()
     def __call__(
         self,
-        image,  # (batch, 3, h, w), values in [0, 1]
-        copy=True,
-    ):
+        image: Tensor,  # (batch, 3, h, w), values in [0, 1]
+        copy: bool = True,
+    ) -> Tensor:
         """Upscale one batch of pictures.
 
         Args:

@@ -10,6 +10,7 @@ from .files import atomic_write, check_writable
 from . import optional
 
 _PIECE = 1 << 20  # bytes handled at once: small enough for the processor's caches
+_METRE = 0.0254  # an inch in metres
 _DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16)}
 _TIFFFILE = ("tifffile", "tifffile")
 _PACKAGES = {".png": ("png", "pypng"), ".tif": _TIFFFILE, ".tiff": _TIFFFILE}  # module and package that write it
@@ -39,6 +40,7 @@ def write_rows(
     bits=8,
     icc=None,
     exif=None,
+    dpi=None,
 ):
     """Write a picture from bands of rows as they come, holding about one band. The suffix names the format.
 
@@ -50,6 +52,7 @@ def write_rows(
         bits: 8 or 16 a channel.
         icc: an ICC profile (bytes) to embed, or None.
         exif: EXIF (bytes) to embed, or None. TIFF takes none: its own tags are in the way.
+        dpi: (x, y), pixels per inch in print, or None.
 
     Raises:
         InputError: the format cannot be written in rows, its package is missing, the folder cannot be written, the
@@ -65,13 +68,15 @@ def write_rows(
     row_bytes = width * channels * bits // 8
     pieces = _regrouped(bands, (height, width, channels), _DTYPES[bits], max(1, _PIECE // row_bytes))
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        _WRITERS[_suffix(path)](module, file, pieces, (height, width, channels), bits, icc, exif)
+        _WRITERS[_suffix(path)](module, file, pieces, (height, width, channels), bits, icc, exif, dpi)
 
 
-def _write_png(png, file, pieces, shape, bits, icc, exif):
+def _write_png(png, file, pieces, shape, bits, icc, exif, dpi):
     """PNG (ISO 15948). Rows are filtered as its section 12.7 advises: the filter with the least sum of differences."""
     height, width, channels = shape
-    writer = png.Writer(width, height, greyscale=channels < 3, alpha=channels in (2, 4), bitdepth=bits)
+    density = {} if dpi is None else dict(zip(("x_pixels_per_unit", "y_pixels_per_unit"),
+                                              (round(value / _METRE) for value in dpi)), unit_is_meter=True)
+    writer = png.Writer(width, height, greyscale=channels < 3, alpha=channels in (2, 4), bitdepth=bits, **density)
     writer.write_preamble(file)
     if icc:
         png.write_chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
@@ -115,7 +120,7 @@ def _filtered(
     return np.concatenate((kind, best), axis=1)
 
 
-def _write_tiff(tifffile, file, pieces, shape, bits, icc, exif):
+def _write_tiff(tifffile, file, pieces, shape, bits, icc, exif, dpi):
     """TIFF: deflated strips with horizontal differences; 64-bit offsets where 4 GB may not do."""
     height, width, channels = shape
     dtype = _DTYPES[bits]
@@ -133,7 +138,8 @@ def _write_tiff(tifffile, file, pieces, shape, bits, icc, exif):
         writer.write(
             strips(), shape=shape if channels > 1 else shape[:2], dtype=dtype, rowsperstrip=rows, compression="zlib",
             predictor=2, photometric="rgb" if channels > 2 else "minisblack", planarconfig="contig",
-            extrasamples=["unassalpha"] if channels in (2, 4) else None, iccprofile=icc, metadata=None, software=False)
+            extrasamples=["unassalpha"] if channels in (2, 4) else None, iccprofile=icc, metadata=None, software=False,
+            resolution=dpi, resolutionunit=None if dpi is None else "INCH")
 
 
 def _deflater():

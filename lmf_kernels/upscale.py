@@ -1,70 +1,119 @@
 """An image in, a larger image out."""
 
-import math
-import numbers
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import torch
+from torch import Tensor
 
 from . import tiling
 from .errors import InputError
 from .models import Decoder
+from .request import Scale, Size, check_image, check_model, check_request, check_result, check_values, output_size
 from .tiling import memory
 
-_LARGEST_SIDE = 2**31 - 1
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    Pixel = TypeVar("Pixel", bound=np.generic)
+
+
+@overload
+def upscale(model: Decoder, image: Tensor, scale: Scale | None = None, size: Size | None = None, *,
+            max_memory: int | str | None = None, dtype: torch.dtype | None = None, layout: str = "nchw") -> Tensor: ...
+
+
+@overload
+def upscale(model: Decoder, image: NDArray[Pixel], scale: Scale | None = None, size: Size | None = None, *,
+            max_memory: int | str | None = None) -> NDArray[Pixel]: ...
+
+
+@overload
+def upscale(model: Decoder, image: Image, scale: Scale | None = None, size: Size | None = None, *,
+            max_memory: int | str | None = None) -> Image: ...
 
 
 @torch.no_grad()
 def upscale(
-    model,
-    image,  # (B, 3, h, w), values in [0, 1]
-    scale=None,
-    size=None,
+    model: Decoder,
+    image: Any,  # tensor (B, 3, h, w) or (3, h, w); array (h, w, 3), (h, w) and the like; PIL image
+    scale: Scale | None = None,
+    size: Size | None = None,
     *,
-    max_memory=None,
-    dtype=torch.float32,
-    layout="nchw",
-):
+    max_memory: int | str | None = None,
+    dtype: torch.dtype | None = None,
+    layout: str = "nchw",
+) -> Any:
     """Upscale images by any factor or to any size. No gradients: train through the model itself.
+
+    The result is of the image's kind:
+
+        tensor          floating point in [0, 1], of the model's dtype, or uint8; on the model's device
+        numpy array     (h, w), (h, w, 1) grey, (h, w, 2) grey and alpha, (h, w, 3) RGB or (h, w, 4) RGB and alpha, of
+                        uint8, uint16 or floating point in [0, 1]
+        PIL image       palettes come back as colours, CMYK as sRGB; 16 bits of grey stay
+
+    Floating point may leave [0, 1] by up to 0.5; NaN and values of 0 to 255 are refused.
 
     Args:
         model: from `lmf_kernels.load_model`.
-        image: floating point, of the model's dtype and on its device.
+        image: one of the above.
         scale: a number, or (scale_y, scale_x); the output is floor(h * scale_y) x floor(w * scale_x), exactly as
             torch.nn.functional.interpolate makes it. Models were trained at x1 to x4 and reach up to about x30.
         size: (H, W) in pixels, in place of scale.
         max_memory: bytes, or text such as "2GB", that this call may take beyond the image and the model, its result
             included; None: no limit. Where it asks for tiles, encoders with a finite receptive field (EDSR, RDN) give
             the same features but for rounding; attention (SwinIR) nearly the same.
-        dtype: torch.float32 or another floating-point type, or torch.uint8 for values 0 to 255, rounded half to even.
-        layout: "nchw" for (B, 3, H, W), "nhwc" for (B, H, W, 3).
+        dtype: of a tensor's result: torch.float32 or another floating-point type, or torch.uint8 for values 0 to 255,
+            rounded half to even; None: torch.uint8 for uint8, else torch.float32.
+        layout: of a tensor's result: "nchw" for (B, 3, H, W), "nhwc" for (B, H, W, 3).
 
     Returns:
-        Tensor (B, 3, H, W) in [0, 1], clamped.
+        An image of the same kind and number of dimensions, H pixels high and W wide; values are clamped to their range.
 
     Raises:
         InputError: the image, scale, size, dtype or layout cannot be used, or max_memory is too little; the message
             says which and why.
         BackendError: the backend that the model asks for cannot run this.
     """
-    size = check_request(model, image, scale, size)
+    if not torch.is_tensor(image):
+        from .image_kinds import upscale_other_kind  # numpy and Pillow, for those who use them
+
+        if dtype is not None or layout != "nchw":
+            raise InputError("dtype and layout are for tensors; other images come back as they are given.")
+        return upscale_other_kind(model, image, scale, size, max_memory)
+    check_model(model)
+    batch = image[None] if image.dim() == 3 else image
+    if image.dtype == torch.uint8:
+        dtype = torch.uint8 if dtype is None else dtype
+        weight = next(model.parameters())
+        batch = batch.to(torch.promote_types(weight.dtype, torch.float32)).div(255).to(weight.dtype)
+    dtype = torch.float32 if dtype is None else dtype
+    size = check_request(model, batch, scale, size)
     check_result(dtype, layout)  # before the encoder runs, which takes longest
     if max_memory is None:
-        return run_stages(model, image, size, dtype=dtype, layout=layout)
-    return _upscale_within(model, image, size, memory.parse_size(max_memory), dtype, layout)
+        result = run_stages(model, batch, size, dtype=dtype, layout=layout)
+    else:
+        result = _upscale_within(model, batch, size, memory.parse_size(max_memory), dtype, layout)
+    return result if image.dim() == 4 else result[0]
 
 
 def upscale_rows(
-    model,
-    image,  # (B, 3, h, w) float in [0, 1]; or integers, channels last: (h, w, 3) or (B, h, w, 3)
-    scale=None,
-    size=None,
+    model: Decoder,
+    image: Tensor | NDArray[Any],  # (B, 3, h, w) float in [0, 1]; or integers, channels last: (h, w, 3), (B, h, w, 3)
+    scale: Scale | None = None,
+    size: Size | None = None,
     *,
-    max_memory="2GB",
-    dtype=torch.uint8,
-    layout="nhwc",
-    finished=lambda stage: None,
-    progress=lambda share: None,
-):
+    max_memory: int | str = "2GB",
+    dtype: torch.dtype = torch.uint8,
+    layout: str = "nhwc",
+    on_stage_end: Callable[[str], object] = lambda stage: None,
+    progress: Callable[[float], object] = lambda fraction: None,
+) -> Rows:
     """Upscale in bounded memory, giving finished rows as they come: for results too large to hold.
 
         for y0, rows in lmf_kernels.upscale_rows(model, pixels, scale=30, max_memory="1GB"):
@@ -79,12 +128,12 @@ def upscale_rows(
         max_memory: bytes, or text such as "2GB", that this may take beyond the image and the model, with two bands of
             rows: the one being made and the one given last.
         dtype, layout: of the rows, as for `upscale`: (B, n, W, 3) for "nhwc", (B, 3, n, W) for "nchw".
-        finished: called with "encoder", "latent" or "render" after each piece of that stage, to measure time.
-        progress: called with the share of the rows that is done, 0 to 1, several times a band of tiles.
+        on_stage_end: called with "encoder", "latent" or "render" after each piece of that stage, to measure time.
+        progress: called with the fraction of the rows that is done, 0 to 1, several times a band of tiles.
 
     Returns:
         Iterator of (y0, rows), from top to bottom, every row once. Rows are on the model's device. Its attribute `plan`
-        (a `tiling.Plan`; print it) says how the picture is cut.
+        says how the picture is cut; print it.
 
     Raises:
         InputError: as for `upscale`.
@@ -93,27 +142,27 @@ def upscale_rows(
     check_model(model)
     weight = next(model.parameters())
     source = tiling.Source(image)
-    if torch.is_tensor(image) and image.is_floating_point():
-        _check_image(image, weight)
+    floating = torch.is_tensor(image) and image.is_floating_point()
+    if floating:
+        check_image(image, weight)
     size = output_size(source.shape[1:], scale, size)
+    if floating:
+        check_values(image)
     check_result(dtype, layout)
     budget = memory.parse_size(max_memory)
     plan = tiling.make_plan(_job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype),
                             tiling.Halo.of(model), budget)
-    return _Rows(plan, tiling.bands(model, source, size, plan, dtype=dtype, layout=layout, on_stage_end=finished,
-                                    progress=progress))
+    return Rows(plan, tiling.bands(model, source, size, plan, dtype=dtype, layout=layout, on_stage_end=on_stage_end,
+                                   progress=progress))
 
 
-class _Rows:
-    """An iterator that can tell its plan."""
+class Rows(Iterator[tuple[int, Tensor]]):
+    """What `upscale_rows` gives: iterates over (y0, rows). plan: how the picture is cut, a `tiling.Plan`."""
 
-    def __init__(self, plan, bands):
+    def __init__(self, plan: tiling.Plan, bands: Iterator[tuple[int, Tensor]]) -> None:
         self.plan, self._bands = plan, bands
 
-    def __iter__(self):
-        return self
-
-    def __next__(self):
+    def __next__(self) -> tuple[int, Tensor]:
         return next(self._bands)
 
 
@@ -153,87 +202,14 @@ def run_stages(
     *,
     dtype=torch.float32,
     layout="nchw",
-    finished=lambda stage: None,
+    on_stage_end=lambda stage: None,
 ):
-    """The stages of `upscale` on checked arguments; `finished(name)` is called after encoder, latent and render."""
+    """The stages of `upscale` on checked arguments; `on_stage_end(name)` is called after encoder, latent and render."""
     inp = image * 2 - 1
     features = model.encode(inp)
-    finished("encoder")
+    on_stage_end("encoder")
     fields = model.fields(features, model.rel_cell_of(image.shape[-2:], size))
-    finished("latent")
+    on_stage_end("latent")
     pixels = model.render_grid(inp, size, fields=fields, epilogue="unit", dtype=dtype, layout=layout)
-    finished("render")
+    on_stage_end("render")
     return pixels
-
-
-def check_request(model, image, scale=None, size=None):
-    """Check what `upscale` is given; the output size (H, W)."""
-    check_model(model)
-    weight = next(model.parameters())
-    _check_image(image, weight)
-    if image.device != weight.device:
-        raise InputError(f"The image is on {image.device}, the model on {weight.device}; move one of them.")
-    return output_size(image.shape[-2:], scale, size)
-
-
-def output_size(lr_size, scale=None, size=None):
-    """The output size (H, W) of an image of lr_size (h, w).
-
-    Args:
-        scale: a positive number or (scale_y, scale_x); each side is floor(side * scale).
-        size: (H, W), in place of scale.
-
-    Raises:
-        InputError: neither or both are given, or one is not usable.
-    """
-    if (scale is None) == (size is None):
-        raise InputError("Give either scale or size" + ("." if size is None else ", not both."))
-    if size is not None:
-        pair = tuple(size) if isinstance(size, (tuple, list, torch.Size)) else (None,)
-        if len(pair) != 2 or not all(_is_whole(side) and 0 < side <= _LARGEST_SIDE for side in pair):
-            raise InputError(f"size is (height, width) in whole pixels from 1 to {_LARGEST_SIDE}, got {size!r:.60}.")
-        return int(pair[0]), int(pair[1])
-    pair = tuple(scale) if isinstance(scale, (tuple, list)) else (scale, scale)
-    if len(pair) != 2 or not all(isinstance(s, numbers.Real) and not isinstance(s, bool) for s in pair):
-        raise InputError(f"scale is a number or a pair (scale_y, scale_x), got {scale!r:.60}.")
-    if not all(math.isfinite(s) and s > 0 for s in pair):
-        raise InputError(f"scale is a finite number above zero, got {scale}.")
-    exact = [n * float(s) for n, s in zip(lr_size, pair)]
-    if min(exact) < 1:
-        raise InputError(f"scale {scale} would produce an empty output from {lr_size[1]}x{lr_size[0]} pixels; give a larger one.")
-    if max(exact) > _LARGEST_SIDE:
-        raise InputError(f"scale {scale} makes a side longer than {_LARGEST_SIDE} pixels; give a smaller one.")
-    return math.floor(exact[0]), math.floor(exact[1])
-
-
-def check_result(dtype, layout):
-    """What the render stage can write."""
-    if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype == torch.uint8):
-        raise InputError(f"dtype is torch.uint8 or a floating-point torch dtype, got {dtype!r:.40}.")
-    if layout not in ("nchw", "nhwc"):
-        raise InputError(f"layout is 'nchw' or 'nhwc', got {layout!r:.40}.")
-
-
-def _is_whole(value):
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def check_model(model):
-    if not isinstance(model, Decoder):
-        raise InputError(f"The model is one of lmf_kernels.load_model, got a {type(model).__name__}.")
-
-
-def _check_image(image, weight):
-    """One sentence for each way in which an image can be wrong."""
-    if not torch.is_tensor(image):
-        raise InputError(f"The image is a tensor (B, 3, h, w) with values in [0, 1], got a {type(image).__name__}.")
-    if image.dim() == 3:
-        raise InputError(f"The image is (B, 3, h, w), got {tuple(image.shape)}; add a batch with image[None].")
-    if image.dim() != 4 or image.shape[1] != 3:
-        raise InputError(f"The image is (B, 3, h, w), three colour channels, got {tuple(image.shape)}.")
-    if 0 in image.shape:
-        raise InputError(f"The image is empty: its shape is {tuple(image.shape)}.")
-    if image.dtype == torch.uint8:
-        raise InputError("The image is uint8; give floating point in [0, 1], as image / 255.")
-    if image.dtype != weight.dtype:
-        raise InputError(f"The image is {image.dtype}, the model {weight.dtype}; convert one of them.")

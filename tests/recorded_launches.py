@@ -44,7 +44,7 @@ def record():
 
     def differentiated(call, grad, wanted):
         gradients(call, grad, wanted)
-        found = on_cpu(in_float32(call)._replace(finish="none"), grad.float().contiguous(), wanted)
+        found = on_cpu(in_float32(call)._replace(epilogue="none"), grad.float().contiguous(), wanted)
         return [made.to(getattr(call, name).dtype) for name, made in zip(wanted, found)]
 
     face.launch, modulated_backward.gradients = computed, differentiated

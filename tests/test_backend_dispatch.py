@@ -1,5 +1,7 @@
 """Which backend runs, and what is said when the one asked for cannot."""
 
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -141,3 +143,25 @@ def test_package_works_without_compiled_modules():
         "assert told.runs == 'reference' and 'cannot be imported' in told.refusals['cpu'], told\n")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("source", [True, False])
+def test_uncompiled_sources_are_imported_with_a_warning(tmp_path, source):
+    """Python started in the source folder finds the sources there before the installed package."""
+    package = os.path.dirname(lmf.__file__)
+    for name in ("lmf_kernels", "python_ref"):
+        shutil.copytree(os.path.join(os.path.dirname(package), name), tmp_path / name,
+                        ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    if source:
+        (tmp_path / "pyproject.toml").touch()
+        (tmp_path / "CMakeLists.txt").touch()
+    script = (
+        "import sys; sys.meta_path = [finder for finder in sys.meta_path if 'editable' not in str(finder)]\n"
+        "import lmf_kernels as lmf\n"
+        f"print(lmf.explain(lmf.load_model({str(golden_cases.path('lmliif'))!r})))\n")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert "modulated_mlp: runs on reference" in done.stdout, done.stderr
+    assert f"not built in {tmp_path / 'lmf_kernels'}: install lmf_kernels with a C++17 compiler" in done.stdout
+    assert "circular import" not in done.stdout + done.stderr
+    warned = f"imported from its source folder {tmp_path}, where it is not compiled" in done.stderr
+    assert warned == source and done.stderr.count("pip install -e .") == source

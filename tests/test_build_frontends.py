@@ -150,7 +150,9 @@ def test_wish_that_cannot_be_met_is_an_error(changes, said, sources, python):
     ({"LMF_BUILD_CUDA": "OFF"}, None, None),
 ])
 def test_cuda_settings(changes, names, local, sources, python, tmp_path):
-    pip_install(python, sources, ".", env=environment(**changes))
+    said = pip_install(python, sources, "-v", ".", env=environment(**changes)).stdout
+    announced, begun = said.find("compiling GPU code by nvcc"), said.find("--build")
+    assert (0 <= announced < begun) == bool(names), "said before anything is compiled, if there is anything to say"
     facts = installed_facts(python, tmp_path)
     assert (facts["_cuda"] and facts["_cuda"]["architectures"]) == names
     public, _, tag = facts["version"].partition("+")

@@ -139,6 +139,21 @@ def test_a_pickle_that_is_no_checkpoint(tmp_path):
     refused(tmp_path / "plain.pth", "not a checkpoint")
 
 
+@pytest.mark.parametrize("wrap", [lambda weights: weights, lambda weights: {"state_dict": weights},
+                                  lambda weights: {"model": weights, "epoch": 3}, lambda weights: {"params": weights}])
+def test_bare_weights_are_refused_with_what_to_do(tmp_path, wrap, seed):
+    model = build_model(stored()["model"])
+    torch.save(wrap(model.state_dict()), tmp_path / "bare.pth")
+    refused(tmp_path / "bare.pth", "bare weights (a state_dict), not which model they are for; load them into a model")
+    save_file(model.state_dict(), tmp_path / "bare.safetensors")
+    refused(tmp_path / "bare.safetensors", "its metadata name no model; load them into a model of lmf_kernels.build")
+    # What the sentence says, done:
+    again = build_model(stored()["model"])
+    again.load_state_dict(model.state_dict())
+    save_model(again, tmp_path / "whole.safetensors")
+    assert torch.equal(load_model(tmp_path / "whole.safetensors").render_weights(), model.eval().render_weights())
+
+
 def test_damaged_files(tmp_path, recwarn):
     whole = golden_cases.path("lmliif").read_bytes()
     path = tmp_path / "damaged.pth"

@@ -41,7 +41,7 @@ def test_a_photo_goes_through(tmp_path):
 @pytest.mark.parametrize("name", [n for n in golden_cases.MODELS])
 def test_every_model_to_a_size(name, tmp_path, capsys):
     out = str(tmp_path / "out.png")
-    assert main(["upscale", PICTURE, out, "--size", "97x64", "--model", str(golden_cases.path(name))]) == 0
+    assert main(["upscale", PICTURE, out, "--size", "97x64", "--stretch", "--model", str(golden_cases.path(name))]) == 0
     with Image.open(out) as picture:
         assert picture.size == (97, 64) and picture.mode == "RGB"
 
@@ -54,10 +54,14 @@ def test_a_saved_model_and_a_named_backend(tmp_path, capsys):
     assert "ran on   reference" in capsys.readouterr().err
 
 
-def test_source_and_target_may_be_one_file(tmp_path, capsys):
+def test_source_and_target_may_be_one_file_if_asked_for(tmp_path, capsys):
     path = tmp_path / "picture.png"
-    path.write_bytes(open(PICTURE, "rb").read())
-    assert main(["upscale", str(path), str(path), "--scale", "2", "--model", MODEL]) == 0
+    path.write_bytes(before := open(PICTURE, "rb").read())
+    (tmp_path / "link.png").symlink_to(path)
+    for target in (path, tmp_path / "link.png", tmp_path):
+        assert main(["upscale", str(path), str(target), "--scale", "2", "--model", MODEL]) == 2
+        assert "is the input itself" in capsys.readouterr().err and path.read_bytes() == before
+    assert main(["upscale", str(path), str(path), "--scale", "2", "--model", MODEL, "--overwrite"]) == 0
     with Image.open(path) as picture:
         assert picture.size == (320, 214)
 
@@ -84,18 +88,20 @@ GOOD = {"in": PICTURE, "out": "out.png", "--scale": "2", "--model": MODEL}
     ({"out": "out.xyz"}, "the suffix is one of .png"),
     ({"out": "out"}, "the suffix is one of .png"),
     ({"out": "nowhere/out.png"}, "no folder"),
-    ({"out": "folder.png"}, "it is a folder"),
+    ({"out": "held"}, "Cannot write held/flowers.png: it is a folder"),
     ({"--scale": None}, "Give either --scale or --size."),
     ({"--size": "30x20"}, "not both"),
     ({"--scale": "nan"}, "finite number above zero"),
     ({"--scale": "inf"}, "finite number above zero"),
     ({"--scale": "0"}, "finite number above zero"),
     ({"--scale": "-3"}, "finite number above zero"),
-    ({"--scale": "two"}, "'two' is not a valid float"),
+    ({"--scale": "two"}, "'two' is not a factor such as 3.7, 2x or x2"),
+    ({"--scale": "x2x"}, "'x2x' is not a factor"),
+    ({"--scale": "2,3"}, "'2,3' is not a factor"),
     ({"--scale": "0.001"}, "empty output"),
     ({"--scale": "1e300"}, "smaller one"),
     ({"--scale": None, "--size": "30"}, "not a size such as"),
-    ({"--scale": None, "--size": "30x"}, "not a size such as"),
+    ({"--scale": None, "--size": "x"}, "not a size such as"),
     ({"--scale": None, "--size": "0x20"}, "is not a size such as 3840x2160 (width x height)"),
     ({"--scale": None, "--size": "-3x20"}, "not a size such as"),
     ({"--scale": None, "--size": "99999999x99999999"}, "GB free"),
@@ -116,7 +122,7 @@ def test_bad_input_is_one_sentence(change, says, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(built_in, "_FOLDER", tmp_path)
     (tmp_path / "empty.png").touch()
     (tmp_path / "empty.pth").touch()
-    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "held" / "flowers.png").mkdir(parents=True)
     (tmp_path / "cut.png").write_bytes(open(PICTURE, "rb").read()[:20000])
     before = sorted(os.listdir(tmp_path))
     given = {**GOOD, **change}

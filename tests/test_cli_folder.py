@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from lmf_kernels import built_in, files, load_model, save_model, upscale, upscale_file
+from lmf_kernels import built_in, checkpoints, files, load_model, picture_job, save_model, upscale
 from lmf_kernels.cli import main
 from lmf_kernels.images import read_picture
 
@@ -46,30 +46,36 @@ def folder(tmp_path, draw):
     return source, tmp_path / "out"
 
 
-def test_a_folder_goes_through_and_is_skipped_when_done(folder, capsys):
+def shown(folder):
+    """The names in a folder, hidden ones left out."""
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+
+
+def test_a_folder_goes_through_and_is_skipped_when_done(folder, capsys, monkeypatch):
     source, out = folder
     assert main(["upscale", str(source), str(out), *FAST]) == 0
     said = capsys.readouterr().err
     assert "3 upscaled, 0 skipped as done, 0 failed" in said and said.count("\npicture ") == 2  # and one at the start
     assert all(word in said for word in ("seconds  load model", "encoder", "render", "write picture", "ran on"))
-    assert sorted(os.listdir(out)) == ["a.png", "b.jpg", "c.tif"]
-    assert all(read_picture(out / name).size == (9, 12) for name in os.listdir(out))
-    times = {name: (out / name).stat().st_mtime_ns for name in os.listdir(out)}
+    assert shown(out) == ["a.png", "b.jpg", "c.tif"]
+    assert all(read_picture(out / name).size == (9, 12) for name in shown(out))
+    times = {name: (out / name).stat().st_mtime_ns for name in shown(out)}
     os.utime(source / "b.jpg", (2**31 - 9, 2**31 - 9))  # newer than its result
     assert main(["upscale", str(source), str(out), *FAST]) == 0
     assert "1 upscaled, 2 skipped as done, 0 failed" in capsys.readouterr().err
-    now = {name: (out / name).stat().st_mtime_ns for name in os.listdir(out)}
+    now = {name: (out / name).stat().st_mtime_ns for name in shown(out)}
     assert [name for name in times if times[name] != now[name]] == ["b.jpg"]
     assert main(["upscale", str(source), str(out), *FAST, "--overwrite"]) == 0
     assert "3 upscaled, 0 skipped" in capsys.readouterr().err
     os.utime(source / "b.jpg", (1, 1))
-    assert main(["upscale", str(source), str(out), "--scale", "2", "--model", "none.pth"]) == 0  # nothing to do
+    monkeypatch.setattr(checkpoints, "load_model", None)
+    assert main(["upscale", str(source), str(out), *FAST]) == 0  # nothing to do: the model is not even read
 
 
 def test_a_chosen_suffix(folder):
     source, out = folder
     assert main(["upscale", str(source), str(out), *FAST, "--suffix", "webp"]) == 0
-    assert sorted(os.listdir(out)) == ["a.webp", "b.webp", "c.webp"]
+    assert shown(out) == ["a.webp", "b.webp", "c.webp"]
 
 
 def test_a_kind_that_is_only_read_becomes_png(folder):
@@ -88,7 +94,7 @@ def test_failures_are_listed_and_the_rest_is_done(folder, capsys):
     assert "3 upscaled, 0 skipped as done, 2 failed" in said and "Traceback" not in said
     failed = [line for line in said.splitlines() if line.startswith("failed")]
     assert len(failed) == 2 and "aa.png" in failed[0] and "not a picture" in failed[0] and "0 bytes" in failed[1]
-    assert sorted(os.listdir(out)) == ["a.png", "b.jpg", "c.tif"]
+    assert shown(out) == ["a.png", "b.jpg", "c.tif"]
 
 
 def refused(capsys, *arguments):
@@ -109,7 +115,7 @@ def test_folders_that_are_refused_before_any_work(folder, tmp_path, capsys):
     assert "there is no folder" in refused(capsys, source, tmp_path / "no" / "where", *FAST)
     assert "There is no picture in" in refused(capsys, source / "inner", out, *FAST)
     assert "Cannot write .xyz files" in refused(capsys, source, out, *FAST, "--suffix", "xyz")
-    assert "are for folders" in refused(capsys, source / "a.png", tmp_path / "o.png", *FAST, "--overwrite")
+    assert "is for folders" in refused(capsys, source / "a.png", tmp_path / "o.png", *FAST, "--suffix", "png")
     assert "--max-memory is a number of bytes" in refused(capsys, source, out, *FAST, "--max-memory", "much")
     assert "There is no file x.pth" in refused(capsys, source, out, "--scale", "2", "--model", "x.pth")
     assert sorted(os.listdir(tmp_path)) == ["in"]
@@ -179,7 +185,7 @@ def test_a_kill_in_the_middle_leaves_nothing(tmp_path, draw, monkeypatch, namele
     if not nameless:
         monkeypatch.setattr(files, "_nameless", lambda folder: None)
     Image.fromarray(draw(30, 40, 3)).save(tmp_path / "p.png")
-    finish, seen = upscale_file.finished_rows, []
+    finish, seen = picture_job.render.finished_rows, []
 
     def kill(*arguments, **options):
         seen.append(sorted(os.listdir(tmp_path)))
@@ -187,8 +193,8 @@ def test_a_kill_in_the_middle_leaves_nothing(tmp_path, draw, monkeypatch, namele
             os.kill(os.getpid(), signal.SIGTERM)
         return finish(*arguments, **options)
 
-    monkeypatch.setattr(upscale_file, "finished_rows", kill)
-    monkeypatch.setattr(upscale_file, "_AT_ONCE", 1)
+    monkeypatch.setattr(picture_job.render, "finished_rows", kill)
+    monkeypatch.setattr(picture_job.render, "_AT_ONCE", 1)
     before = signal.getsignal(signal.SIGTERM)
     assert main(["upscale", str(tmp_path / "p.png"), str(tmp_path / "o.png"), *FAST]) == 128 + signal.SIGTERM
     assert len(seen) == 2 and len(seen[1]) == (1 if nameless else 2)  # it was at work on the file

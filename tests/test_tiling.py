@@ -110,7 +110,7 @@ def test_rows_from_integer_pixels(models, seed):
 
 def test_stages_and_progress_are_reported(models):
     stages, shares = [], []
-    rows = upscale_rows(models["lmliif"], torch.rand(1, 3, 90, 80), 2, max_memory="67MB", finished=stages.append,
+    rows = upscale_rows(models["lmliif"], torch.rand(1, 3, 90, 80), 2, max_memory="67MB", on_stage_end=stages.append,
                         progress=shares.append)
     collect(rows, 180)
     assert rows.plan.tiles > 1 and "tiles of at most" in str(rows.plan)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from lmf_kernels import InputError, load_model, upscale
-from lmf_kernels.upscale import output_size
+from lmf_kernels.request import output_size
 
 NAMES = random_models.NAMES
 NAN, INF = float("nan"), float("inf")
@@ -115,12 +115,17 @@ def test_bad_requests_are_told_in_one_sentence(model, options, says):
 
 
 @pytest.mark.parametrize("image, says", [
-    (torch.zeros(3, 4, 4), "add a batch"),
+    (torch.zeros(4, 4), "three colour channels"),
+    (torch.zeros(4, 4, 3), "three colour channels first, got"),
     (torch.zeros(1, 4, 4, 3), "three colour channels"),
     (torch.zeros(1, 1, 4, 4), "three colour channels"),
     (torch.zeros(1, 3, 0, 4), "empty"),
     (torch.zeros(0, 3, 4, 4), "empty"),
-    (torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "image / 255"),
+    (torch.full((1, 3, 4, 4), 255.0), "go from 255 to 255; floating point is in .* by 255, or give them as uint8"),
+    (torch.full((1, 3, 4, 4), -1.0), "go from -1 to -1"),
+    (torch.full((3, 4, 4), NAN), "NaN or infinity"),
+    (torch.tensor([0.5, INF, 0.5] * 3).view(1, 3, 1, 3), "NaN or infinity"),
+    (torch.zeros(1, 1, 4, 4, dtype=torch.uint8), "three colour channels"),
     (torch.zeros(1, 3, 4, 4, dtype=torch.int64), "torch.int64"),
     (torch.zeros(1, 3, 4, 4, dtype=torch.float64), "torch.float64"),
     (torch.zeros(1, 3, 4, 4, dtype=torch.float16), "torch.float16"),

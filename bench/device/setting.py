@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 
 from lmf_kernels.backends.dispatch import BACKENDS
-from lmf_kernels.upscale import output_size
+from lmf_kernels.request import output_size
 
 FLOATS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 MODELS = ("lmliif", "lmlte")

@@ -1,10 +1,12 @@
-# Decides whether _cuda is built (LMF_WITH_CUDA), for which architectures (LMF_CMAKE_CUDA_ARCHS), and the local part of
-# the wheel's version (LMF_LOCAL_VERSION, empty without CUDA). Enables no language.
+# Decides whether _cuda is built (LMF_WITH_CUDA) and for which architectures (LMF_CMAKE_CUDA_ARCHS; as text, with nvcc's
+# version: LMF_CUDA_PLAN), and the local part of the wheel's version (LMF_LOCAL_VERSION). Both texts are empty without
+# CUDA. Enables no language.
 include(CheckLanguage)
 include(${CMAKE_CURRENT_LIST_DIR}/architectures.cmake)
 
 set(LMF_WITH_CUDA OFF)
 set(LMF_LOCAL_VERSION "")
+set(LMF_CUDA_PLAN "")
 string(TOUPPER "${LMF_BUILD_CUDA}" LMF_CUDA_MODE)
 if(NOT LMF_CUDA_MODE MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "LMF_BUILD_CUDA is \"${LMF_BUILD_CUDA}\". Set it to AUTO, ON or OFF.")
@@ -52,7 +54,9 @@ execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE version
 if(NOT version_text MATCHES "release ([0-9]+\\.[0-9]+)")
   message(FATAL_ERROR "${CMAKE_CUDA_COMPILER} --version prints no release. Is it nvcc?")
 endif()
-lmf_cuda_local_version("${CMAKE_MATCH_1}" "${names}" "${default_names}" LMF_LOCAL_VERSION)
+set(release ${CMAKE_MATCH_1})
+lmf_cuda_local_version("${release}" "${names}" "${default_names}" LMF_LOCAL_VERSION)
 set(LMF_WITH_CUDA ON)
 list(JOIN names " " names)
-message(STATUS "Building lmf_kernels._cuda for ${names}")
+set(LMF_CUDA_PLAN "nvcc ${release} for ${names}")
+message(STATUS "Building lmf_kernels._cuda by ${LMF_CUDA_PLAN}")

@@ -1,4 +1,4 @@
-"""The program `lmf-kernels`: one command a file, nothing heavy imported before a command runs.
+"""The program `lmf-kernels`: one command per file, nothing heavy imported before a command runs.
 
 Bad input ends with one sentence on stderr and exit status 2; no command leaves half a file behind.
 """
@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import click
 
+from .. import build_info, threads
+from ..program import NAME
 from . import failures
 from .compare import compare
 from .evaluate import evaluate
@@ -20,10 +22,9 @@ from .train import train
 from .tune import tune
 from .upscale import upscale
 
-_PROGRAM = "lmf-kernels"
 
-
-@click.group(name=_PROGRAM, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(name=NAME, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(build_info.version(), prog_name=NAME, message="%(prog)s %(version)s")
 @click.pass_context
 def program(context):
     """Arbitrary-scale super-resolution: LIIF, LTE and LMF models with fused kernels."""
@@ -37,9 +38,10 @@ for command in (upscale, info, models, evaluate, compare, train, tune, selfcheck
 
 def main(arguments=None):
     """Run the program on `arguments` (a list, or None for the command line's); returns the exit status."""
+    threads.wait_passively()
     try:
         with _orderly_end():
-            return program.main(arguments, prog_name=_PROGRAM, standalone_mode=False) or 0
+            return program.main(arguments, prog_name=NAME, standalone_mode=False) or 0
     except click.ClickException as error:
         return _fail(error.format_message())
     except click.Abort:
@@ -75,5 +77,5 @@ def _orderly_end():
 
 
 def _fail(message):
-    print(f"{_PROGRAM}: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{NAME}: error: {' '.join(message.split())}", file=sys.stderr)
     return 2

@@ -5,7 +5,7 @@ import re
 
 import click
 
-from .options import loaded_model, model_options, set_threads
+from .options import Scale, loaded_model, model_options, set_threads
 from .report import progress_bar, say, say_model
 
 
@@ -25,7 +25,7 @@ class _Crop(click.ParamType):
 @click.command()
 @click.argument("sources", metavar="IN...", nargs=-1, required=True)
 @click.option("-o", "--out", "target", required=True, metavar="OUT", help="The picture to write, such as out.png.")
-@click.option("--scale", type=float, default=4.0, show_default=True, metavar="S", help="Factor, such as 3.7.")
+@click.option("--scale", type=Scale(), default=4.0, show_default=True, metavar="S", help="Factor, such as 3.7.")
 @model_options
 @click.option("--reference", is_flag=True, help="IN are originals: reduce them by the factor first, show them beside.")
 @click.option("--crop", type=_Crop(), help="Window of the output; default: the square with most detail.")

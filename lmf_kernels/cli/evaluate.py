@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from .options import loaded_model, model_options, set_threads
+from .options import Scales, factor, loaded_model, model_options, set_threads
 from .report import progress_bar, say_model
 
 
@@ -17,9 +17,9 @@ class _SeveralScales(click.Command):
     def parse_args(self, ctx, args):
         spelt, open_list = [], False
         for word in args:
-            if open_list and spelt[-1] != "--scale" and _is_number(word):
+            if open_list and spelt[-1] != "--scale" and _are_factors(word):
                 spelt.append("--scale")
-            elif not (open_list and _is_number(word)):
+            elif not (open_list and _are_factors(word)):
                 open_list = word == "--scale"
             spelt.append(word)
         return super().parse_args(ctx, spelt)
@@ -27,9 +27,9 @@ class _SeveralScales(click.Command):
 
 @click.command(name="eval", cls=_SeveralScales)
 @click.argument("folder", metavar="[DIR]", required=False)
-@click.option("--scale", "scales", type=float, multiple=True, metavar="S...", default=(2.0, 3.0, 4.0),
-              help="Factors, such as 2 3 4 or 2.5.  [default: 2 3 4]")
-@click.option("--robustness", is_flag=True, help="Measure pixel patterns, text, line art and JPEG in place of clean "
+@click.option("--scale", "scales", type=Scales(), multiple=True, metavar="S,S...", default=("2,3,4",),
+              help="Factors, such as 2,3,4 or 2.5.  [default: 2,3,4]")
+@click.option("--robustness", is_flag=True, help="Measure pixel patterns, text, line art and JPEG instead of clean "
               "photographs; DIR may be left out.")
 @model_options
 @click.option("--rgb", is_flag=True, help="The DIV2K tables' recipe: all channels, factor + 6 pixels shaved.")
@@ -52,11 +52,11 @@ def evaluate(folder, scales, robustness, run_on, rgb, json_file):
     if json_file:
         check_writable(json_file)
     set_threads(run_on)
-    scales = tuple(dict.fromkeys(scales))
+    scales = tuple(dict.fromkeys(scale for several in scales for scale in several))
     model, name = loaded_model(run_on)
     measure = _robustness if robustness else _quality
     with progress_bar(1, "eval") as tell:
-        lines, found = measure(model, paths, scales, rgb, lambda share: tell(0, share))
+        lines, found = measure(model, paths, scales, rgb, lambda fraction: tell(0, fraction))
     say_model(model, name)
     click.echo("\n".join(lines))
     if json_file:
@@ -146,9 +146,9 @@ def _cell(value):
     return f"{'-' if value is None else f'{value:.3f}':>10}"
 
 
-def _is_number(word):
+def _are_factors(word):
     try:
-        float(word)
+        list(map(factor, word.split(",")))
     except ValueError:
         return False
     return True

@@ -5,16 +5,49 @@ import re
 
 import click
 
+
+class Scale(click.ParamType):
+    """A factor: 3.7, 2x or x2."""
+
+    name = "S"
+
+    def convert(self, value, param, ctx):
+        try:
+            return factor(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a factor such as 3.7, 2x or x2.", param, ctx)
+
+
+class Scales(click.ParamType):
+    """Factors with commas between them: 2,3,4; becomes a tuple."""
+
+    name = "S,S"
+
+    def convert(self, value, param, ctx):
+        try:
+            return tuple(map(factor, value.split(",")))
+        except ValueError:
+            self.fail(f"{value!r} is not a factor such as 2.5 or a list such as 2,3,4.", param, ctx)
+
+
 class Size(click.ParamType):
-    """WxH, as people write picture sizes; becomes (H, W), as tensors have them."""
+    """WxH, Wx or xH, as people write picture sizes; becomes (H, W), as tensors have them, None for a side left out."""
 
     name = "WxH"
 
     def convert(self, value, param, ctx):
-        match = re.fullmatch(r"([1-9][0-9]{0,8})[xX]([1-9][0-9]{0,8})", value)
-        if not match:
-            self.fail(f"{value!r} is not a size such as 3840x2160 (width x height).", param, ctx)
-        return int(match[2]), int(match[1])
+        match = re.fullmatch(r"([1-9][0-9]{0,8})?[xX]([1-9][0-9]{0,8})?", value)
+        if not match or match[1] is match[2] is None:
+            self.fail(f"{value!r} is not a size such as 3840x2160 (width x height), 3840x or x2160.", param, ctx)
+        return tuple(side and int(side) for side in (match[2], match[1]))
+
+
+def factor(text):
+    """The number in "3.7", "2x" or "x2"; ValueError where there is none."""
+    if isinstance(text, (int, float)):
+        return float(text)
+    bare = text.strip()
+    return float(bare[1:] if bare[:1] in ("x", "X") else bare[:-1] if bare[-1:] in ("x", "X") else bare)
 
 
 def model_options(command):
@@ -31,7 +64,8 @@ def model_options(command):
         click.option("--device", default="cpu", show_default=True, help="Where to run: cpu, cuda, cuda:1."),
         click.option("--backend", default="auto", metavar="NAME", show_default=True, help="One that `info` lists."),
         click.option("--model", "model_file", metavar="NAME|FILE",
-                     help="A name that `models` lists, or a .pth, .pt or .safetensors file.  [default: built in]"),
+                     help="A name that `models` lists, a .pth, .pt or .safetensors file, or the folder of a training "
+                          "run.  [default: built in]"),
     ):
         with_model = option(with_model)
     return with_model
@@ -45,12 +79,23 @@ def loaded_model(run_on):
     """
     import torch
 
-    from .. import built_in, checkpoints
+    from .. import checkpoints
 
-    name = run_on["name"] or built_in.default()
+    name = model_name(run_on)
     model = checkpoints.load_model(name, device=run_on["device"], dtype=getattr(torch, run_on["dtype"]),
                                    backend=run_on["backend"])
     return model, name
+
+
+def model_name(run_on):
+    """The file, folder or name of the model that the options of `model_options` ask for.
+
+    Raises:
+        CheckpointError: they ask for none, and none ships with this version.
+    """
+    from .. import built_in
+
+    return run_on["name"] or built_in.default()
 
 
 def set_threads(run_on):

@@ -6,6 +6,7 @@ import time
 
 import click
 
+SECONDS_BETWEEN_LINES = 5.0  # of progress, where stderr is no terminal
 _STEPS = 1000  # of the bar, for one picture
 
 
@@ -37,21 +38,38 @@ class Clock:
 
 @contextlib.contextmanager
 def progress_bar(pictures, label):
-    """A bar on stderr over that many pictures, if stderr is a terminal. Yields tell(done, share): pictures that are
-    done, and the share of the next one."""
+    """Progress over that many pictures on stderr: a bar on a terminal, elsewhere a line every few seconds.
+
+    Yields tell(done, fraction): pictures that are done, and the fraction of the next one.
+    """
     if not sys.stderr.isatty():
-        yield lambda done, share=0.0: None
+        yield _Lines(pictures, label)
         return
     with click.progressbar(length=pictures * _STEPS, label=label, file=sys.stderr) as bar:
         at = 0
 
-        def tell(done, share=0.0):
+        def tell(done, fraction=0.0):
             nonlocal at
-            now = min(int((done + share) * _STEPS), pictures * _STEPS)
+            now = min(int((done + fraction) * _STEPS), pictures * _STEPS)
             bar.update(now - at)
             at = now
 
         yield tell
+
+
+class _Lines:
+    """Progress as lines of their own, for log files and pipes; none where all is done within the first seconds."""
+
+    def __init__(self, pictures, label):
+        self._pictures, self._label, self._last = pictures, label, time.monotonic()
+
+    def __call__(self, done, fraction=0.0):
+        now = time.monotonic()
+        if now - self._last < SECONDS_BETWEEN_LINES or done == self._pictures:
+            return
+        self._last = now
+        counted = f"{done} of {self._pictures} pictures, " if self._pictures > 1 else ""
+        say(self._label, f"{counted}{(done + fraction) / self._pictures:.0%}")
 
 
 def say(word, text):
@@ -66,14 +84,23 @@ def say_model(model, name):
     say("ran on", _ran_on(model))
 
 
-def say_picture(job):
-    """Say what became of one picture."""
+def say_lines(lines):
+    """Say several (word, text)."""
+    for word, text in lines:
+        say(word, text)
+
+
+def picture_lines(job):
+    """What became of one picture, as (word, text); holds none of its pixels."""
     (height, width), size = job.picture.size, job.size
+    rendered = job.placement.rendered
     kind = ("grey" if job.channels < 3 else "RGB") + " and alpha" * (job.channels % 2 == 0)
-    say("picture", f"{width}x{height} to {size[1]}x{size[0]} (x{size[1] / width:.3f} by x{size[0] / height:.3f}), "
-                   f"{kind}, {8 if job.dtype().itemsize == 1 else 16} bits, {job.target}")
-    for note in job.notes:
-        say("note", note)
+    cut = f" cut to {size[1]}x{size[0]}" * (rendered != size)
+    frames = f"{job.picture.count} frames, " if job.animated else ""
+    return [("picture", f"{width}x{height} to {rendered[1]}x{rendered[0]}{cut} (x{rendered[1] / width:.3f} by "
+                        f"x{rendered[0] / height:.3f}), {frames}{kind}, {8 if job.dtype().itemsize == 1 else 16} bits, "
+                        f"{job.target}"),
+            *(("note", note) for note in job.notes)]
 
 
 def _ran_on(model):

@@ -1,68 +1,58 @@
-"""`lmf-kernels upscale IN OUT`: a picture file, or a folder of them, made larger."""
-
-import os
+"""`lmf-kernels upscale IN... OUT`: picture files, or folders of them, made larger."""
 
 import click
 
-from .options import Size, loaded_model, model_options, set_threads
-from .report import Clock, progress_bar, say, say_model, say_picture
+from .options import Scale, Size, model_options
 
 
 @click.command()
-@click.argument("source", metavar="IN")
-@click.argument("target", metavar="OUT")
-@click.option("--scale", type=float, metavar="S", help="Factor, such as 3.7.")
-@click.option("--size", type=Size(), help="Output size in place of a factor, such as 3840x2160.")
+@click.argument("paths", metavar="IN... OUT", nargs=-1, required=True)
+@click.option("--scale", type=Scale(), metavar="S", help="Factor, such as 3.7 or 2x.")
+@click.option("--size", type=Size(), help="Output size in place of a factor: 3840x2160 fits inside, keeping the aspect "
+              "ratio; 3840x and x2160 give one side.")
+@click.option("--stretch", "fit", flag_value="stretch", help="Exactly --size, whatever the aspect ratio.")
+@click.option("--fill", "fit", flag_value="fill", help="Exactly --size, cropped on two sides to keep the aspect ratio.")
 @model_options
 @click.option("--max-memory", metavar="BYTES", help="Working memory to stay below, such as 1GB; default: 2GB.")
 @click.option("--max-megapixels", type=click.FloatRange(0, min_open=True), metavar="N",
               help="Refuse larger inputs; default: 179.")
-@click.option("--suffix", metavar="SUFFIX", help="Of all outputs of a folder, such as png; default: its own.")
-@click.option("--overwrite", is_flag=True, help="In a folder, also what is done: outputs newer than their inputs.")
-def upscale(source, target, scale, size, run_on, max_memory, max_megapixels, suffix, overwrite):
+@click.option("--quality", type=click.IntRange(1, 100), metavar="N",
+              help="Of JPEG, WebP and AVIF; default: 95, for AVIF 90.")
+@click.option("--format", "--suffix", "suffix", metavar="NAME",
+              help="Of all outputs of a folder, such as png, default: its own; or of standard output, default: png.")
+@click.option("--recursive", is_flag=True, help="Enter sub-folders too, and mirror them in OUT.")
+@click.option("--overwrite", is_flag=True, help="In a folder, also make what is done; and allow OUT to be IN.")
+def upscale(paths, scale, size, fit, run_on, max_memory, max_megapixels, quality, suffix, recursive, overwrite):
     """Upscale the picture IN to OUT by any factor or to any size. OUT's suffix names its format.
 
-    IN may be a folder: then OUT is one too, and gets a picture of the same name for each one in IN that has none newer
-    there yet. Grey stays grey, 16 bits stay 16 bits in PNG and TIFF, transparency and the colour profile are kept.
+    Several pictures, or a folder, go to the folder OUT under their own names. A picture that is there already, made of
+    the same file in the same way, is not made again. `-` is standard input or output.
+
+    Grey stays grey, 16 bits stay 16 bits in PNG and TIFF; transparency, colour profile and DPI are kept. Animated GIF,
+    WebP and PNG stay animated.
     """
+    if len(paths) < 2:
+        raise click.UsageError("Give at least one picture and, last, the file or folder to write.")
     if (scale is None) == (size is None):
         raise click.UsageError("Give either --scale or --size" + ("." if size is None else ", not both."))
-    from .. import upscale_file
-    from ..tiling import memory
-    from . import folder
+    if fit and (size is None or None in size):
+        raise click.UsageError(f"--{fit} needs --size with width and height.")
+    from ..picture_job import Box
+    from . import folder, inputs, streams
+    from .worker import Request, Worker
 
-    if max_memory is not None:
-        max_memory = memory.parse_size(max_memory, "--max-memory")
-    set_threads(run_on)
-    clock = Clock()
-    max_pixels = None if max_megapixels is None else int(max_megapixels * 1e6)
-
-    def prepare(source, target):
-        job = upscale_file.prepare(source, target, scale, size, max_pixels=max_pixels)
-        clock("read picture")
-        return job
-
-    def load():
-        model, name = loaded_model(run_on)
-        clock.watch(model)
-        clock("load model")
-        return model, name
-
-    def work(source, target, model, progress):
-        job = prepare(source, target)
-        upscale_file.run(job, model, max_memory=max_memory, finished=clock, progress=progress)
-        return job
-
-    if os.path.isdir(source):
-        suffix = suffix and "." + suffix.lower().lstrip(".")
-        return folder.upscale_all(folder.plan(source, target, suffix), load, work, overwrite=overwrite, clock=clock)
-    if suffix or overwrite:
-        raise click.UsageError("--suffix and --overwrite are for folders; OUT names the file to write.")
-    job = prepare(source, target)  # whatever is wrong with the files is told before the model is read
-    model, name = load()
-    with progress_bar(1, "upscale") as tell:
-        upscale_file.run(job, model, max_memory=max_memory, finished=clock, progress=lambda share: tell(0, share))
-    say_model(model, name)
-    say_picture(job)
-    say("seconds", str(clock))
+    *sources, target = paths
+    suffix = suffix and "." + suffix.lower().lstrip(".")
+    box = size and Box(*size, fit or "inside")
+    worker = Worker(Request(scale, box, quality, max_memory, max_megapixels, overwrite), run_on)
+    if streams.DASH in paths:
+        if len(sources) > 1:
+            raise click.UsageError("- takes one picture and one output.")
+        with streams.as_files(*sources, target, suffix or ".png") as (source, target, worded):
+            worker.run_alone(source, target, worded)
+        return 0
+    plan = inputs.plan(sources, target, suffix, recursive=recursive, overwrite=overwrite)
+    if plan.many:
+        return folder.upscale_all(plan, worker, overwrite=overwrite)
+    worker.run_alone(*plan.pairs[0], keep_record=plan.folder is not None)
     return 0

@@ -2,7 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, Optional
+from functools import cached_property
+from typing import Any, NamedTuple, Optional, get_origin, get_type_hints
 
 import torch
 
@@ -106,9 +107,16 @@ class Family(ABC):
         """What to do where the operators have no derivatives: the end of an error message."""
         return f"call {self.plain_torch} itself" if self.plain_torch else "write the formula in torch operators"
 
+    @cached_property
+    def whole_numbers(self):
+        """Names of the spec's fields that hold ints or tuples of ints."""
+        kinds = get_type_hints(self.spec_type)
+        return tuple(name for name, kind in kinds.items() if (get_origin(kind) or kind) in (int, tuple))
+
     def spec_schema(self):
         """The fields of `spec_type` as arguments of a torch operator schema."""
-        return ", ".join(f"{_SCHEMA_TYPES[kind]} {name}" for name, kind in self.spec_type.__annotations__.items())
+        kinds = get_type_hints(self.spec_type)
+        return ", ".join(f"{_SCHEMA_TYPES[get_origin(kind) or kind]} {name}" for name, kind in kinds.items())
 
     def spec_of(self, values):
         """A spec from the values of an operator's arguments: torch hands over tuples as lists."""

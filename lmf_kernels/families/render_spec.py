@@ -36,12 +36,12 @@ class RenderSpec(NamedTuple):
 
     head: str
     in_dim: int
-    widths: tuple
+    widths: tuple[int, ...]
     ensemble: bool = True
     out_dim: int = 3
 
     @property
-    def first_width(self):
+    def first_width(self) -> int:
         """Width of the first layer's output: that of the linear head's base."""
         return self.widths[0] if self.widths else self.out_dim
 

@@ -52,7 +52,7 @@ def fitting_profile(icc, channels):
 
 def split(picture, *, fill=True):
     """(colours, alpha) of a Picture: (h, w, 3) of its dtype, grey as three equal channels; (h, w) float32 in [0, 1] or
-    None.
+    None. Pixels may be floating point in [0, 1] too.
 
     fill: give pixels that are wholly transparent the colours of their neighbours, so that what hides under them never
     bleeds into what is seen.
@@ -65,13 +65,14 @@ def split(picture, *, fill=True):
     if fill and not alpha.all():
         colours = torch.from_numpy(colours.astype(np.float32)).permute(2, 0, 1)[None]
         colours = _filled(colours, torch.from_numpy(alpha > 0)[None, None].to(torch.float32))
-        colours = colours[0].permute(1, 2, 0).round().numpy().astype(pixels.dtype)
+        colours = colours[0].permute(1, 2, 0).numpy()
+        colours = (colours if pixels.dtype.kind == "f" else np.rint(colours)).astype(pixels.dtype)
     return np.ascontiguousarray(colours), alpha
 
 
 def finished_rows(
     rows,  # (n, W, 3) uint8, or floating point in [0, 1]; any device
-    dtype,  # numpy's uint8 or uint16
+    dtype,  # numpy's uint8 or uint16, or a floating-point type for values in [0, 1]
     *,
     grey,
     alpha=None,  # (n, W) float32 in [0, 1], numpy; None: the picture has none
@@ -88,6 +89,8 @@ def finished_rows(
     if alpha is not None:
         alpha = alpha[..., None]
         values = values * alpha + (1 - alpha) if paper else np.concatenate((values, alpha), axis=-1)
+    if np.dtype(dtype).kind == "f":
+        return values.astype(dtype)
     return np.rint(values * np.iinfo(dtype).max).astype(dtype)
 
 

@@ -14,12 +14,14 @@ class Picture:
     icc: the colour profile's bytes, None for none (then sRGB is meant).
     exif: the camera's notes, orientation reset, None for none.
     notes: sentences about what was left out.
+    dpi: (x, y), pixels per inch in print, None for none.
     """
 
     pixels: np.ndarray
     icc: bytes | None = None
     exif: bytes | None = None
     notes: tuple = ()
+    dpi: tuple | None = None
 
     @property
     def size(self):
@@ -38,5 +40,5 @@ class Picture:
 
     @property
     def top(self):
-        """The value of full intensity: 255 or 65535."""
-        return np.iinfo(self.pixels.dtype).max
+        """The value of full intensity: 255 or 65535, or 1 for floating point."""
+        return 1.0 if self.pixels.dtype.kind == "f" else np.iinfo(self.pixels.dtype).max

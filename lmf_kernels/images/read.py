@@ -13,7 +13,7 @@ from . import colour, png, tiff
 from .picture import Picture
 
 # What a folder is searched for; a file given by name may be of any kind that Pillow reads.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm") + (
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".apng", ".ppm", ".pgm") + (
     (".avif",) if features.check("avif") else ())
 
 _TURNS = {  # EXIF orientation: (swap the axes first, then flip rows, flip columns)
@@ -50,20 +50,39 @@ def read_picture(path, max_pixels=None):
         InputError: there is no such file, it is not a picture of a known kind, damaged, or larger than max_pixels.
     """
     path = os.fspath(path)
-    if os.path.isdir(path):
-        raise InputError(f"Cannot read {path}: it is a folder; give a picture.")
+    with reporting_damage(path):
+        check_size = size_check(path, max_pixels)
+        pixels, icc, orientation, exif, frames, dpi = _tiff(path, check_size) or _any(path, check_size)
+    swap, rows, columns = _TURNS.get(orientation, _TURNS[1])
+    if swap:
+        pixels, dpi = pixels.swapaxes(0, 1), dpi and dpi[::-1]
+    pixels = np.ascontiguousarray(pixels[::-1 if rows else 1, ::-1 if columns else 1])
+    notes = (f"{path} holds {frames} frames; the first is used.",) if frames > 1 else ()
+    return Picture(pixels, colour.fitting_profile(icc, pixels.shape[2]), exif, notes, dpi)
+
+
+def size_check(path, max_pixels):
+    """check(width, height), which raises InputError for pictures of more than max_pixels (see `read_picture`)."""
     if max_pixels is None:
         max_pixels = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else float("inf")
 
-    def check_size(width, height):
+    def check(width, height):
         if width * height > max_pixels:
             raise InputError(f"{path} claims {width}x{height} pixels, more than the limit of {max_pixels}; "
                              "raise the limit (--max-megapixels) if you trust the file.")
 
+    return check
+
+
+@contextmanager
+def reporting_damage(path):
+    """Turn whatever reading a picture file raises into one sentence, as InputError."""
+    if os.path.isdir(path):
+        raise InputError(f"Cannot read {path}: it is a folder; give a picture.")
     try:
         if os.path.getsize(path) == 0:
             raise InputError(f"{path} is not a picture: it is empty (0 bytes).")
-        pixels, icc, orientation, exif, frames = _tiff(path, check_size) or _any(path, check_size)
+        yield
     except (InputError, MemoryError):
         raise
     except colour.Unsuitable as error:
@@ -76,44 +95,47 @@ def read_picture(path, max_pixels=None):
         raise InputError(f"Cannot read {path}: {error.strerror}.") from None
     except Exception as error:  # readers report damage with many types
         raise InputError(f"{path} is a damaged picture: {error}.") from None
-    swap, rows, columns = _TURNS.get(orientation, _TURNS[1])
-    if swap:
-        pixels = pixels.swapaxes(0, 1)
-    pixels = np.ascontiguousarray(pixels[::-1 if rows else 1, ::-1 if columns else 1])
-    notes = (f"{path} holds {frames} frames; the first is used.",) if frames > 1 else ()
-    return Picture(pixels, colour.fitting_profile(icc, pixels.shape[2]), exif, notes)
+
+
+@contextmanager
+def quietly():
+    """Run Pillow without its own limit on pixels (ours has its own sentence, and a way to raise it) and without its
+    warnings of odd metadata (either the picture reads or we say why not)."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _tiff(path, check_size):
-    """(pixels, icc, orientation, exif, frames) of a TIFF of the usual kinds, else None. Not Pillow's: that knows no
-    colours of 16 bits, and its TIFF library writes to stderr."""
+    """(pixels, icc, orientation, exif, frames, dpi) of a TIFF of the usual kinds, else None. Not Pillow's: that knows
+    no colours of 16 bits, and its TIFF library writes to stderr."""
     found = tiff.read_tiff(path, check_size)
-    return found and (*found[:3], None, found[3])
+    return found and (*found[:3], None, *found[3:])
 
 
 def _any(path, check_size):
     """The same of any picture that Pillow opens."""
-    # Pillow warns of odd metadata; either the picture reads or we say why not.
-    with warnings.catch_warnings(), _no_limit():
-        warnings.simplefilter("ignore")
-        with Image.open(path) as opened:
-            check_size(*opened.size)
-            frames = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)  # MPO: photograph and previews
-            pixels, icc = colour.pixels_of(opened)
-            if opened.format == "PNG":
-                sixteen = png.read_sixteen_bits(path, opened.info.get("transparency"))
-                pixels = pixels if sixteen is None else sixteen
-            return pixels, icc, *_camera(opened), frames
+    with quietly(), Image.open(path) as opened:
+        check_size(*opened.size)
+        frames = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)  # MPO: photograph and previews
+        pixels, icc = colour.pixels_of(opened)
+        if opened.format == "PNG":
+            sixteen = png.read_sixteen_bits(path, opened.info.get("transparency"))
+            pixels = pixels if sixteen is None else sixteen
+        return pixels, icc, *_camera(opened), frames, _dpi(opened)
 
 
-@contextmanager
-def _no_limit():
-    """Pillow's own limit on pixels set aside: ours has its own sentence, and a way to raise it."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+def _dpi(opened):
+    """Pixels per inch (x, y) of an opened picture, None where it says none that can be."""
     try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        x, y = (float(value) for value in opened.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (x, y) if x > 0 and y > 0 else None
 
 
 def _camera(opened):

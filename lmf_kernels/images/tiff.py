@@ -8,16 +8,18 @@ from .. import optional
 from .colour import Unsuitable
 
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF, little and big endian
-# Numbers of TIFF 6.0. Photometric interpretation, compression, extra samples, tags.
+# Numbers of TIFF 6.0. Photometric interpretation, compression, extra samples, tags, unit of the resolution.
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _KINDS = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
 _JPEGS = (6, 7)
 _PREMULTIPLIED, _STRAIGHT = 1, 2
-_ICC, _ORIENTATION = 34675, 274
+_ICC, _ORIENTATION, _RESOLUTION = 34675, 274, 282
+_INCH, _CENTIMETRE = 2, 3
 
 
 def read_tiff(path, check_size):
-    """(pixels (h, w, c) uint8 or uint16, ICC profile or None, orientation, number of pages) of a TIFF's first page.
+    """(pixels (h, w, c) uint8 or uint16, ICC profile or None, orientation, number of pages, dpi or None) of a TIFF's
+    first page.
 
     None if `path` is no TIFF, or one of palette, CMYK or another kind, which Pillow reads. `check_size(width, height)`
     may raise before anything large is read.
@@ -43,7 +45,15 @@ def read_tiff(path, check_size):
         if not ends or max(ends) > os.path.getsize(path) or not all(page.databytecounts):
             raise ValueError("its pixels are not all there")
         icc, turn = page.tags.valueof(_ICC), page.tags.valueof(_ORIENTATION, 1)
-        return _channels(page, _pixels(page, path)), icc, int(turn), len(file.pages)
+        return _channels(page, _pixels(page, path)), icc, int(turn), len(file.pages), _dpi(page)
+
+
+def _dpi(page):
+    """Pixels per inch (x, y), None where the page has none in inches or centimetres."""
+    if page.tags.valueof(_RESOLUTION) is None or page.resolutionunit not in (_INCH, _CENTIMETRE):
+        return None
+    x, y = page.get_resolution(_INCH)
+    return (float(x), float(y)) if x > 0 and y > 0 else None
 
 
 def _pixels(page, path):

@@ -1,5 +1,6 @@
 """Picture files, written whole or not at all, band by band where the format lets us."""
 
+import numbers
 import os
 import shutil
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from ..streaming import can_stream, write_rows, writing_module
 
 @dataclass(frozen=True)
 class Format:
-    """What a kind of file can hold. largest: pixels a side. lossy: so files are far smaller than the pixels."""
+    """What a kind of file can hold. largest: pixels a side. lossy: so files are far smaller than the pixels. animated:
+    more than one frame. options: of Pillow, which writes what cannot be streamed; "quality" among them is the
+    user's choice."""
 
     name: str
     largest: int
@@ -22,17 +25,24 @@ class Format:
     alpha: bool = False
     grey: bool = True
     lossy: bool = True
-    options: tuple = ()  # for Pillow, which writes what cannot be streamed
+    animated: bool = False
+    options: tuple = ()
+
+    @property
+    def takes_quality(self):
+        """Whether files of this kind have a quality from 1 to 100."""
+        return "quality" in dict(self.options)
 
 
-_PNG = Format("PNG", 2**31 - 1, sixteen=True, alpha=True, lossy=False)
+_PNG = Format("PNG", 2**31 - 1, sixteen=True, alpha=True, lossy=False, animated=True)
 _TIFF = Format("TIFF", 2**31 - 1, sixteen=True, alpha=True, lossy=False)
 _JPEG = Format("JPEG", 65500, options=(("quality", 95), ("subsampling", 0)))
 _FORMATS = {
     ".png": _PNG,
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
-    ".webp": Format("WEBP", 16383, alpha=True, grey=False, options=(("quality", 95),)),
+    ".webp": Format("WEBP", 16383, alpha=True, grey=False, animated=True, options=(("quality", 95),)),
+    ".gif": Format("GIF", 65535, alpha=True, grey=False, animated=True),
     ".bmp": Format("BMP", 2**31 - 1, lossy=False),
     ".tif": _TIFF,
     ".tiff": _TIFF,
@@ -54,6 +64,25 @@ def format_of(path):
     if suffix not in _FORMATS:
         raise InputError(f"Cannot write {path}: the suffix is one of {' '.join(_FORMATS)}.")
     return _FORMATS[suffix]
+
+
+def options_of(path, quality=None):
+    """Pillow's options for a file's format.
+
+    Raises:
+        InputError: a quality is given and the format takes none, or it is not from 1 to 100.
+    """
+    form = format_of(path)
+    if quality is None:
+        return dict(form.options)
+    if not form.takes_quality:
+        why = "has no quality" if form.lossy else "is lossless"
+        able = " ".join(suffix for suffix, other in _FORMATS.items() if other.takes_quality)
+        raise InputError(f"Cannot write {path} with a quality: {form.name} {why}; leave the quality out, or write one "
+                         f"of {able}.")
+    if not isinstance(quality, numbers.Integral) or isinstance(quality, bool) or not 1 <= quality <= 100:
+        raise InputError(f"quality is a whole number from 1 to 100, got {quality!r:.40}.")
+    return {**dict(form.options), "quality": int(quality)}
 
 
 def check_output(path, size=None):
@@ -91,18 +120,25 @@ def write_bands(
     *,
     icc=None,
     exif=None,
+    dpi=None,
+    quality=None,
 ):
     """Write a picture from bands of rows, whole or not at all. PNG and TIFF hold one band in memory at a time.
 
+    dpi: (x, y), pixels per inch; WebP, AVIF and GIF have no place for it. quality: 1 to 100, for formats that take one.
+
     Raises:
-        InputError: the suffix is unknown, the folder cannot be written, or the format cannot hold the picture.
+        InputError: the suffix is unknown, the folder cannot be written, or the format cannot hold the picture or takes
+            no quality.
     """
     check_output(path, size)
+    options = options_of(path, quality)
     if can_stream(path):
         write_rows(path, bands, width=size[1], height=size[0], channels=channels, bits=8 * np.dtype(dtype).itemsize,
-                   icc=icc, exif=exif)
+                   icc=icc, exif=exif, dpi=dpi)
     else:
-        _write_with_pillow(path, bands, size, channels, {"icc_profile": icc, "exif": exif})
+        metadata = {"icc_profile": icc, "exif": exif, "dpi": dpi}
+        _write_with_pillow(path, bands, size, channels, options, metadata)
 
 
 def write_image(
@@ -117,7 +153,7 @@ def write_image(
     write_bands(path, [(0, pixels.cpu().numpy())], tuple(pixels.shape[:2]), 3, np.uint8)
 
 
-def _write_with_pillow(path, bands, size, channels, metadata):
+def _write_with_pillow(path, bands, size, channels, options, metadata):
     form = format_of(path)
     pixels = np.empty((*size, channels), np.uint8)
     for y0, rows in bands:
@@ -125,9 +161,9 @@ def _write_with_pillow(path, bands, size, channels, metadata):
     picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     if not form.grey and channels < 3:
         picture = picture.convert("RGBA" if channels == 2 else "RGB")
-    given = {key: value for key, value in metadata.items() if value and form.name != "BMP"}
+    given = {key: value for key, value in metadata.items() if value and (form.name != "BMP" or key == "dpi")}
     with atomic_write(path) as temporary, open(temporary, "w+b") as file:
         try:
-            picture.save(file, form.name, **dict(form.options), **given)
+            picture.save(file, form.name, **options, **given)
         except ValueError as error:
             raise InputError(f"Cannot write {path} with {size[1]}x{size[0]} pixels: {error}.") from None

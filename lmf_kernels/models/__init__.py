@@ -5,6 +5,7 @@ A model is a latent stage (ordinary torch, once per LR pixel) that ends in field
 
 import inspect
 from collections.abc import Mapping
+from typing import Any
 
 from ..errors import InputError
 from .base import Decoder
@@ -19,7 +20,9 @@ _MODELS = {model.name: model for model in (LMLIIF, LMLTE, LIIF, LTE)}
 _NOT_YET = ("lmciaosr", "diif", "dlte")
 
 
-def build_model(model_spec, *, shapes=None):
+def build_model(
+    model_spec: Mapping[str, Any], *, shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Decoder:
     """Build the model that a checkpoint describes, weights freshly initialised.
 
     Args:

@@ -1,14 +1,19 @@
 """What all models share: the way from an image to fields, from fields to pixels, and the checks on both."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from python_ref.geometry import upscale_cell
 
-from .. import ops
+from .. import ops, threads
 from ..backends.dispatch import check_name
 from ..encoders import make_encoder
 from ..errors import InputError
+from ..families import Family
 from ..ops.arguments import cell_pair, whole_numbers
 from .pack_cache import PackCache, autocast_is_on, parameters_of
 
@@ -24,34 +29,35 @@ class Decoder(nn.Module):
         receptive_field: how many LR pixels away an input pixel still reaches a cell's fields.
     """
 
-    name = None  # the official name
-    family = None  # the families.Family that renders
-    has_skip = False  # add the bilinearly sampled input to the rendering
-    uses_cell = True  # False: neither stage looks at the cell
+    name: str  # the official name
+    family: Family  # the render family
+    has_skip: bool = False  # add the bilinearly sampled input to the rendering
+    uses_cell: bool = True  # False: neither stage looks at the cell
 
-    def __init__(self, encoder_spec):
+    def __init__(self, encoder_spec: Any) -> None:
         super().__init__()
+        threads.spin_briefly(torch.get_num_threads())
         self.encoder = make_encoder(encoder_spec)
         self.backend = "auto"
         self._packed = PackCache()
 
     @property
-    def backend(self):
+    def backend(self) -> str:
         """Which backend renders: "auto" or a name that `lmf_kernels.backends()` lists; may be set at any time."""
         return self._backend
 
     @backend.setter
-    def backend(self, name):
+    def backend(self, name: str) -> None:
         self._backend = check_name(name)
 
     # The way through
 
     def forward(
         self,
-        inp,  # (B, 3, h, w), the image as 2 * image - 1
-        coord,  # (B, Q, 2), query centres (y, x) in [-1, 1]
-        cell=None,  # (B, Q, 2), query extents (y, x) in the same units; may be left out where the model ignores it
-    ):
+        inp: Tensor,  # (B, 3, h, w), the image as 2 * image - 1
+        coord: Tensor,  # (B, Q, 2), query centres (y, x) in [-1, 1]
+        cell: Tensor | None = None,  # (B, Q, 2), query extents (y, x) in the same units; None if the model ignores it
+    ) -> Tensor:
         """The papers' contract: values (B, Q, 3) in [-1, 1] by convention, not clamped, at free query points.
 
         The latent stage uses each image's first cell, the render stage each query's own. Differentiable.
@@ -71,38 +77,38 @@ class Decoder(nn.Module):
 
     def encode(
         self,
-        inp,  # (B, 3, h, w), the image as 2 * image - 1
-    ):
+        inp: Tensor,  # (B, 3, h, w), the image as 2 * image - 1
+    ) -> Tensor:
         """Encoder features (B, out_dim, h, w), channels last in memory."""
         self._check_input(inp)
         return self.encoder(inp.contiguous(memory_format=torch.channels_last))
 
     def fields(
         self,
-        features,  # (B, out_dim, h, w), from encode
-        rel_cell,  # pair of floats, or (2,), or (B, 2): size of an output pixel in LR pixels times two, y then x
-    ):
+        features: Tensor,  # (B, out_dim, h, w), from encode
+        rel_cell: Any,  # pair of floats, or (2,), or (B, 2): size of an output pixel in LR pixels times two, y then x
+    ) -> Tensor:
         """The latent stage: one row of render parameters per LR cell, (B, h, w, C), contiguous."""
         raise NotImplementedError
 
-    def render_weights(self):
+    def render_weights(self) -> Tensor:
         """The render MLP's shared matrices as one flat vector (1-D), packed once and kept while they do not change."""
         return self._packed.get("render", tuple(self._render_parameters()), self._pack_render)
 
     def render_grid(
         self,
-        inp,  # (B, 3, h, w), the image as 2 * image - 1
-        size,  # (H, W) of the whole output
+        inp: Tensor,  # (B, 3, h, w), the image as 2 * image - 1
+        size: tuple[int, int],  # (H, W) of the whole output
         *,
-        fields=None,  # (B, h, w, C), from `fields`, if they exist already
-        lr_size=None,  # (h, w) of the whole picture where inp and fields are a window of it, or None
-        fields_origin=(0, 0),  # (y, x) where that window begins
-        cell=None,  # (cell_y, cell_x) floats, or None: the upscaling rule of `rel_cell_of`
-        window=None,  # (y0, x0, rows, cols) of the output to render, or None: all of it
-        epilogue="none",
-        dtype=None,
-        layout="nchw",
-    ):
+        fields: Tensor | None = None,  # (B, h, w, C), from `fields`, if they exist already
+        lr_size: tuple[int, int] | None = None,  # (h, w) of the picture that inp and fields are a window of, or None
+        fields_origin: tuple[int, int] = (0, 0),  # (y, x) where that window begins
+        cell: tuple[float, float] | None = None,  # (cell_y, cell_x), or None: the upscaling rule of `rel_cell_of`
+        window: tuple[int, int, int, int] | None = None,  # (y0, x0, rows, cols) of the output, or None: all of it
+        epilogue: str = "none",
+        dtype: torch.dtype | None = None,
+        layout: str = "nchw",
+    ) -> Tensor:
         """Render a regular grid: (B, 3, rows, cols), or (B, rows, cols, 3) in layout "nhwc".
 
         Args:
@@ -131,7 +137,9 @@ class Decoder(nn.Module):
             layout=layout, backend=self.backend)
 
     @staticmethod
-    def rel_cell_of(lr_size, size, cell=None):
+    def rel_cell_of(
+        lr_size: tuple[int, int], size: tuple[int, int], cell: tuple[float, float] | None = None
+    ) -> tuple[float, float]:
         """The relative cell (y, x) that the networks see when lr_size (h, w) is rendered at size (H, W).
 
         It stops falling above x4, the largest scale in training: cell = 2 / out * max(out / in / 4, 1) per axis.
@@ -152,7 +160,7 @@ class Decoder(nn.Module):
 
     # Packed weights follow the parameters, never the module
 
-    def repack(self):
+    def repack(self) -> None:
         """Drop the packed weights: needed only after writing through `parameter.data`, which torch does not count."""
         self._packed.clear()
 

@@ -51,10 +51,9 @@ def options(family, spec, epilogue, dtype, layout):
     """Check a spec's type and the options that are names."""
     if not isinstance(spec, family.spec_type):
         raise InputError(f"spec is a {type(spec).__name__}: pass a {family.spec_type.__name__}.")
-    for name, kind in family.spec_type.__annotations__.items():
+    for name in family.whole_numbers:
         value = getattr(spec, name)
-        whole = map(type, value) if kind is tuple and isinstance(value, tuple) else [type(value)]
-        if kind in (int, tuple) and set(whole) - {int}:
+        if set(map(type, value if isinstance(value, tuple) else (value,))) - {int}:
             raise InputError(f"{spec}: {name} must be whole numbers.")
     if not isinstance(dtype, torch.dtype):
         raise InputError(f"dtype={dtype!r:.40}: pass a torch.dtype such as torch.float32.")

@@ -1,27 +1,28 @@
 """The modulated render family: LM-LIIF, LM-LTE and LM-CiaoSR (LMF, arXiv 2404.16451, section 3.2)."""
 
 import torch
+from torch import Tensor
 
-from ..families import MODULATED_MLP
+from ..families import MODULATED_MLP, RenderSpec
 from .registry import render_grid, render_points
 
 
 def modulated_mlp(
-    fields,  # (B, h, w, C) float
-    weights,  # (weight_count,) float
-    spec,
-    size,
+    fields: Tensor,  # (B, h, w, C) float
+    weights: Tensor,  # (weight_count,) float
+    spec: RenderSpec,
+    size: tuple[int, int],
     *,
-    skip=None,  # (B, 3, h, w) float
-    cell=None,
-    window=None,
-    lr_size=None,
-    lr_origin=(0, 0),
-    epilogue="none",
-    dtype=torch.float32,
-    layout="nchw",
-    backend="auto",
-):
+    skip: Tensor | None = None,  # (B, 3, h, w) float
+    cell: tuple[float, float] | None = None,
+    window: tuple[int, int, int, int] | None = None,
+    lr_size: tuple[int, int] | None = None,
+    lr_origin: tuple[int, int] = (0, 0),
+    epilogue: str = "none",
+    dtype: torch.dtype = torch.float32,
+    layout: str = "nchw",
+    backend: str = "auto",
+) -> Tensor:
     """Render a grid of H x W pixels from modulated fields, in one pass over each cell's HR sub-grid.
 
     Layer l of a pixel's MLP is relu((W_l x) * (1 + s_l) + t_l) with the cell's own s and t (LMF, eq. 6); the four
@@ -50,15 +51,15 @@ def modulated_mlp(
 
 
 def modulated_mlp_points(
-    fields,  # (B, h, w, C) float
-    weights,  # (weight_count,) float
-    spec,
-    coord,  # (B, Q, 2) float, (y, x) in [-1, 1]
-    cell,  # (B, Q, 2) float, the size of each query's pixel in the same units
+    fields: Tensor,  # (B, h, w, C) float
+    weights: Tensor,  # (weight_count,) float
+    spec: RenderSpec,
+    coord: Tensor,  # (B, Q, 2) float, (y, x) in [-1, 1]
+    cell: Tensor,  # (B, Q, 2) float, the size of each query's pixel in the same units
     *,
-    skip=None,  # (B, 3, h, w) float
-    backend="auto",
-):
+    skip: Tensor | None = None,  # (B, 3, h, w) float
+    backend: str = "auto",
+) -> Tensor:
     """Render Q free query points from modulated fields: (B, Q, 3). See `modulated_mlp`.
 
     Differentiable in all tensors; where coord or cell need a gradient, the backward pass is the slow reference.

@@ -1,27 +1,28 @@
 """The plain render family: LIIF (arXiv 2012.09161) and LTE (arXiv 2111.08918), one MLP for all cells."""
 
 import torch
+from torch import Tensor
 
-from ..families import PLAIN_MLP
+from ..families import PLAIN_MLP, RenderSpec
 from .registry import render_grid, render_points
 
 
 def plain_mlp(
-    fields,  # (B, h, w, C) float
-    weights,  # (weight_count,) float
-    spec,
-    size,
+    fields: Tensor,  # (B, h, w, C) float
+    weights: Tensor,  # (weight_count,) float
+    spec: RenderSpec,
+    size: tuple[int, int],
     *,
-    skip=None,  # (B, 3, h, w) float
-    cell=None,
-    window=None,
-    lr_size=None,
-    lr_origin=(0, 0),
-    epilogue="none",
-    dtype=torch.float32,
-    layout="nchw",
-    backend="auto",
-):
+    skip: Tensor | None = None,  # (B, 3, h, w) float
+    cell: tuple[float, float] | None = None,
+    window: tuple[int, int, int, int] | None = None,
+    lr_size: tuple[int, int] | None = None,
+    lr_origin: tuple[int, int] = (0, 0),
+    epilogue: str = "none",
+    dtype: torch.dtype = torch.float32,
+    layout: str = "nchw",
+    backend: str = "auto",
+) -> Tensor:
     """Render a grid of H x W pixels from plain fields: relu(W_l x + b_l), the same weights for every cell.
 
     The four neighbouring cells' results are blended by the local ensemble (LIIF, eq. 4), then the bilinear LR skip is
@@ -34,15 +35,15 @@ def plain_mlp(
 
 
 def plain_mlp_points(
-    fields,  # (B, h, w, C) float
-    weights,  # (weight_count,) float
-    spec,
-    coord,  # (B, Q, 2) float, (y, x) in [-1, 1]
-    cell,  # (B, Q, 2) float, the size of each query's pixel in the same units
+    fields: Tensor,  # (B, h, w, C) float
+    weights: Tensor,  # (weight_count,) float
+    spec: RenderSpec,
+    coord: Tensor,  # (B, Q, 2) float, (y, x) in [-1, 1]
+    cell: Tensor,  # (B, Q, 2) float, the size of each query's pixel in the same units
     *,
-    skip=None,  # (B, 3, h, w) float
-    backend="auto",
-):
+    skip: Tensor | None = None,  # (B, 3, h, w) float
+    backend: str = "auto",
+) -> Tensor:
     """Render Q free query points from plain fields: (B, Q, 3). See `modulated_mlp`.
 
     Differentiable in all tensors. Raises InputError and BackendError as `plain_mlp` does.

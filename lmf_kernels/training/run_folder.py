@@ -14,11 +14,11 @@ import pickle
 
 import torch
 
-from ..checkpoints import save_model
+from ..checkpoints import RUN_WEIGHTS, save_model
 from ..errors import CheckpointError, InputError
 from ..files import atomic_write, check_writable
 
-WEIGHTS, STATE, LOG = "weights.safetensors", "state.pt", "log.jsonl"
+WEIGHTS, STATE, LOG = RUN_WEIGHTS, "state.pt", "log.jsonl"
 _FORMAT = 2  # 1: recipes without drawn pictures
 _KEYS = {"format", "config", "step", "used", "weights", "average", "optimiser"}
 

@@ -5,18 +5,17 @@ from functools import lru_cache
 import torch
 
 from . import architectures as rules
+from ...build_info import load
 from ..native_call import Packer
 
-try:
-    from ... import _cuda as module
-    packer = Packer(module)
-    why_missing = ""
-except ImportError as error:
-    module = None
-    why_missing = f"the compiled module lmf_kernels._cuda cannot be imported ({error}); install with nvcc on PATH"
-except AttributeError:  # it exports no structs
-    module = None
-    why_missing = "the compiled module lmf_kernels._cuda was built from older sources; install lmf_kernels again"
+module, _reason = load("_cuda")
+packer = None
+why_missing = _reason and f"the compiled module lmf_kernels._cuda cannot be imported: {_reason}"
+if module is not None:
+    try:
+        packer = Packer(module)
+    except AttributeError:  # it exports no structs
+        module, why_missing = None, "the compiled module lmf_kernels._cuda was built from older sources; install again"
 
 
 @lru_cache(maxsize=None)

@@ -1,0 +1,15 @@
+"""What `import lmf_kernels` offers."""
+
+from .backends import describe as backends, use_backend
+from .checkpoints import load_model, save_model
+from .errors import BackendError, CheckpointError, InputError
+from .explanation import explain
+from .models import build_model
+from .families import RenderSpec
+from .graphed import GraphedUpscaler
+from .upscale import upscale, upscale_rows
+from .upscale_file import UpscaledFile, upscale_file
+
+__all__ = ["BackendError", "CheckpointError", "InputError", "GraphedUpscaler", "RenderSpec", "UpscaledFile", "backends",
+           "build_model", "explain", "load_model", "save_model", "upscale", "upscale_file", "upscale_rows",
+           "use_backend"]
