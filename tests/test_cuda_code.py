@@ -88,13 +88,13 @@ def test_tensor_core_kernels_use_tensor_cores_and_no_local_memory(compiled):
     kernels = read(made["modulated_mlp"])["kernels"]
     assert {kernel["architecture"] for kernel in kernels} == {architecture}
     tensor = [kernel for kernel in kernels if TENSOR_CORES.search(kernel["kernel"])]
-    ieee = [kernel for kernel in kernels if kernel not in tensor]
-    assert tensor and ieee
+    float32 = [kernel for kernel in kernels if kernel not in tensor]
+    assert tensor and float32
     for kernel in tensor:
         opcodes = kernel["opcodes"]
         assert opcodes.get("HMMA", 0) > 0, kernel
         assert kernel["stack"] == opcodes.get("LDL", 0) == opcodes.get("STL", 0) == 0, kernel
-    for kernel in ieee:
+    for kernel in float32:
         assert "HMMA" not in kernel["opcodes"] and kernel["opcodes"]["FFMA"] > 0, kernel
 
 

@@ -16,7 +16,7 @@ PAPERS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("f
 over_types = pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 over_papers = pytest.mark.parametrize("spec", PAPERS.values(), ids=PAPERS)
 over_ensemble = pytest.mark.parametrize("ensemble", [True, False], ids=["ensemble", "nearest"])
-FEW, MANY = (1, 2, 3.7, 12), sorted({*SCALES, 2.8, 2.9, 5.5, 8, 20.5})  # quads begin at 8 pixels a cell
+FEW, MANY = (1, 2, 3.7, 12), sorted({*SCALES, 2.8, 2.9, 5.5, 8, 20.5})  # folded FiLM begins at 8 pixels per cell
 
 
 def rounded(call, dtype, skip=None, weights=None):
@@ -137,7 +137,7 @@ def test_a_part_of_the_lr_map_serves_a_window(backend, dtype, scale, seed):
 
 @over_halves
 @over_types
-@pytest.mark.parametrize("scale", [1.5, 4, None], ids=["strips", "quads", "points"])
+@pytest.mark.parametrize("scale", [1.5, 4, None], ids=["per-pixel", "folded", "points"])
 def test_skip_and_weights_of_each_type(backend, dtype, scale, seed):
     """Each input is read in its own type: wider ones that hold the same values give the same bits."""
     call = draw(seed, points=scale is None, spec=PAPERS["lm-lte"], lr_size=(5, 6), scales=(scale,), skip=True,

@@ -4,8 +4,8 @@
 # lmf_cuda_architectures(<requested> <known> <cmake out> <names out>)
 #
 # requested: architectures separated by semicolons, commas or spaces. Each is "90", "9.0" or "90a", followed by "+PTX"
-#   to build its PTX too, which later GPUs can compile. Only these are built. Empty: those of 80, 86, 89, 90, 100 and 120
-#   that this nvcc supports, and the PTX of the last one.
+#   to build its PTX too, which later GPUs can compile. Only these are built. Empty: those of 80, 86, 89, 90, 100 and
+#   120 that this nvcc supports, and the PTX of the last one.
 # known: the architectures that nvcc supports, as numbers.
 function(lmf_cuda_architectures requested known cmake_out names_out)
   string(REGEX REPLACE "[;, ]+" ";" requested "${requested}")

@@ -190,13 +190,14 @@ LMF_DEVICE void folded_layers(uint32_t (&act)[N][4], const WeightFragments<Half,
   const uint4* matrix = weights.matrices() + warp::lane();
   LMF_KEEP_LOOP
   for (; layer < depth; ++layer, scale += kWidth, shift += kWidth, matrix += warp::kSize) {
-    const uint32_t s0 = warp::load(scale), s1 = warp::load(scale + 8);
-    const float2 u = load_pair<Half>(shift, 0), v = load_pair<Half>(shift, 8);
+    const uint32_t left_scale = warp::load(scale), right_scale = warp::load(scale + 8);
+    const float2 left_shift = load_pair<Half>(shift, 0), right_shift = load_pair<Half>(shift, 8);
     const uint4 m = warp::shared_load(matrix);
-    const uint32_t left = s0 | s0 << 16, right = s1 | s1 << 16;
+    const uint32_t left = left_scale | left_scale << 16, right = right_scale | right_scale << 16;
     const MatrixFragment w = {{warp::times_one_plus<Half>(m.x, left), warp::times_one_plus<Half>(m.y, left)},
                               {warp::times_one_plus<Half>(m.z, right), warp::times_one_plus<Half>(m.w, right)}};
-    const float c_left[4] = {u.x, u.y, u.x, u.y}, c_right[4] = {v.x, v.y, v.x, v.y};
+    const float c_left[4] = {left_shift.x, left_shift.y, left_shift.x, left_shift.y};
+    const float c_right[4] = {right_shift.x, right_shift.y, right_shift.x, right_shift.y};
     LMF_UNROLL
     for (int i = 0; i < N; ++i) {
       float y_left[4], y_right[4];

@@ -134,19 +134,19 @@ LMF_DEVICE float widen_high(uint32_t pair) {
   return widen<H>(uint16_t(pair >> 16));
 }
 
-// w * (1 + s) for two pairs of halves, rounded once.
+// w * (1 + scale) for two pairs of halves, rounded once.
 template <class H>
-LMF_DEVICE uint32_t times_one_plus(uint32_t w, uint32_t s);
+LMF_DEVICE uint32_t times_one_plus(uint32_t w, uint32_t scale);
 template <>
-LMF_DEVICE uint32_t times_one_plus<F16>(uint32_t w, uint32_t s) {
+LMF_DEVICE uint32_t times_one_plus<F16>(uint32_t w, uint32_t scale) {
   uint32_t d;
-  asm("fma.rn.f16x2 %0, %1, %2, %1;" : "=r"(d) : "r"(w), "r"(s));
+  asm("fma.rn.f16x2 %0, %1, %2, %1;" : "=r"(d) : "r"(w), "r"(scale));
   return d;
 }
 template <>
-LMF_DEVICE uint32_t times_one_plus<BF16>(uint32_t w, uint32_t s) {
+LMF_DEVICE uint32_t times_one_plus<BF16>(uint32_t w, uint32_t scale) {
   uint32_t d;
-  asm("fma.rn.bf16x2 %0, %1, %2, %1;" : "=r"(d) : "r"(w), "r"(s));
+  asm("fma.rn.bf16x2 %0, %1, %2, %1;" : "=r"(d) : "r"(w), "r"(scale));
   return d;
 }
 

@@ -156,9 +156,9 @@ float widen_high(uint32_t pair) {
 }
 
 template <class H>
-uint32_t times_one_plus(uint32_t w, uint32_t s) {
-  return pack<H>(emulator::product_plus_factor(widen_low<H>(w), widen_low<H>(s)),
-                 emulator::product_plus_factor(widen_high<H>(w), widen_high<H>(s)));
+uint32_t times_one_plus(uint32_t w, uint32_t scale) {
+  return pack<H>(emulator::product_plus_factor(widen_low<H>(w), widen_low<H>(scale)),
+                 emulator::product_plus_factor(widen_high<H>(w), widen_high<H>(scale)));
 }
 
 inline uint8_t round_to_byte(float x) {

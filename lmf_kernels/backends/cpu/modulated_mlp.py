@@ -10,14 +10,14 @@ WIDEST, DEEPEST = 64, 16  # of the backward kernel: 64 partial sums of the weigh
 
 
 def can_run(call):
-    """None, or in words why this kernel cannot take the call."""
+    """The reason why this kernel cannot take the call, or None."""
     if not call.fields.is_cpu:
         return f"tensors are on {call.fields.device}, the kernel runs on the CPU"
     return refuse_common(call, halves=False)
 
 
 def run(call):
-    """Render into a fresh tensor. Beside it only kilobytes of scratch, and a copy of fields with strided channels."""
+    """Render into a new tensor. Allocates a few kilobytes besides, and a copy of fields whose channels are strided."""
     out = torch.empty(call.output_shape(), dtype=call.dtype, device="cpu")
     packed, alive = native.packer.modulated_mlp(call, out, torch.get_num_threads())
     native.module.modulated_mlp(packed)
@@ -26,7 +26,7 @@ def run(call):
 
 
 def can_differentiate(call, wanted):
-    """None, or in words why the backward kernel cannot make the gradients named in `wanted`."""
+    """The reason why the backward kernel cannot compute the gradients named in `wanted`, or None."""
     widest, depth = max(call.spec.widths[0], call.spec.in_dim // 2), len(call.spec.widths)
     if widest > WIDEST or depth > DEEPEST:
         return (f"its backward takes widths up to {WIDEST}, Fourier heads up to {2 * WIDEST} and depths up to "
@@ -41,8 +41,8 @@ def gradients(
 ):
     """Gradients of the tensors named in `wanted`, in their order: float32, the same bits for any number of threads.
 
-    Beside them 128 bytes a point, a few a grid's row and column, and megabytes of partial sums; none a grid's pixel,
-    except where the epilogue clamps.
+    Allocates 128 bytes per point, a few per row and column of a grid, and megabytes of partial sums besides. A grid's
+    pixels take no memory unless the values before the epilogue have to be rendered again.
     """
     grad = before_epilogue(call, grad, run)
     tensors = call.tensors()

@@ -6,13 +6,13 @@ from . import native
 from ..native_call import refuse_common
 
 WIDTH = 16  # hidden width, and the Fourier head's input width, that the kernels are built for
-DEEPEST = 32  # modulated layers whose weights fit a block's shared memory
-REACH = 2 ** 36  # bytes of fields that the half kernels' record offsets address: 32 bits, in units of 16 bytes
-MOST_QUADS = 2 ** 32 - 2 ** 16  # of a launch: they are counted in 32 bits
+DEEPEST = 32  # modulated layers whose weights fit in the shared memory of a block
+REACH = 2 ** 36  # bytes of fields that the 32-bit offsets of the half kernels address, in units of 16 bytes
+MOST_QUADS = 2 ** 32 - 2 ** 16  # per launch: they are counted in 32 bits
 
 
 def can_run(call):
-    """None, or in words why this kernel cannot take the call."""
+    """The reason why this kernel cannot take the call, or None."""
     if call.fields.device.type != "cuda":
         return f"tensors are on {call.fields.device}, the kernel runs on a CUDA device"
     return (native.refuse_device(call.fields.device.index) or refuse_common(call, halves=True)
@@ -20,7 +20,7 @@ def can_run(call):
 
 
 def refuse_shape(spec):
-    """Why the kernels are not built for this render MLP, or None."""
+    """The reason why the kernels are not built for this render MLP, or None."""
     if spec.widths[0] != WIDTH:
         return f"the hidden width is {spec.widths[0]}, the kernel is built for {WIDTH}"
     if spec.head == "fourier" and spec.in_dim != WIDTH:
@@ -31,10 +31,10 @@ def refuse_shape(spec):
 
 
 def refuse_reach(call):
-    """Why the kernels that count in 32 bits cannot take a call of this size, or None.
+    """The reason why the kernels that count in 32 bits cannot take a call of this size, or None.
 
-    Those are the ones for half fields on a grid with the ensemble on (csrc/cuda/modulated_quads.h); small scales,
-    where others run, are refused as well.
+    Those are the kernels for half fields on a grid with the ensemble on (csrc/cuda/modulated_mma_folded.h). Small
+    scales, where other kernels run, are refused as well.
     """
     fields = call.fields
     if fields.dtype == torch.float32 or not (call.on_grid and call.spec.ensemble):
@@ -53,23 +53,21 @@ def refuse_reach(call):
 def readable(
     fields,  # (B, h, w, C)
 ):
-    """Whether the kernels' wide loads can read the fields as they lie: every record begins at a multiple of 16 bytes.
-    """
+    """Whether the kernels' wide loads can read the fields in place: each cell's parameters are 16-byte aligned."""
     *steps, last = fields.stride()
     size = fields.element_size()
     return last == 1 and fields.data_ptr() % 16 == 0 and all(step * size % 16 == 0 for step in steps)
 
 
 def aligned(call):
-    """The call with fields that are `readable`: a copy of them where they are not. Every record is a multiple of 16
-    channels long."""
+    """The call with fields that are `readable`: a copy if they are not. Cells have a multiple of 16 channels."""
     if readable(call.fields):
         return call
     return call._replace(fields=call.fields.clone(memory_format=torch.contiguous_format))
 
 
 def run(call):
-    """Render into a fresh tensor, on the current stream of the fields' device; nothing else is allocated.
+    """Render into a new tensor, on the current stream of the fields' device. Allocates nothing else.
 
     float32 fields are computed in IEEE float32, half fields on tensor cores with float32 accumulation.
     """
