@@ -8,14 +8,14 @@ import sys
 
 import torch
 from every_backend import ON_GPU, poisoned
+from networks import PAPERS
 from random_renders import draw
 from test_modulated_backward import away_from_kinks, gradients
 
 from lmf_kernels.backends.dispatch import BACKENDS
 from lmf_kernels.ops import RenderSpec
 
-SPECS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8),
-         "no ensemble": RenderSpec("linear", 0, (16,) * 2, False)}
+SPECS = {**PAPERS, "no ensemble": RenderSpec("linear", 0, (16,) * 2, False)}
 SHAPES = [((1, 1), 5), ((3, 4), 2), ((2, 5), 3.7), ((3, 3), 12), ((4, 3), 0.7)]  # LR size, scale
 LOOSE = {torch.float32: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.3}  # a wrong layout is off by 1 and more
 

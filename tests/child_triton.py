@@ -12,10 +12,10 @@ from lmf_kernels.backends.triton import modulated_mlp as face
 from lmf_kernels.backends.triton.arithmetic import round_to_byte, rounded, sincospi
 from lmf_kernels.ops import RenderSpec, modulated_mlp
 from lmf_kernels.families import MODULATED_MLP
+from networks import PAPERS
 from random_renders import draw
 from test_modulated_backward import assert_close, gradients, truth
 
-PAPERS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
 HALVES = (torch.float16, torch.bfloat16)
 SHIPPED = sorted({r.configuration for elements in configurations.TABLE.values() for ranges in elements.values()
                   for r in ranges})

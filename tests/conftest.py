@@ -1,11 +1,11 @@
-"""What all tests share: fresh random numbers whose seed can be seen and repeated."""
+"""What all tests share: fresh random numbers whose seed can be seen and repeated, and a part of the tests alone."""
 
 import os
 import random
+import zlib
 
 import interpreter
 import pytest
-import recorded_launches
 import torch
 from lmf_kernels.selfcheck import lookup
 from optional_packages import skip_without_packages  # noqa: F401  (an autouse fixture)
@@ -17,14 +17,28 @@ os.environ[lookup.SWITCH] = "0"  # no test starts a self-check by chance: those 
 if interpreter.INTERPRETING:
     interpreter.sum_in_order()
     interpreter.look_once()
-if recorded_launches.FILE:
-    recorded_launches.record()
 
 
 @pytest.fixture
-def seed():
-    """A fresh seed, already given to torch, shown with a failing test. LMF_TEST_SEED=<it> repeats the run."""
-    value = int(os.environ.get("LMF_TEST_SEED") or random.SystemRandom().randrange(2**31))
+def seed(request):
+    """A fresh seed, already given to torch, shown with a failing test. LMF_TEST_SEED=<it> repeats the run;
+    LMF_TEST_SEEDS=<any text> gives every test of a run a seed of its own, which another run can have again."""
+    value = int(os.environ.get("LMF_TEST_SEED") or fresh(os.environ.get("LMF_TEST_SEEDS"), request.node.name))
     print(f"repeat with LMF_TEST_SEED={value}")
     torch.manual_seed(value)
     return value
+
+
+def fresh(text, test):
+    """A seed from the system, or from a text and a test's name."""
+    return zlib.crc32(f"{text} {test}".encode()) >> 1 if text else random.SystemRandom().randrange(2**31)
+
+
+@pytest.hookimpl(trylast=True)  # after -m and -k have chosen
+def pytest_collection_modifyitems(config, items):
+    """LMF_TEST_PART=k/n: only every n-th test, from the k-th on. So n processes can share the tests without xdist."""
+    if part := os.environ.get("LMF_TEST_PART"):
+        first, step = map(int, part.split("/"))
+        chosen = items[first - 1::step]
+        config.hook.pytest_deselected(items=list(set(items) - set(chosen)))
+        items[:] = chosen

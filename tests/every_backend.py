@@ -10,6 +10,7 @@ import os
 from contextlib import contextmanager
 
 import emulator
+import networks
 import pytest
 import recorded_launches
 import torch
@@ -18,8 +19,8 @@ from lmf_kernels.backends.cpu import native
 ISAS = [isa for isa, usable in native.module.isas().items() if usable] if native.module else []
 INTERPRETED = {"triton"} if os.environ.get("TRITON_INTERPRET") == "1" else set()  # these run on the CPU
 ON_GPU = {"cuda", "triton"} - INTERPRETED
-HAS_GPU = torch.cuda.is_available() or recorded_launches.FILE
-GPU = "cpu" if recorded_launches.FILE else "cuda"  # where GPU kernels take their tensors
+HAS_GPU = torch.cuda.is_available() or recorded_launches.FOLDER
+GPU = "cpu" if recorded_launches.FOLDER else "cuda"  # where GPU kernels take their tensors
 needs_gpu = [pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="needs a CUDA device")]
 needs_compiler = pytest.mark.skipif(not emulator.COMPILER, reason="there is no C++ compiler")
 
@@ -29,6 +30,10 @@ COMPILED = [choice for choice in CHOICES if choice != "reference"]
 HALVES = [choice for choice in CHOICES if choice in ("emulator", "cuda", "triton")]  # these compute in half types
 
 _LIMITS = {"emulator": {"width": 16, "pixels": 4000}, "cuda": {"width": 16}, "triton": {"pixels": 4000}}
+COMPILED_PER_NETWORK = {"triton"} & ON_GPU
+
+if recorded_launches.FOLDER:
+    recorded_launches.record()
 
 
 def marked(choices):
@@ -42,9 +47,10 @@ over_compiled = pytest.mark.parametrize("backend", marked(COMPILED))
 over_halves = pytest.mark.parametrize("backend", marked(HALVES))
 
 
-def limits(choice):
-    """What `random_renders.draw` must keep to: the one width a backend is built for, pictures small enough for it."""
-    return _LIMITS.get(choice, {})
+def limits(choice, among=tuple(networks.PAPERS.values())):
+    """What `random_renders.draw` must keep to: the one width a backend is built for, pictures small enough for it, the
+    networks `among` which it draws where each has to be compiled."""
+    return {**_LIMITS.get(choice, {}), **({"among": among} if choice in COMPILED_PER_NETWORK else {})}
 
 
 def placed(

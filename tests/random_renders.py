@@ -9,6 +9,7 @@ from every_backend import ON_GPU, placed
 from lmf_kernels.errors import BackendError
 from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points
 from lmf_kernels.families import MODULATED_MLP
+from networks import has_skip
 from torch import Tensor
 
 SCALES = (1, 2, 3, 3.7, 4, 7.3, 12, 30, 0.5, 0.93, 1.06, 1.5)
@@ -61,15 +62,15 @@ def of_width(spec, width):
     return spec._replace(widths=(width,) * len(spec.widths), in_dim=0 if spec.head == "linear" else width)
 
 
-def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None, width=None, pixels=None):
+def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None, width=None, pixels=None, among=None):
     """A render call. Weights are scaled so that activations keep their size through any width and depth.
 
     width: the one hidden width to use, whatever spec says. pixels: about how many a picture may have at most (the LR
-    map is made smaller, the scale stays).
+    map is made smaller, the scale stays). among: the networks to draw from, which then say whether there is a skip.
     """
     choose = random.Random(seed)
     torch.manual_seed(seed)
-    spec = spec or draw_spec(choose)
+    spec = spec or (choose.choice(among) if among else draw_spec(choose))
     spec = of_width(spec, width) if width else spec
     hidden = spec.widths[0]
     batch, (h, w) = choose.choice([1, 2]), lr_size or choose.choice([(5, 7), (1, 9), (12, 1), (20, 33)])
@@ -79,8 +80,9 @@ def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None
         h, w = (h, (w + 1) // 2) if w > h else ((h + 1) // 2, w)
     fields = torch.randn(batch, h, w, MODULATED_MLP.field_channels(spec)) * 0.5
     weights = torch.randn(MODULATED_MLP.weight_count(spec)) * (1.5 / hidden) ** 0.5
-    has_skip = choose.random() < 0.5 if skip is None else skip
-    image = torch.rand(batch, 3, h, w) * 2 - 1 if has_skip else None
+    if skip is None:
+        skip = has_skip(spec) if among else choose.random() < 0.5
+    image = torch.rand(batch, 3, h, w) * 2 - 1 if skip else None
     if has_points:
         count = choose.choice([1, 15, 16, 100])
         return Render(spec, fields, weights, image, coord=torch.rand(batch, count, 2) * 2.2 - 1.1,

@@ -1,24 +1,27 @@
-"""What the tests of the Triton kernels would have a GPU compile, found without one.
+"""What the tests of the Triton kernels have a GPU compile, found without one.
 
-    LMF_TEST_TRITON_KEYS=FILE pytest tests/test_modulated_mlp.py ...     (LMF_TEST_BACKENDS=triton for its tests alone)
+    LMF_TEST_TRITON_RECORD=FOLDER pytest tests -m gpu -k triton
 
-writes a line {"test", "kernel", "key"} to FILE each time a kernel meets a specialisation for the first time in the
-process. Tests marked `gpu` then run on the CPU: a launch goes through Triton's own binder, for an NVIDIA GPU of compute
-capability 9.0, up to the point where it would compile; the numbers come from the CPU kernel. So tests pass or fail as
-they would with right kernels, except where CUDA itself is tested.
+writes a line {"test", "kernel", "key", "depth", "compile"} to a file of its own in FOLDER for each specialisation of a
+kernel that a test launches; "depth" is the network's, "compile" is for JITFunction.preload. Tests marked `gpu` then run on the CPU: a launch goes through
+Triton's own binder, for the GPU that LMF_TEST_TRITON_ARCHITECTURE names (default: sm_90), up to the point where it would
+compile; the numbers come from the CPU kernel. So tests pass or fail as with right kernels, except where CUDA itself is
+tested. tests/warm_triton.py compiles what was found, side by side.
 """
 
 import json
 import os
+import pathlib
 from contextlib import nullcontext
 
 import torch
 from lmf_kernels.backends import cpu, reference
 from lmf_kernels.backends.native_call import refuse_common
 
-FILE = os.environ.get("LMF_TEST_TRITON_KEYS")
-ARCHITECTURE = "sm_90"
+FOLDER = os.environ.get("LMF_TEST_TRITON_RECORD")
+ARCHITECTURE = os.environ.get("LMF_TEST_TRITON_ARCHITECTURE", "sm_90")
 FLOATING = ("fields", "weights", "skip")
+_noted = set()
 
 
 def record():
@@ -34,13 +37,13 @@ def record():
     availability.status = lambda: (True, "recording")
     availability.architecture = lambda device: ARCHITECTURE
     face.can_run = lambda call: refuse_common(call, halves=True) or face.refuse_shape(call.spec)
-    launch, gradients, on_cpu = face.launch, modulated_backward.gradients, cpu.families["modulated_mlp"].gradients
+    launch, gradients, on_cpu = face.launch, modulated_backward.gradients, cpu.backend.kernels["modulated_mlp"].gradients
 
     def computed(call, out, configuration):
         launch(call, out, configuration)
         plain = in_float32(call)
-        kernel = cpu if cpu.families["modulated_mlp"].can_run(plain) is None else reference
-        out.copy_(kernel.families["modulated_mlp"].run(plain))
+        kernel = cpu.backend if cpu.backend.kernels["modulated_mlp"].can_run(plain) is None else reference.backend
+        out.copy_(kernel.run(plain))
 
     def differentiated(call, grad, wanted):
         gradients(call, grad, wanted)
@@ -60,10 +63,21 @@ def in_float32(call):
     return call._replace(**tensors, dtype=call.dtype if call.dtype == torch.uint8 else torch.float32)
 
 
-def note(*, key, fn, **_):
+def note(*, key, fn, compile, **_):
     """Triton's hook before it compiles: a line of the file, and nothing is compiled or launched."""
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
-    line = json.dumps({"test": test, "kernel": fn.name.rpartition(".")[2], "key": key}) + "\n"
-    with open(FILE, "a", encoding="utf-8") as file:
-        file.write(line)
+    entry = {"test": os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0],
+             "kernel": fn.name.rpartition(".")[2], "key": key}
+    if tuple(entry.values()) not in _noted:
+        _noted.add(tuple(entry.values()))
+        names = fn.jit_function.arg_names
+        entry["depth"] = compile["constants"][names.index("DEPTH"),] if "DEPTH" in names else 0
+        with open(pathlib.Path(FOLDER) / f"{os.getpid()}.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({**entry, "compile": compile["specialization_data"]}) + "\n")
     return True
+
+
+def recorded(folder):
+    """(entries, one a specialisation; the names of the tests) of a folder."""
+    lines = [json.loads(line) for path in pathlib.Path(folder).glob("*.jsonl")
+             for line in path.read_text(encoding="utf-8").splitlines()]
+    return list({(line["kernel"], line["key"]): line for line in lines}.values()), {line["test"] for line in lines}

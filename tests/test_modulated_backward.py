@@ -9,18 +9,21 @@ import random
 
 import pytest
 import torch
-from every_backend import CHOICES, HALVES, ISAS, ON_GPU, limits, marked, placed, poisoned, running
+from every_backend import CHOICES, COMPILED_PER_NETWORK, HALVES, ISAS, ON_GPU, limits, marked, placed, poisoned, running
 from lmf_kernels import InputError
-from lmf_kernels.backends.dispatch import BACKENDS
+from lmf_kernels.backends import BACKENDS, RenderCall
 from lmf_kernels.backends.reference import pieces
 from lmf_kernels.backends.triton import modulated_backward
+from lmf_kernels.families import MODULATED_MLP
 from lmf_kernels.ops import RenderSpec
+from networks import SMALL, VARIED
 from random_networks import noting_kinks
 from random_renders import draw
 
 BOUND = 1e-5  # of the largest true gradient of the tensor
 MAPS = ((5, 7), (1, 9), (12, 1), (9, 14))
 SCALES = (1, 2, 3, 3.7, 4, 7.3, 0.5, 0.93)
+READERS = {True: (4, 16), False: (2, 16)}  # of a cell in a tile, on a grid or not: what Triton is compiled for here
 
 WITH_BACKWARD = [choice for choice in CHOICES if choice.startswith("cpu-") or choice == "triton"]
 KERNELS = list(dict.fromkeys(choice.split("-")[0] for choice in WITH_BACKWARD))  # the CPU's instruction sets as one
@@ -52,9 +55,20 @@ def draw_small(seed, backend="cpu", **how):
     family = BACKENDS[backend.split("-")[0]].kernels["modulated_mlp"]
     for number in itertools.count(seed):
         lr_size = random.Random(number).choice(MAPS)
-        call = draw(number, **{"lr_size": lr_size, "scales": SCALES, **limits(backend), **how})
-        if family.can_differentiate(call, ()) is None and away_from_kinks(call).any():
+        call = draw(number, **{"lr_size": lr_size, "scales": SCALES, **limits(backend, SMALL), **how})
+        if (family.can_differentiate(call, ()) is None and is_compiled(call, backend)
+                and away_from_kinks(call).any()):
             return call
+
+
+def is_compiled(call, backend):
+    """Whether the call takes one of the few kernels that are compiled for the tests, where each takes its time. One
+    network is compiled for every number of readers."""
+    if backend not in COMPILED_PER_NETWORK or call.spec == SMALL[0]:
+        return True
+    lr, size = (0, 0, *call.fields.shape[1:3]), call.size or (0, 0)
+    render = RenderCall(MODULATED_MLP, call.spec, call.fields, call.weights, coord=call.coord, size=size, lr=lr)
+    return modulated_backward.cut_of(render).each in READERS[render.on_grid]
 
 
 def away_from_kinks(call, **options):
@@ -101,7 +115,7 @@ def assert_close(found, expected, call, bound=BOUND):
 @pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
 @pytest.mark.parametrize("draw_number", range(12))
 def test_gradients_are_the_float64_reference_s(backend, points, draw_number, seed, kernel_calls):
-    call = draw_small(seed, backend, points=points)
+    call = draw_small(seed, backend, points=points, **limits(backend, VARIED))
     choices = [f"cpu-{isa}" for isa in ISAS] if backend == "cpu" else [backend]
     grad, expected = truth(call, seed)
     for choice in choices:
@@ -162,7 +176,7 @@ def test_points_that_crowd_and_points_outside(backend, seed):
 @over_backward
 def test_windows_of_the_picture_and_of_the_map(backend, seed):
     """A window's gradient goes to the cells that it reads; all others, here also rows above and below, get zeros."""
-    call = draw(seed, points=False, lr_size=(9, 20), scales=(3,), skip=True)
+    call = draw(seed, points=False, lr_size=(9, 20), scales=(3,), skip=True, **limits(backend, SMALL))
     part = call._replace(fields=call.fields[:, 2:8, 5:18], skip=call.skip[:, :, 2:8, 5:18])
     options = {"window": (12, 24, 5, 24), "lr_size": (9, 20), "lr_origin": (2, 5), "layout": "nhwc"}
     grad, expected = truth(part, seed, **options)
@@ -175,7 +189,7 @@ def test_windows_of_the_picture_and_of_the_map(backend, seed):
 @over_backward
 def test_through_the_finish(backend, seed):
     """[0, 1] output passes no gradient where it is clamped."""
-    call = draw_small(seed, backend, points=False, spec=RenderSpec("linear", 0, (16,) * 3), lr_size=(9, 14))
+    call = draw_small(seed, backend, points=False, spec=SMALL[0], lr_size=(9, 14))
     call = call._replace(weights=call.weights * 2)
     for layout in ("nchw", "nhwc"):
         options = {"epilogue": "unit", "layout": layout}
@@ -223,7 +237,7 @@ def test_tensors_need_not_be_contiguous(backend, points, seed):
 
 @over_backward
 def test_nan_stays_in_its_cell(backend):
-    call = draw(5, points=False, spec=RenderSpec("linear", 0, (16,) * 3), lr_size=(8, 8), scales=(4,), skip=False)
+    call = draw(5, points=False, spec=SMALL[0], lr_size=(8, 8), scales=(4,), skip=False)
     grad = torch.randn(call.run("reference").shape)
     spoiled = call._replace(fields=call.fields.clone())
     spoiled.fields[:, 3, 4] = float("nan")
@@ -236,7 +250,7 @@ def test_nan_stays_in_its_cell(backend):
 
 @over_backward
 def test_empty_calls(backend):
-    call = draw(6, points=False, spec=RenderSpec("linear", 0, (16,) * 2), lr_size=(4, 4), scales=(2,), skip=True)
+    call = draw(6, points=False, spec=SMALL[0], lr_size=(4, 4), scales=(2,), skip=True)
     none = call.fields.new_zeros(len(call.fields), 0, 2)
     with running(backend) as name, poisoned():
         for empty in (call._replace(size=None, coord=none, cell=none),
@@ -249,7 +263,7 @@ def test_empty_calls(backend):
 @over_kernels
 @pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
 def test_only_what_is_asked_for_is_made(backend, points, kernel_calls, seed):
-    call = draw_small(seed, backend, points=points, skip=True)
+    call = draw_small(seed, backend, points=points, skip=True, spec=SMALL[0], scales=(2,))
     grad = torch.randn(call.run("reference").shape)
     whole = dict(zip(("fields", "weights", "skip"), gradients(call, backend, grad)))
     for wanted in (("skip",), ("weights",), ("fields", "skip")):

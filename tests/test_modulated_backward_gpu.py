@@ -5,7 +5,8 @@ import torch
 from every_backend import GPU, needs_gpu, poisoned
 from lmf_kernels.backends import BACKENDS, use_backend
 from lmf_kernels.ops import modulated_mlp, modulated_mlp_points
-from test_modulated_mlp_gpu import SIZE, SPECS, inputs, over_dtypes, over_specs
+from networks import PAPERS
+from test_modulated_mlp_gpu import SIZE, inputs, over_dtypes, over_specs
 
 pytestmark = needs_gpu
 over_kernels = pytest.mark.parametrize("backend", ["triton"])
@@ -29,9 +30,9 @@ def gradients(tensors, spec, backend, where, grad):
     return torch.autograd.grad(out, leaves, grad)
 
 
-def case(spec, dtype, points, lr=(20, 30)):
+def case(spec, dtype, points):
     """(tensors, where, gradient that arrives)."""
-    tensors = inputs(spec, dtype, lr, batch=2)
+    tensors = inputs(spec, dtype, batch=2)
     where = queries(2) if points else None
     return tensors, where, torch.randn((2, 700, 3) if points else (2, 3, *SIZE), device=GPU)
 
@@ -87,7 +88,7 @@ def test_nothing_waits(backend, spec, points, seed):
 @over_specs
 def test_two_streams(backend, spec, points, seed):
     """Each on its own inputs, in turn and without waiting: nothing of one call is seen by the other."""
-    given = [case(spec, torch.float32, points, (60, 90)) for _ in range(2)]
+    given = [case(spec, torch.float32, points) for _ in range(2)]
     expected = [gradients(tensors, spec, backend, where, grad) for tensors, where, grad in given]
     streams = [torch.cuda.Stream() for _ in given]
     torch.cuda.synchronize()
@@ -107,9 +108,9 @@ def test_use_backend_reaches_them(backend, monkeypatch, seed):
     family, made = BACKENDS[backend].kernels["modulated_mlp"], []
     original = family.gradients
     monkeypatch.setattr(family, "gradients", lambda *given: made.append(1) or original(*given))
-    tensors, where, grad = case(SPECS["lm-liif"], torch.float32, True)
+    tensors, where, grad = case(PAPERS["lm-liif"], torch.float32, True)
     with use_backend(backend):
-        gradients(tensors, SPECS["lm-liif"], "auto", where, grad)
+        gradients(tensors, PAPERS["lm-liif"], "auto", where, grad)
     assert made
 
 
@@ -119,10 +120,11 @@ def test_it_trains(backend, spec, seed):
     """A few steps of gradient descent towards another network's picture bring it nearer."""
     (fields, weights, skip), _, _ = case(spec, torch.float32, False)
     target = modulated_mlp(fields, weights, spec, SIZE, skip=skip, backend=backend)
-    fields = (fields + 0.1 * torch.randn_like(fields)).requires_grad_()
-    optimiser, losses = torch.optim.Adam([fields], lr=0.01), []
+    trained = [(t + 0.1 * torch.randn_like(t)).requires_grad_() for t in (fields, weights, skip)]
+    optimiser, losses = torch.optim.Adam(trained, lr=0.01), []
     for _ in range(30):
-        loss = (modulated_mlp(fields, weights, spec, SIZE, skip=skip, backend=backend) - target).abs().mean()
+        out = modulated_mlp(*trained[:2], spec, SIZE, skip=trained[2], backend=backend)
+        loss = (out - target).abs().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

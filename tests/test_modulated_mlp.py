@@ -7,9 +7,9 @@ import torch
 from every_backend import limits, over_all, over_compiled, poisoned, running
 from lmf_kernels.families import MODULATED_MLP
 from lmf_kernels.ops import RenderSpec, modulated_mlp
+from networks import PAPERS, SMALL, VARIED
 from random_renders import Render, assert_windows_are_equal, draw, of_width
 
-PAPERS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
 
 
 def difference(got, truth):
@@ -28,7 +28,7 @@ def assert_same(name, got, expected):
 @over_all
 @pytest.mark.parametrize("draw_number", range(12))
 def test_grid_is_the_float64_reference(backend, draw_number, seed):
-    call = draw(seed, points=False, **limits(backend))
+    call = draw(seed, points=False, **limits(backend, VARIED))
     with running(backend) as name, poisoned():
         got = call.run(name)
     assert difference(got, call.run("reference", torch.float64)) < 1e-5, call
@@ -37,7 +37,7 @@ def test_grid_is_the_float64_reference(backend, draw_number, seed):
 @over_all
 @pytest.mark.parametrize("draw_number", range(6))
 def test_points_are_the_float64_reference(backend, draw_number, seed):
-    call = draw(seed, points=True, **limits(backend))
+    call = draw(seed, points=True, **limits(backend, VARIED))
     with running(backend) as name, poisoned():
         got = call.run(name)
     assert difference(got, call.run("reference", torch.float64)) < 1e-5, call
@@ -57,7 +57,7 @@ def test_papers_shapes_at_their_scales(backend, spec, scale, seed):
 @pytest.mark.parametrize("draw_number", range(4))
 def test_finished_stores(backend, draw_number, seed):
     """[0, 1] floats and bytes, both layouts, are the plain values finished by torch, bit for bit."""
-    call = draw(seed, points=False, **limits(backend))
+    call = draw(seed, points=False, **limits(backend, SMALL))
     with running(backend) as name, poisoned():
         plain, unit = call.run(name), call.run(name, epilogue="unit")
         byte = call.run(name, epilogue="unit", dtype=torch.uint8)
@@ -195,7 +195,7 @@ def test_nan_stays_in_its_pixels(backend):
 @over_all
 def test_points_that_are_nowhere(backend):
     """A NaN coordinate gives NaN to its own point alone; a point far outside sees the border cell from far away."""
-    call = draw(11, points=True, spec=RenderSpec("linear", 0, (4,), True), lr_size=(3, 4), skip=True, **limits(backend))
+    call = draw(11, points=True, spec=PAPERS["lm-liif"], lr_size=(3, 4), skip=True, **limits(backend))
     coord = torch.tensor([[0.1, 0.2], [float("nan"), 0.0], [1e10, -1e10], [0.3, -0.9]]).expand(len(call.fields), 4, 2)
     call = call._replace(coord=coord, cell=torch.full_like(coord, 0.1))
     with running(backend) as name:

@@ -8,16 +8,16 @@ import pytest
 import torch
 from every_backend import GPU, ON_GPU, needs_gpu, poisoned
 from lmf_kernels import load_model, upscale
-from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points
 from lmf_kernels.families import MODULATED_MLP
+from lmf_kernels.ops import modulated_mlp, modulated_mlp_points
+from networks import PAPERS
 
 pytestmark = needs_gpu
-SPECS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 SIZE = (74, 111)  # from 20 x 30: x3.7
 
 over_kernels = pytest.mark.parametrize("backend", sorted(ON_GPU))
-over_specs = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+over_specs = pytest.mark.parametrize("spec", PAPERS.values(), ids=PAPERS)
 over_dtypes = pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 
 
@@ -82,7 +82,7 @@ def test_in_a_graph(backend, spec, dtype, seed):
 @over_kernels
 @over_dtypes
 def test_compiled(backend, dtype, seed):
-    spec = SPECS["lm-liif"]
+    spec = PAPERS["lm-liif"]
     tensors = inputs(spec, dtype)
 
     def around(*tensors):
@@ -95,7 +95,7 @@ def test_compiled(backend, dtype, seed):
 @over_dtypes
 def test_two_streams(backend, dtype, seed):
     """Each on its own inputs, in turn and without waiting: nothing of one call is seen by the other."""
-    spec = SPECS["lm-liif"]
+    spec = PAPERS["lm-liif"]
     given = [inputs(spec, dtype, (60, 90)) for _ in range(2)]
     expected = [render(tensors, spec, backend, (600, 900)) for tensors in given]
     streams = [torch.cuda.Stream() for _ in given]
@@ -111,7 +111,7 @@ def test_two_streams(backend, dtype, seed):
 
 @over_kernels
 def test_two_threads(backend, seed):
-    spec, wrong = SPECS["lm-liif"], []
+    spec, wrong = PAPERS["lm-liif"], []
     given = [inputs(spec, torch.float16) for _ in range(2)]
     expected = [render(tensors, spec, backend) for tensors in given]
     torch.cuda.synchronize()
@@ -133,7 +133,7 @@ def test_two_threads(backend, seed):
 @over_kernels
 @over_dtypes
 def test_a_call_does_not_wait_and_takes_no_memory(backend, dtype, seed):
-    spec = SPECS["lm-liif"]
+    spec = PAPERS["lm-liif"]
     tensors = inputs(spec, dtype, (90, 160))
     size = (1080, 1920)
     render(tensors, spec, backend, size)
@@ -179,7 +179,7 @@ def test_whole_models(backend, name, dtype, seed):
 
 
 def test_the_reference_is_the_same_on_the_gpu(seed):
-    spec = SPECS["lm-lte"]
+    spec = PAPERS["lm-lte"]
     tensors = inputs(spec, torch.float64)
     got = render(tensors, spec, "reference", dtype=torch.float64).cpu()
     truth = render([t.cpu() for t in tensors], spec, "reference", dtype=torch.float64)
@@ -188,7 +188,7 @@ def test_the_reference_is_the_same_on_the_gpu(seed):
 
 def test_auto_runs_something(seed):
     """Whatever has been measured: auto finds a backend, and its pixels are the reference's."""
-    spec = SPECS["lm-liif"]
+    spec = PAPERS["lm-liif"]
     tensors = inputs(spec, torch.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -10,9 +10,9 @@ import torch
 from every_backend import limits, over_halves, poisoned, running
 from half_errors import DTYPES, check_error
 from lmf_kernels.ops import RenderSpec
+from networks import PAPERS, SMALL
 from random_renders import SCALES, assert_windows_are_equal, draw
 
-PAPERS = {"lm-liif": RenderSpec("linear", 0, (16,) * 6), "lm-lte": RenderSpec("fourier", 16, (16,) * 8)}
 over_types = pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 over_papers = pytest.mark.parametrize("spec", PAPERS.values(), ids=PAPERS)
 over_ensemble = pytest.mark.parametrize("ensemble", [True, False], ids=["ensemble", "nearest"])
@@ -91,7 +91,7 @@ def test_odd_sizes(backend, dtype, lr_size, size, seed):
 @pytest.mark.parametrize("scale", [1.5, 4])
 def test_every_store(backend, dtype, scale, seed):
     """Each type, finished or not, both layouts: the float32 values as torch finishes and rounds them, bit for bit."""
-    call = draw(seed, points=False, spec=PAPERS["lm-liif"], lr_size=(4, 7), scales=(scale,), **limits(backend))
+    call = draw(seed, points=False, spec=SMALL[0], lr_size=(4, 7), scales=(scale,), **limits(backend))
     call = rounded(call, dtype)
     with running(backend) as name, poisoned():
         for epilogue in ("none", "unit"):
@@ -140,8 +140,8 @@ def test_a_part_of_the_lr_map_serves_a_window(backend, dtype, scale, seed):
 @pytest.mark.parametrize("scale", [1.5, 4, None], ids=["per-pixel", "folded", "points"])
 def test_skip_and_weights_of_each_type(backend, dtype, scale, seed):
     """Each input is read in its own type: wider ones that hold the same values give the same bits."""
-    call = draw(seed, points=scale is None, spec=PAPERS["lm-lte"], lr_size=(5, 6), scales=(scale,), skip=True,
-                **limits(backend))
+    spec = SMALL[1]._replace(ensemble=True)
+    call = draw(seed, points=scale is None, spec=spec, lr_size=(5, 6), scales=(scale,), skip=True, **limits(backend))
     for skip in (torch.float16, torch.bfloat16, torch.float32):
         mixed = rounded(call, dtype, skip=skip)
         got = check(mixed, backend)
@@ -155,7 +155,7 @@ def test_skip_and_weights_of_each_type(backend, dtype, scale, seed):
 @pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
 def test_float32_fields_with_half_weights_and_skip(backend, dtype, points, seed):
     """The fields decide how a kernel computes: here in float32."""
-    call = draw(seed, points=points, lr_size=(5, 6), scales=(1.5, 4), skip=True, **limits(backend))
+    call = draw(seed, points=points, lr_size=(5, 6), scales=(1.5, 4), skip=True, **limits(backend, SMALL))
     call = call._replace(weights=call.weights.to(dtype), skip=call.skip.to(dtype))
     with running(backend) as name, poisoned():
         got = call.run(name)

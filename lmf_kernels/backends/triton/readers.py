@@ -79,7 +79,7 @@ def point_corner(
     return at_y, at_x, rel_y, rel_x, weight, share
 
 
-@triton.jit(do_not_specialize=("lr_h", "lr_w", "queries", "total", "none"))
+@triton.jit(do_not_specialize=("lr_h", "lr_w", "queries", "total", "none"), do_not_specialize_on_alignment=("coord",))
 def point_cells_kernel(
     coord,  # (B, Q, 2) float32
     cells,  # (4 * B * Q,) int64, the result
