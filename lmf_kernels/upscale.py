@@ -124,8 +124,9 @@ def _upscale_within(model, image, size, budget, dtype, layout):
     result = batch * size[0] * size[1] * job.pixel_bytes
     if result > budget:
         raise InputError(
-            f"The result alone, {batch} x {size[1]}x{size[0]} pixels of {dtype}, takes {memory.format_bytes(result)}, more "
-            f"than max_memory allows ({memory.format_bytes(budget)}); allow more, or take it in rows with upscale_rows.")
+            f"The result alone, {batch} x {size[1]}x{size[0]} pixels of {dtype}, takes {memory.format_bytes(result)}, "
+            f"more than max_memory allows ({memory.format_bytes(budget)}); allow more, or take it in rows with "
+            "upscale_rows.")
     costs, halo = tiling.stage_bytes(model, dtype), tiling.Halo.of(model)
     if tiling.untiled_peak(job, costs, halo) <= budget:
         return run_stages(model, image, size, dtype=dtype, layout=layout)
@@ -200,7 +201,8 @@ def output_size(lr_size, scale=None, size=None):
         raise InputError(f"scale is a finite number above zero, got {scale}.")
     exact = [n * float(s) for n, s in zip(lr_size, pair)]
     if min(exact) < 1:
-        raise InputError(f"scale {scale} would produce an empty output from {lr_size[1]}x{lr_size[0]} pixels; give a larger one.")
+        raise InputError(f"scale {scale} would produce an empty output from {lr_size[1]}x{lr_size[0]} pixels; give a "
+                         "larger one.")
     if max(exact) > _LARGEST_SIDE:
         raise InputError(f"scale {scale} makes a side longer than {_LARGEST_SIDE} pixels; give a smaller one.")
     return math.floor(exact[0]), math.floor(exact[1])

@@ -11,7 +11,6 @@ import pytest
 import python_ref
 import torch
 from lmf_kernels.families import FAMILIES, RenderSpec
-from torch import Tensor
 
 NEAR = 1e-5  # of a layer's largest argument: closer to 0 than this, another precision may see the ReLU's other side
 

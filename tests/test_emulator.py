@@ -1,4 +1,4 @@
-"""The emulator runs what a GPU would: every kernel, several blocks, and a backend that exists only in a `with` block."""
+"""The emulator runs what a GPU would: every kernel, several blocks, and a backend only inside a `with` block."""
 
 import itertools
 import struct

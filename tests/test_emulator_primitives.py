@@ -138,9 +138,12 @@ def test_bytes_round_half_to_even(device, seed):
 MISUSES = {
     "nothing wrong": None,
     "a lane ends early": "lanes 0 to 6: waiting for shuffle at misuse.cpp:.*; lane 7: ended; lanes 8 to 31: waiting",
-    "two operations at once": "lanes 0 to 15: waiting for mma<F16> at .*; lanes 16 to 31: waiting for shuffle at misuse",
-    "one operation in two places": "lanes 0 to 3: waiting for shuffle at misuse.cpp:.*; lanes 4 to 31: waiting for shuffle",
-    "a warp misses the barrier": "its warps diverged: warp 0: waiting for block_barrier at misuse.cpp:.*; warp 1: ended",
+    "two operations at once":
+        "lanes 0 to 15: waiting for mma<F16> at .*; lanes 16 to 31: waiting for shuffle at misuse",
+    "one operation in two places":
+        "lanes 0 to 3: waiting for shuffle at misuse.cpp:.*; lanes 4 to 31: waiting for shuffle",
+    "a warp misses the barrier":
+        "its warps diverged: warp 0: waiting for block_barrier at misuse.cpp:.*; warp 1: ended",
     "a source lane of 32": "block 0, warp 0: lane 31 shuffles from lane 32",
     "a load past the end": "warp 0, lane 0: global load of 4 bytes at 0x.* lies outside the elements of in ",
     "a load between the rows": "global load of 4 bytes at 0x.* lies outside the elements of in ",

@@ -1,4 +1,4 @@
-"""The structs in which render calls cross into C++: every member has a name, and a wrong name or type raises at once."""
+"""The structs in which render calls cross into C++: every member has a name; a wrong name or type raises at once."""
 
 import importlib
 import struct

@@ -168,8 +168,8 @@ def _validate_grid(
             continue
         need_first, need_end = on.read(start, start + count, n_in, n_out)
         if need_first < first or need_end > first + have:
-            raise InputError(f"the window reads LR {name} {need_first} to {need_end - 1} but the fields hold {first} to "
-                             f"{first + have - 1}: render fewer pixels or pass more of the map.")
+            raise InputError(f"the window reads LR {name} {need_first} to {need_end - 1} but the fields hold {first} "
+                             f"to {first + have - 1}: render fewer pixels or pass more of the map.")
 
 
 @lru_cache(maxsize=None)

@@ -76,8 +76,8 @@ def absence(name, call, task):
     """Why "auto" does not take backend `name`, which could do the task, in words."""
     if not any(e.backend == name for e in entries()):
         return "it has never run on a GPU"
-    return (f"it has no measurement of {call.family.name} {task}, {call.family.variant(call.spec)}, with {_dtype_of(call)} fields on "
-            "this kind of GPU")
+    return (f"it has no measurement of {call.family.name} {task}, {call.family.variant(call.spec)}, with "
+            f"{_dtype_of(call)} fields on this kind of GPU")
 
 
 def _dtype_of(call):

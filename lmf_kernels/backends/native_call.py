@@ -1,7 +1,7 @@
 """Render calls as the packed structs that the compiled modules take, and what all modulated kernels refuse.
 
-`csrc/common/params.h` has the structs. Each compiled module exports their layout, from which a `Packer` makes a function
-for each struct whose keyword arguments are its members: a missing, unknown or mistyped one raises at once.
+`csrc/common/params.h` has the structs. Each compiled module exports their layout, from which a `Packer` makes a
+function for each struct whose keyword arguments are its members: a missing, unknown or mistyped one raises at once.
 """
 
 import struct

@@ -70,7 +70,8 @@ class LMLTE(Decoder):
         features,  # (B, out_dim, h, w)
         rel_cell,  # pair of floats, or (2,), or (B, 2)
     ):
-        """[scale (depth * hidden) | shift (depth * hidden) | coef (in_dim) | freq (in_dim)]: (B, h, w, C), contiguous."""
+        """[scale (depth * hidden) | shift (depth * hidden) | coef (in_dim) | freq (in_dim)]: (B, h, w, C), contiguous.
+        """
         latent = self._packed.get("latent", tuple(self._latent_parameters()), self._pack_latent)
         width = self.phase.weight.shape[0] * 2
         if self.mod_input:

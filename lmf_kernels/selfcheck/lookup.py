@@ -90,7 +90,8 @@ def _can_ask(device):
 
 
 def _item(backend, call, task):
-    return Item(backend, task, call.family.name, call.family.variant(call.spec), str(call.fields.dtype).removeprefix("torch."))
+    dtype = str(call.fields.dtype).removeprefix("torch.")
+    return Item(backend, task, call.family.name, call.family.variant(call.spec), dtype)
 
 
 def hindrance(call):

@@ -46,8 +46,8 @@ def stage_bytes(model, dtype=torch.float32):
     model.fields(features, rel_cell)  # packs the weights, which stay: they are not a picture's cost
     with _LiveBytes() as latent:
         fields = model.fields(features, rel_cell)
-    call = RenderCall(model.family, model.render_spec, fields, weights, inp if model.has_skip else None, size=size, window=(0, 0, *size), lr=(0, 0, *size),
-                      epilogue="unit", dtype=dtype)
+    call = RenderCall(model.family, model.render_spec, fields, weights, inp if model.has_skip else None, size=size,
+                      window=(0, 0, *size), lr=(0, 0, *size), epilogue="unit", dtype=dtype)
     backend = choose(call, model.backend)
     with _LiveBytes() as render:  # the backend itself: through the operator its work could not be seen
         pixels = backend.run(call)

@@ -31,7 +31,7 @@ class Range(NamedTuple):
 
 _SQUARE_THEN_FLAT = (Range(3.0, Configuration(8, 8, 4)), Range(None, Configuration(4, 16, 4)))
 TABLE = {  # architecture: {type of the fields: ranges, by rising scale}
-    architecture: {element: _SQUARE_THEN_FLAT for element in ("float32", "float16", "bfloat16")}
+    architecture: dict.fromkeys(("float32", "float16", "bfloat16"), _SQUARE_THEN_FLAT)
     for architecture in ("sm_80", "sm_90", "sm_100", "sm_120", "gfx942")
 }
 # The interpreter's time goes by programs, not pixels.
