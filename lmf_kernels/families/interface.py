@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import torch
 
@@ -38,8 +38,8 @@ class Family(ABC):
     name: str
     spec_type: type
     map = CELLS
-    no_points: Optional[str] = None
-    plain_torch: Optional[str] = None
+    no_points: str | None = None
+    plain_torch: str | None = None
 
     @abstractmethod
     def validate_spec(self, spec):

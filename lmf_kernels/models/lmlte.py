@@ -4,7 +4,7 @@ He and Jin, "Latent Modulated Function for Computational Optimal Continuous Imag
 section 3, applied to LTE (arXiv 2111.08918).
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -20,7 +20,7 @@ from .pack_cache import parameters_of
 class _Latent(NamedTuple):
     conv: torch.Tensor  # (out, C, 3, 3): [coef | pairs of freq summed], or [coef | freq] with mod_input off
     bias: torch.Tensor  # (out,)
-    cell: Optional[torch.Tensor]  # (out, 2) with mod_input on, (hidden_dim / 2, 2) with it off: the cell's phase
+    cell: torch.Tensor | None  # (out, 2) with mod_input on, (hidden_dim / 2, 2) with it off: the cell's phase
     layers: list  # [(weight, bias)]: the latent MLP, its last layer folded
 
 

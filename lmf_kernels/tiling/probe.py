@@ -1,6 +1,6 @@
 """What the stages of a model need in memory, found by running them on a small picture."""
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -27,7 +27,7 @@ class StageBytes(NamedTuple):
     latent: float
     fields: float
     render: float
-    at_once: Optional[int] = None
+    at_once: int | None = None
 
 
 @torch.no_grad()

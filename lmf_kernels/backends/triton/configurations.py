@@ -6,7 +6,7 @@ neighbouring pixels share few LR cells, and a square tile reads fewest; at large
 
 import json
 import os
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from ...errors import InputError
@@ -64,7 +64,7 @@ def measured():
     return _read(path) if path else {}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read(path):
     try:
         with open(path, encoding="utf-8") as file:
