@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-import cases
-import checks
 import peers
 import settings
 

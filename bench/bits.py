@@ -60,7 +60,8 @@ def main():
     wrong = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
     for name in sorted(wrong):
         print(*name, "differs" if name in before and name in after else "is in one of the runs alone")
-    print(f"{len(before.keys() | after.keys()) - len(wrong)} cases have equal bits, {len(wrong)} do not")
+    equal = (before.keys() & after.keys()) - set(wrong)
+    print(f"{len(equal)} cases have equal bits, {len(wrong)} do not")
     sys.exit(bool(wrong))
 
 

@@ -89,7 +89,7 @@ def kernel_alone(case, fields, skip, out):
     return run
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def model(name):
     """The golden checkpoint of a model."""
     return lmf.load_model(settings.CHECKPOINTS / f"{name}.pth").requires_grad_(False)
@@ -107,7 +107,7 @@ def full_model():
     return full
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def picture(lr, mirrored=False):
     """The bundled photograph at lr (h, w), in [0, 1]: cut, or continued by its mirror image. (1, 3, h, w)"""
     image = read_image(settings.PICTURE)

@@ -33,8 +33,8 @@ def render(run):
                          percent(case.get("share_of_mma_sync")), percent(case.get("share_of_copy")),
                          times(case, "published/float32"), times(case, "compiled-published/float32"),
                          {True: "yes", False: "no"}[case["numerics_passed"]] if case["kind"] == "render" else ""])
-    heads = ["output", "way", "time (IQR)", "SM clock", "Gpixel/s", "of the matmul rate", "of mma.sync", "of the copy rate",
-             "x published fp32", "x `torch.compile` of it", "tests passed"]
+    heads = ["output", "way", "time (IQR)", "SM clock", "Gpixel/s", "of the matmul rate", "of mma.sync",
+             "of the copy rate", "x published fp32", "x `torch.compile` of it", "tests passed"]
     return table(heads, rows) + caption(run, ceilings(run))
 
 

@@ -68,7 +68,8 @@ def degrade(
         raise InputError(f"A factor to evaluate is a finite number of at least 1, got {scale}.")
     small = [math.floor(side / scale + 1e-9) for side in hr.shape[:2]]
     if min(small) < 1:
-        raise InputError(f"A picture of {hr.shape[1]}x{hr.shape[0]} pixels would be empty when reduced by {scale:g}; give a smaller factor.")
+        raise InputError(f"A picture of {hr.shape[1]}x{hr.shape[0]} pixels would be empty when reduced by {scale:g}; "
+                         "give a smaller factor.")
     large = [min(round(side * scale), most) for side, most in zip(small, hr.shape)]
     hr = hr[:large[0], :large[1]]
     return hr, bicubic(hr, small)

@@ -1,7 +1,6 @@
 """Which backend would run a model's render stage here, and why no better one does."""
 
 from dataclasses import dataclass
-from typing import Optional
 
 import torch
 
@@ -20,13 +19,13 @@ class Explanation:
 
     family: str
     requested: str
-    runs: Optional[str]
+    runs: str | None
     refusals: dict[str, str]
     skipped: dict[str, str]
-    source: Optional[str]
+    source: str | None
     evidence: list[str]
     selfcheck: list[str]
-    gradients: Optional[str]
+    gradients: str | None
 
     def __str__(self) -> str:
         by = f"; evidence: {self.source}" if self.source else ""

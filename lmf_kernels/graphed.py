@@ -23,8 +23,8 @@ class GraphedUpscaler:
             picture = frames(image)             # (1, 3, 720, 1280)
 
     On a GPU the encoder, the latent stage and the render stage are captured once into a CUDA graph; a call copies its
-    picture in and replays the graph, one launch instead of about a hundred. On the CPU a call runs the stages as they are.
-    Results are those of `upscale`. The graph has not run on a GPU yet.
+    picture in and replays the graph, one launch instead of about a hundred. On the CPU a call runs the stages as they
+    are. Results are those of `upscale`. The graph has not run on a GPU yet.
 
     Args:
         model: from `lmf_kernels.load_model`. It is copied: later changes to it have no effect here. Its backend is also

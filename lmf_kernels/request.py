@@ -60,7 +60,8 @@ def output_size(lr_size: Any, scale: Scale | None = None, size: Size | None = No
         raise InputError(f"scale is a finite number above zero, got {scale}.")
     exact = [n * float(s) for n, s in zip(lr_size, pair)]
     if min(exact) < 1:
-        raise InputError(f"scale {scale} would produce an empty output from {lr_size[1]}x{lr_size[0]} pixels; give a larger one.")
+        raise InputError(f"scale {scale} would produce an empty output from {lr_size[1]}x{lr_size[0]} pixels; give "
+                         "a larger one.")
     if max(exact) > _LARGEST_SIDE:
         raise InputError(f"scale {scale} makes a side longer than {_LARGEST_SIDE} pixels; give a smaller one.")
     return math.floor(exact[0]), math.floor(exact[1])

@@ -173,8 +173,9 @@ def _upscale_within(model, image, size, budget, dtype, layout):
     result = batch * size[0] * size[1] * job.pixel_bytes
     if result > budget:
         raise InputError(
-            f"The result alone, {batch} x {size[1]}x{size[0]} pixels of {dtype}, takes {memory.format_bytes(result)}, more "
-            f"than max_memory allows ({memory.format_bytes(budget)}); allow more, or take it in rows with upscale_rows.")
+            f"The result alone, {batch} x {size[1]}x{size[0]} pixels of {dtype}, takes {memory.format_bytes(result)}, "
+            f"more than max_memory allows ({memory.format_bytes(budget)}); allow more, or take it in rows with "
+            "upscale_rows.")
     costs, halo = tiling.stage_bytes(model, dtype), tiling.Halo.of(model)
     if tiling.untiled_peak(job, costs, halo) <= budget:
         return run_stages(model, image, size, dtype=dtype, layout=layout)

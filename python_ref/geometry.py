@@ -10,7 +10,7 @@ On a grid, u is a ratio of integers: everything that depends on a rounding direc
 every size is exact, and the two axes stay apart, so that no (H * W, 2) tensor exists.
 """
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,11 +21,11 @@ TRAINED_SCALE = 4  # the largest scale in the papers' training; rel_cell stops f
 class Axis(NamedTuple):
     """One axis of all queries. Tensors broadcast to the queries' shape; K = 2 with the local ensemble, 1 without."""
 
-    cells: Tuple[Tensor, ...]  # K int64: the cell of each corner, an index into the LR window that the fields hold
-    rels: Tuple[Tensor, ...]  # K float: 2 * (u - cell), the query seen from the cell's centre, in half cells
-    weights: Tuple[Tensor, ...]  # K float: the weight of each corner; they sum to 1
-    skip_cells: Tuple[Tensor, ...]  # 2 int64: the neighbours of a bilinear sample, whatever the ensemble
-    skip_weights: Tuple[Tensor, ...]  # 2 float
+    cells: tuple[Tensor, ...]  # K int64: the cell of each corner, an index into the LR window that the fields hold
+    rels: tuple[Tensor, ...]  # K float: 2 * (u - cell), the query seen from the cell's centre, in half cells
+    weights: tuple[Tensor, ...]  # K float: the weight of each corner; they sum to 1
+    skip_cells: tuple[Tensor, ...]  # 2 int64: the neighbours of a bilinear sample, whatever the ensemble
+    skip_weights: tuple[Tensor, ...]  # 2 float
     rel_cell: Tensor  # float: the size of a query's pixel, in half cells (LIIF, section 3, cell decoding)
 
 
@@ -33,7 +33,7 @@ class Queries(NamedTuple):
     """All queries of one render. On a grid `y` is (rows, 1) and `x` is (1, cols); for points both are (B, Q)."""
 
     on_grid: bool
-    shape: Tuple[int, int]  # (rows, cols) on a grid, (B, Q) for points
+    shape: tuple[int, int]  # (rows, cols) on a grid, (B, Q) for points
     y: Axis
     x: Axis
 

@@ -2,8 +2,8 @@
 
 Linear head (LIIF, LM-LIIF): the first layer is affine in `rel` and `rel_cell` once the cell is known, so the part of
 its matrix that meets the latent code is applied on the LR map and arrives as `base`. Fourier head (LTE, arXiv
-2111.08918, section 3; LM-LTE): amplitudes times cosines and sines of the query's position, a vector that the first layer
-then meets.
+2111.08918, section 3; LM-LTE): amplitudes times cosines and sines of the query's position, a vector that the first
+layer then meets.
 """
 
 import math

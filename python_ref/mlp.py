@@ -52,10 +52,10 @@ def fold_modulations(
     options,
     code_matrix=None,  # (hidden, code width): what the first render layer does to a linear head's code
 ):
-    """Rows of the latent MLP's last layer that give the fields `[scale | shift | the rest]` instead of the published outputs.
+    """Rows of the latent MLP's last layer that give the fields `[scale | shift | the rest]`, not the published outputs.
 
-    `shift = published shift + b_l (1 + scale_l)` is linear in that layer's rows, and so is `code_matrix @ code`: fold both once and
-    the fields cost nothing more. Missing modulations (`mod_scale`, `mod_shift` off) become zero rows.
+    `shift = published shift + b_l (1 + scale_l)` is linear in that layer's rows, and so is `code_matrix @ code`: fold
+    both once and the fields cost nothing more. Missing modulations (`mod_scale`, `mod_shift` off) become zero rows.
     """
     rows, offset = last
     depth, hidden = len(render_layers) - 1, render_layers[0][0].shape[0]

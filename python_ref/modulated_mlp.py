@@ -1,14 +1,16 @@
-"""The render family of LMF (arXiv 2404.16451, section 3): a small MLP whose layers are modulated by each cell's own scales and shifts.
+"""The render family of LMF (arXiv 2404.16451, section 3): a small MLP, modulated by each cell's own scales and shifts.
 
-Layer l < d: `x = relu((W_l x + b_l) * (1 + scale_l) + shift_l)`; then `W_out x + b_out`, blended over the local ensemble.
+Layer l < d: `x = relu((W_l x + b_l) * (1 + scale_l) + shift_l)`; then `W_out x + b_out`, blended over the local
+ensemble.
 
 Fields (B, h, w, C), hidden = the common width, d = the number of modulated layers:
 
     linear head : [scale (d*hidden) | shift (d*hidden) | base (hidden)]
     Fourier head: [scale (d*hidden) | shift (d*hidden) | coef (n) | freq (n)]
 
-`shift` has absorbed the layer's bias, `shift = published shift + b_l * (1 + scale_l)`, and `base` is the first layer's matrix applied to
-the latent code, so that layers carry no bias and the first one costs two multiply-adds per channel and pixel.
+`shift` has absorbed the layer's bias, `shift = published shift + b_l * (1 + scale_l)`, and `base` is the first layer's
+matrix applied to the latent code, so that layers carry no bias and the first one costs two multiply-adds per channel
+and pixel.
 """
 
 import torch

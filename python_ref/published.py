@@ -2,7 +2,8 @@
 
 Kept as published (`query_rgb` of LIIF, arXiv 2012.09161, section 3; `query_rgb_fast` of LMF, arXiv 2404.16451), float
 noise included: the corner of a query is the cell nearest to the query moved by half a cell, and each corner weighs the
-area of the rectangle between the query and the diagonally opposite corner. `geometry` computes the same without the noise.
+area of the rectangle between the query and the diagonally opposite corner. `geometry` computes the same without the
+noise.
 """
 
 import math
@@ -18,7 +19,7 @@ CHUNK = 3840 * 2160 // 2  # queries rendered at a time, as the LMF code does
 
 
 class Position(NamedTuple):
-    """The LR cell that each query reads, in two forms: the published code samples a map at `coord`, faster code indexes."""
+    """The LR cell that each query reads, in two forms: published code samples a map at `coord`, faster code indexes."""
 
     coord: Tensor  # (B, N, 2): (y, x) in [-1, 1], inside the cell
     cells: Tensor  # (B, N) int64: index into the LR map flattened to (B * h * w, ...)

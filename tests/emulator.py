@@ -69,7 +69,7 @@ def registered(**mistakes):
         del BACKENDS["emulator"]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load(wrong_fragment=False):
     """The compiled module."""
     path = _built(("-DLMF_EMULATE_WRONG_FRAGMENT",) if wrong_fragment else ())
@@ -126,7 +126,7 @@ def _hash(*parts):
     return digest.hexdigest()[:24]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _compiler_version():
     return subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
 

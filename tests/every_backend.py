@@ -43,11 +43,13 @@ def marked(choices):
 
 
 over_all = pytest.mark.parametrize("backend", marked(CHOICES))
+PAPERS = tuple(networks.PAPERS.values())
+
 over_compiled = pytest.mark.parametrize("backend", marked(COMPILED))
 over_halves = pytest.mark.parametrize("backend", marked(HALVES))
 
 
-def limits(choice, among=tuple(networks.PAPERS.values())):
+def limits(choice, among=PAPERS):
     """What `random_renders.draw` must keep to: the one width a backend is built for, pictures small enough for it, the
     networks `among` which it draws where each has to be compiled."""
     return {**_LIMITS.get(choice, {}), **({"among": among} if choice in COMPILED_PER_NETWORK else {})}

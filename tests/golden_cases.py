@@ -12,7 +12,7 @@ import functools
 import json
 import pathlib
 import zlib
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from safetensors import safe_open
@@ -40,9 +40,9 @@ class Case(NamedTuple):
     image: Tensor  # (B, 3, h, w), normalised: 2 * image - 1
     expected: Tensor  # (B, 3, H, W) or (B, Q, 3)
     keep: Tensor  # bool, broadcastable to expected: what is compared
-    size: Optional[tuple] = None
-    coord: Optional[Tensor] = None  # (B, Q, 2)
-    cell: Optional[Tensor] = None  # (B, Q, 2)
+    size: tuple | None = None
+    coord: Tensor | None = None  # (B, Q, 2)
+    cell: Tensor | None = None  # (B, Q, 2)
 
     @property
     def features(self):
@@ -65,7 +65,7 @@ def path(model):
     return FOLDER / f"{model}.pth"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load(model):
     """The checkpoint's model, its encoder built and filled."""
     stored = torch.load(path(model), map_location="cpu", weights_only=True)["model"]
@@ -81,14 +81,14 @@ def options(args):
     return Options(**{name: switches[name] for name in Options._fields if name in switches})
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def tensors(model):
     """All tensors of a model's cases file, by name."""
     with safe_open(FOLDER / f"{model}.cases.safetensors", "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def cases(model):
     """All golden cases of a model."""
     with safe_open(FOLDER / f"{model}.cases.safetensors", "pt") as file:
@@ -151,7 +151,7 @@ def _kept(u, n_in, ensemble):
     return kept
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _features(model, image_name):
     image = next(found.image for found in cases(model) if found.name.startswith(image_name + "-"))
     with torch.no_grad():

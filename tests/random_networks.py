@@ -5,7 +5,7 @@ Gradients are compared matrix by matrix, so that a small one that is lost shows.
 
 import random
 from contextlib import contextmanager
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import pytest
 import python_ref
@@ -128,7 +128,7 @@ def assert_each_close(
     found,  # {name: gradient}
     expected,  # {name: gradient}
     bound,
-    note: Optional[object] = None,
+    note: object | None = None,
 ):
     """No gradient is zero, and each lies within `bound` of its own norm."""
     assert found.keys() == expected.keys(), note

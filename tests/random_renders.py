@@ -1,7 +1,7 @@
 """Freshly drawn render calls of the modulated family: spec, fields, weights, geometry, store."""
 
 import random
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -19,10 +19,10 @@ class Render(NamedTuple):
     spec: RenderSpec
     fields: Tensor  # (B, h, w, C)
     weights: Tensor  # (P,)
-    skip: Optional[Tensor]  # (B, 3, h, w)
-    size: Optional[tuple] = None
-    coord: Optional[Tensor] = None  # (B, Q, 2)
-    cell: Optional[Tensor] = None  # (B, Q, 2)
+    skip: Tensor | None  # (B, 3, h, w)
+    size: tuple | None = None
+    coord: Tensor | None = None  # (B, Q, 2)
+    cell: Tensor | None = None  # (B, Q, 2)
 
     def run(self, backend, precision=None, **options):
         """The call's pixels, on the CPU. precision: dtype of all inputs and the output (float64 for the truth).

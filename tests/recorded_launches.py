@@ -3,9 +3,9 @@
     LMF_TEST_TRITON_RECORD=FOLDER pytest tests -m gpu -k triton
 
 writes a line {"test", "kernel", "key", "depth", "compile"} to a file of its own in FOLDER for each specialisation of a
-kernel that a test launches; "depth" is the network's, "compile" is for JITFunction.preload. Tests marked `gpu` then run on the CPU: a launch goes through
-Triton's own binder, for the GPU that LMF_TEST_TRITON_ARCHITECTURE names (default: sm_90), up to the point where it would
-compile; the numbers come from the CPU kernel. So tests pass or fail as with right kernels, except where CUDA itself is
+kernel that a test launches; "depth" is the network's, "compile" is for JITFunction.preload. Tests marked `gpu` then run
+on the CPU: a launch goes through Triton's own binder, for the GPU that LMF_TEST_TRITON_ARCHITECTURE names (default:
+sm_90), up to the point where it would compile; the numbers come from the CPU kernel. So tests pass or fail as with right kernels, except where CUDA itself is
 tested. tests/warm_triton.py compiles what was found, side by side.
 """
 
@@ -37,17 +37,17 @@ def record():
     availability.status = lambda: (True, "recording")
     availability.architecture = lambda device: ARCHITECTURE
     face.can_run = lambda call: refuse_common(call, halves=True) or face.refuse_shape(call.spec)
-    launch, gradients, on_cpu = face.launch, modulated_backward.gradients, cpu.backend.kernels["modulated_mlp"].gradients
+    launch, gradients, cpu_kernel = face.launch, modulated_backward.gradients, cpu.backend.kernels["modulated_mlp"]
 
     def computed(call, out, configuration):
         launch(call, out, configuration)
         plain = in_float32(call)
-        kernel = cpu.backend if cpu.backend.kernels["modulated_mlp"].can_run(plain) is None else reference.backend
+        kernel = cpu_kernel if cpu_kernel.can_run(plain) is None else reference.backend
         out.copy_(kernel.run(plain))
 
     def differentiated(call, grad, wanted):
         gradients(call, grad, wanted)
-        found = on_cpu(in_float32(call)._replace(epilogue="none"), grad.float().contiguous(), wanted)
+        found = cpu_kernel.gradients(in_float32(call)._replace(epilogue="none"), grad.float().contiguous(), wanted)
         return [made.to(getattr(call, name).dtype) for name, made in zip(wanted, found)]
 
     face.launch, modulated_backward.gradients = computed, differentiated

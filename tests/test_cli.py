@@ -1,6 +1,7 @@
 """The program: what it writes, and one sentence without a traceback for every bad input."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -38,7 +39,7 @@ def test_a_photo_goes_through(tmp_path):
     assert os.listdir(tmp_path) == ["large.png"]
 
 
-@pytest.mark.parametrize("name", [n for n in golden_cases.MODELS])
+@pytest.mark.parametrize("name", golden_cases.MODELS)
 def test_every_model_to_a_size(name, tmp_path, capsys):
     out = str(tmp_path / "out.png")
     assert main(["upscale", PICTURE, out, "--size", "97x64", "--stretch", "--model", str(golden_cases.path(name))]) == 0
@@ -56,7 +57,7 @@ def test_a_saved_model_and_a_named_backend(tmp_path, capsys):
 
 def test_source_and_target_may_be_one_file_if_asked_for(tmp_path, capsys):
     path = tmp_path / "picture.png"
-    path.write_bytes(before := open(PICTURE, "rb").read())
+    path.write_bytes(before := pathlib.Path(PICTURE).read_bytes())
     (tmp_path / "link.png").symlink_to(path)
     for target in (path, tmp_path / "link.png", tmp_path):
         assert main(["upscale", str(path), str(target), "--scale", "2", "--model", MODEL]) == 2
@@ -123,7 +124,7 @@ def test_bad_input_is_one_sentence(change, says, tmp_path, capsys, monkeypatch):
     (tmp_path / "empty.png").touch()
     (tmp_path / "empty.pth").touch()
     (tmp_path / "held" / "flowers.png").mkdir(parents=True)
-    (tmp_path / "cut.png").write_bytes(open(PICTURE, "rb").read()[:20000])
+    (tmp_path / "cut.png").write_bytes(pathlib.Path(PICTURE).read_bytes()[:20000])
     before = sorted(os.listdir(tmp_path))
     given = {**GOOD, **change}
     source, target = given.pop("in"), given.pop("out")

@@ -1,6 +1,7 @@
 """Reading and writing pictures: modes, orientation, formats, and files that are whole or absent."""
 
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "f.txt"
     path.write_text("old")
     with pytest.raises(KeyError), atomic_write(path) as temporary:
-        open(temporary, "w").write("half")
+        pathlib.Path(temporary).write_text("half")
         raise KeyError
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["f.txt"]
 
@@ -97,7 +98,7 @@ def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "real.txt").write_text("old")
     os.symlink(tmp_path / "real.txt", tmp_path / "link.txt")
     with atomic_write(tmp_path / "link.txt") as temporary:
-        open(temporary, "w").write("new")
+        pathlib.Path(temporary).write_text("new")
     assert os.path.islink(tmp_path / "link.txt") and (tmp_path / "real.txt").read_text() == "new"
 
 

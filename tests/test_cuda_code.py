@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from functools import lru_cache
+from functools import cache
 from importlib import util
 from pathlib import Path
 from shutil import which
@@ -34,7 +34,7 @@ def facts():
     return build.facts
 
 
-@lru_cache(maxsize=None)
+@cache
 def known_to(nvcc):
     """What nvcc compiles for, as numbers."""
     said = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True, check=True).stdout

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import pathlib
+import shutil
 import sys
 
 import golden_cases
@@ -132,7 +134,7 @@ def test_rows_and_means(tmp_path, draw):
 
 def test_the_command_prints_its_recipe_and_a_table(tmp_path, capsys):
     (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "flowers.png").write_bytes(open(PICTURE, "rb").read())
+    shutil.copy(PICTURE, tmp_path / "set")
     (tmp_path / "set" / "notes.txt").write_text("no picture")
     out = str(tmp_path / "scores.json")
     words = ["eval", str(tmp_path / "set"), "--scale", "2", "3.5", "--model", MODEL, "--json", out]
@@ -141,7 +143,7 @@ def test_the_command_prints_its_recipe_and_a_table(tmp_path, capsys):
     assert "Y channel (ITU-R BT.601)" in shown[0] and "cropped to a multiple" in shown[0] and "a = -0.5" in shown[0]
     assert [line.split()[:2] for line in shown[2:]] == [
         ["x2", "flowers.png"], ["x2", "mean"], ["x3.5", "flowers.png"], ["x3.5", "mean"]]
-    found = json.load(open(out))
+    found = json.loads(pathlib.Path(out).read_text())
     assert [entry["scale"] for entry in found["means"]] == [2, 3.5] and found["model"] == MODEL
     row = found["pictures"][0]
     assert f"{row['bicubic']['psnr']:.3f}" == shown[2].split()[2] and f"{row['model']['ssim']:.4f}" in shown[2]
@@ -162,7 +164,7 @@ def test_the_command_prints_its_recipe_and_a_table(tmp_path, capsys):
 def test_bad_calls_are_one_sentence(tmp_path, monkeypatch, capsys, words, says):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "p.png").write_bytes(open(PICTURE, "rb").read())
+    shutil.copy(PICTURE, tmp_path / "set" / "p.png")
     assert main(words) == 2
     shown = capsys.readouterr()
     assert says in shown.err and shown.err.count("\n") == 1 and shown.out == ""

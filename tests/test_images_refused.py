@@ -2,6 +2,7 @@
 
 import io
 import os
+import pathlib
 import shutil
 import zlib
 
@@ -102,6 +103,6 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch, nameless):
         os.umask(umask)
     assert path.read_text() == "new" and path.stat().st_mode & 0o777 == 0o640 and os.listdir(tmp_path) == ["f.txt"]
     with pytest.raises(InputError, match="No space left"), files.atomic_write(path) as temporary:
-        open(temporary, "w").write("half")
+        pathlib.Path(temporary).write_text("half")
         raise OSError(28, "No space left on device")
     assert path.read_text() == "new" and os.listdir(tmp_path) == ["f.txt"]

@@ -111,7 +111,8 @@ def test_gradients_are_those_of_the_float64_reference(family, head, ensemble, se
     fields, skip = fields.float().double().requires_grad_(), skip.float().double().requires_grad_()
     network = network.apply(lambda matrix: matrix.float().double().requires_grad_())
     with random_networks.noting_kinks() as clear:
-        values = network.render(fields, geometry.grid_queries((4, 5), size, ensemble=ensemble, dtype=torch.float64), skip)
+        queries = geometry.grid_queries((4, 5), size, ensemble=ensemble, dtype=torch.float64)
+        values = network.render(fields, queries, skip)
     grad = torch.randn_like(values) * clear()[..., None]  # (B, rows, cols, 3)
     assert grad.count_nonzero() > 0.9 * grad.numel()
     expected = random_networks.gradients(values, grad, {"fields": fields, "skip": skip, **network.matrices})

@@ -89,9 +89,10 @@ def test_windows_of_the_output_and_of_the_map(lr_size, size, seed):
         whole = modulated_mlp.render(fields, head, [layer], (out, bias), geometry.grid_queries(lr_size, size, **kind),
                                      skip=image)[:, y0:y0 + rows, x0:x0 + cols]
         part = geometry.grid_queries(lr_size, size, window=(y0, x0, rows, cols), **kind)
-        t, b, l, r = lr_part(part, lr_size)
-        moved = geometry.grid_queries(lr_size, size, window=(y0, x0, rows, cols), lr_origin=(t, l), **kind)
-        got = modulated_mlp.render(fields[:, t:b, l:r], head, [layer], (out, bias), moved, skip=image[:, :, t:b, l:r])
+        top, bottom, left, right = lr_part(part, lr_size)
+        moved = geometry.grid_queries(lr_size, size, window=(y0, x0, rows, cols), lr_origin=(top, left), **kind)
+        got = modulated_mlp.render(fields[:, top:bottom, left:right], head, [layer], (out, bias), moved,
+                                   skip=image[:, :, top:bottom, left:right])
         torch.testing.assert_close(got, whole, rtol=0, atol=1e-12, msg=note)
 
 
@@ -100,10 +101,11 @@ def test_points_on_a_part_of_the_map(seed):
     fields, image = torch.randn(2, 9, 8, 6, dtype=torch.float64), torch.randn(2, 3, 9, 8, dtype=torch.float64)
     head, out = heads.LinearHead(*torch.randn(2, 6, 2, dtype=torch.float64)), torch.randn(3, 6, dtype=torch.float64)
     whole = geometry.point_queries(coord, cell, (9, 8))
-    t, b, l, r = lr_part(whole, (9, 8))
-    moved = geometry.point_queries(coord, cell, (9, 8), lr_origin=(t, l))
+    top, bottom, left, right = lr_part(whole, (9, 8))
+    moved = geometry.point_queries(coord, cell, (9, 8), lr_origin=(top, left))
     bias = torch.zeros(3, dtype=torch.float64)
-    got = plain_mlp.render(fields[:, t:b, l:r], head, [], (out, bias), moved, skip=image[:, :, t:b, l:r])
+    got = plain_mlp.render(fields[:, top:bottom, left:right], head, [], (out, bias), moved,
+                           skip=image[:, :, top:bottom, left:right])
     assert torch.equal(got, plain_mlp.render(fields, head, [], (out, bias), whole, skip=image)), f"seed {seed}"
 
 

@@ -26,7 +26,8 @@ def arguments():
 @NO_GPU
 @WITH_TRITON
 def test_without_a_gpu_it_says_so():
-    assert triton.backend.availability() == (False, f"Triton {availability.version()} has no GPU to run on here: torch shows none")
+    said = f"Triton {availability.version()} has no GPU to run on here: torch shows none"
+    assert triton.backend.availability() == (False, said)
     with pytest.raises(lmf.BackendError, match="'triton' cannot run this call: .* no GPU to run on here"):
         modulated_mlp(*arguments(), backend="triton")
 

@@ -1,7 +1,7 @@
 """One render call, as every backend receives it."""
 
-from functools import lru_cache
-from typing import Any, NamedTuple, Optional, Tuple
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from python_ref.geometry import upscale_cell
@@ -22,13 +22,13 @@ class RenderCall(NamedTuple):
     spec: Any  # of family.spec_type
     fields: Tensor  # (B, rows, cols, C), a window of the family's map
     weights: Tensor  # (weight_count,)
-    skip: Optional[Tensor] = None  # (B, 3, h, w)
-    coord: Optional[Tensor] = None  # (B, Q, 2)
-    cell: Optional[Tensor] = None  # (B, Q, 2)
-    size: Tuple[int, int] = (0, 0)  # (H, W) of the whole output
-    window: Tuple[int, int, int, int] = (0, 0, 0, 0)  # (y0, x0, rows, cols) of the output to render
-    lr: Tuple[int, int, int, int] = (0, 0, 0, 0)  # (y0, x0) of the fields in their map, (h, w) of the LR picture
-    grid_cell: Optional[Tuple[float, float]] = None  # grid mode: (cell_y, cell_x); None: the upscale rule
+    skip: Tensor | None = None  # (B, 3, h, w)
+    coord: Tensor | None = None  # (B, Q, 2)
+    cell: Tensor | None = None  # (B, Q, 2)
+    size: tuple[int, int] = (0, 0)  # (H, W) of the whole output
+    window: tuple[int, int, int, int] = (0, 0, 0, 0)  # (y0, x0, rows, cols) of the output to render
+    lr: tuple[int, int, int, int] = (0, 0, 0, 0)  # (y0, x0) of the fields in their map, (h, w) of the LR picture
+    grid_cell: tuple[float, float] | None = None  # grid mode: (cell_y, cell_x); None: the upscale rule
     epilogue: str = "none"
     dtype: torch.dtype = torch.float32
     layout: str = "nchw"
@@ -105,7 +105,7 @@ def validate(call):
         _validate_points(call)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _lengths(family, spec):
     """(channels of the fields, length of the weights) of a spec, which is checked."""
     family.validate_spec(spec)
@@ -168,11 +168,11 @@ def _validate_grid(
             continue
         need_first, need_end = on.read(start, start + count, n_in, n_out)
         if need_first < first or need_end > first + have:
-            raise InputError(f"the window reads LR {name} {need_first} to {need_end - 1} but the fields hold {first} to "
-                             f"{first + have - 1}: render fewer pixels or pass more of the map.")
+            raise InputError(f"the window reads LR {name} {need_first} to {need_end - 1} but the fields hold {first} "
+                             f"to {first + have - 1}: render fewer pixels or pass more of the map.")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _validate_store(epilogue, dtype, layout):
     validate_options(epilogue, layout)
     if dtype == torch.uint8:

@@ -89,8 +89,8 @@ def select(call, name="auto", wanted=None, check=True):
     """The Selection for a call. Gives no warning and runs no kernel here; a self-check runs in a process of its own.
 
     wanted: names of the tensors whose gradients are asked for, in the order of `RenderCall.tensors`; None: the forward
-    call. Gradients that the backend asked for cannot compute come from the fallback. check: whether a missing self-check
-    may be made.
+    call. Gradients that the backend asked for cannot compute come from the fallback. check: whether a missing
+    self-check may be made.
     """
     name = requested(name)
     if name == "auto":

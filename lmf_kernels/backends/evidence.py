@@ -2,9 +2,9 @@
 
 import json
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import torch
 
@@ -17,7 +17,7 @@ class Entry(NamedTuple):
     """One kernel on one case, whose numbers passed against the float64 reference in the run that timed it."""
 
     device: str  # the GPU's name
-    capability: Tuple[int, int]  # its compute capability (major, minor)
+    capability: tuple[int, int]  # its compute capability (major, minor)
     backend: str
     task: str  # of TASKS
     family: str
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
                 f"pixels on {self.device} (compute capability {major}.{minor}), commit {self.commit}")
 
 
-@lru_cache(maxsize=None)
+@cache
 def entries():
     """Every Entry of measured.json."""
     stored = json.loads(FILE.read_text(encoding="utf-8"))
@@ -45,7 +45,7 @@ def entries():
     return tuple(Entry(**{**entry, "capability": tuple(entry["capability"])}) for entry in stored["entries"])
 
 
-@lru_cache(maxsize=None)
+@cache
 def capability(device):
     """The compute capability (major, minor) of a CUDA device, None of any other."""
     return torch.cuda.get_device_capability(device) if device.type == "cuda" else None
@@ -76,8 +76,8 @@ def absence(name, call, task):
     """Why "auto" does not take backend `name`, which could do the task, in words."""
     if not any(e.backend == name for e in entries()):
         return "it has never run on a GPU"
-    return (f"it has no measurement of {call.family.name} {task}, {call.family.variant(call.spec)}, with {_dtype_of(call)} fields on "
-            "this kind of GPU")
+    return (f"it has no measurement of {call.family.name} {task}, {call.family.variant(call.spec)}, with "
+            f"{_dtype_of(call)} fields on this kind of GPU")
 
 
 def _dtype_of(call):
@@ -88,7 +88,7 @@ def _kind(call):
     return capability(call.fields.device), call.family.name, call.family.variant(call.spec), _dtype_of(call)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fitting(*kind):
     return tuple(e for e in entries() if (e.task, e.capability, e.family, e.variant, e.dtype) == kind)
 

@@ -59,5 +59,5 @@ def _copy_to_stdout(path):
             shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # Python flushes standard output once more when it ends
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python flushes standard output once more when it ends
         raise click.ClickException("standard output was closed before the picture was written.") from None

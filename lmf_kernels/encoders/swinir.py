@@ -42,7 +42,8 @@ class SwinIR(nn.Module):
     Attributes:
         window: side of an attention window. Features depend on where the windows lie: they are those of the whole image
             only in a crop that starts at a multiple of `window` and extends `receptive_field` pixels further.
-        receptive_field: the largest distance at which an input pixel influences a feature, at the worst position in a window.
+        receptive_field: the largest distance at which an input pixel influences a feature, at the worst position in a
+            window.
     """
 
     def __init__(self, groups, dim, window, patch_norm, resi_connection):

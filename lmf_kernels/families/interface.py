@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any, NamedTuple, Optional, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_origin, get_type_hints
 
 import torch
 
@@ -39,8 +39,8 @@ class Family(ABC):
     name: str
     spec_type: type
     map = CELLS
-    no_points: Optional[str] = None
-    plain_torch: Optional[str] = None
+    no_points: str | None = None
+    plain_torch: str | None = None
 
     @abstractmethod
     def validate_spec(self, spec):

@@ -14,7 +14,7 @@ class FieldMap(Protocol):
         """Length of the whole map for n_in LR cells."""
 
     def owned(self, first, end, n_in, n_out):
-        """Output positions that belong to the cells [first, end). Tiles that partition the cells partition the output."""
+        """Output positions that belong to the cells [first, end). A partition of the cells partitions the output."""
 
     def held(self, first, end, n_in):
         """Part of the map that the positions owned by the cells [first, end) read."""

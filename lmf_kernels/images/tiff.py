@@ -62,7 +62,8 @@ def _pixels(page, path):
         return page.asarray().reshape(page.shaped)
     except ValueError as error:
         if "imagecodecs" in str(error):  # tifffile's own message, where it is missing
-            optional.required("imagecodecs", "imagecodecs", f"Reading {path}, a TIFF compressed by {page.compression.name},")
+            what = f"Reading {path}, a TIFF compressed by {page.compression.name},"
+            optional.required("imagecodecs", "imagecodecs", what)
         raise
 
 

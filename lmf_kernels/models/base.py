@@ -22,8 +22,8 @@ class Decoder(nn.Module):
     """An arbitrary-scale super-resolution model: encoder, latent stage, render stage.
 
     The parameters carry the authors' names, so `state_dict()` is theirs. A subclass sets the class attributes below and
-    `render_spec` (of the family's `spec_type`) and `spec` (`{"name", "args"}`, what `build_model` needs to build its twin), and
-    gives `fields` and `_pack_render`.
+    `render_spec` (of the family's `spec_type`) and `spec` (`{"name", "args"}`, what `build_model` needs to build its
+    twin), and gives `fields` and `_pack_render`.
 
     Attributes:
         receptive_field: how many LR pixels away an input pixel still reaches a cell's fields.

@@ -4,7 +4,7 @@ He and Jin, "Latent Modulated Function for Computational Optimal Continuous Imag
 section 3, applied to LIIF (arXiv 2012.09161).
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 
@@ -19,9 +19,9 @@ from .pack_cache import parameters_of
 class _Latent(NamedTuple):
     first: torch.Tensor  # (out, C, k, k): the latent MLP's first layer as a convolution
     bias: torch.Tensor  # (out,)
-    cell: Optional[torch.Tensor]  # (out, 2): its columns on the relative cell
+    cell: torch.Tensor | None  # (out, 2): its columns on the relative cell
     rest: list  # [(weight, bias)]: its further layers, the last one folded
-    base: Optional[torch.Tensor]  # (hidden, C, 1, 1): the render MLP's first layer on raw features, mod_input off
+    base: torch.Tensor | None  # (hidden, C, 1, 1): the render MLP's first layer on raw features, mod_input off
 
 
 class LMLIIF(Decoder):

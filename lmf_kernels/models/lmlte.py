@@ -4,7 +4,7 @@ He and Jin, "Latent Modulated Function for Computational Optimal Continuous Imag
 section 3, applied to LTE (arXiv 2111.08918).
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -20,7 +20,7 @@ from .pack_cache import parameters_of
 class _Latent(NamedTuple):
     conv: torch.Tensor  # (out, C, 3, 3): [coef | pairs of freq summed], or [coef | freq] with mod_input off
     bias: torch.Tensor  # (out,)
-    cell: Optional[torch.Tensor]  # (out, 2) with mod_input on, (hidden_dim / 2, 2) with it off: the cell's phase
+    cell: torch.Tensor | None  # (out, 2) with mod_input on, (hidden_dim / 2, 2) with it off: the cell's phase
     layers: list  # [(weight, bias)]: the latent MLP, its last layer folded
 
 
@@ -70,7 +70,8 @@ class LMLTE(Decoder):
         features,  # (B, out_dim, h, w)
         rel_cell,  # pair of floats, or (2,), or (B, 2)
     ):
-        """[scale (depth * hidden) | shift (depth * hidden) | coef (in_dim) | freq (in_dim)]: (B, h, w, C), contiguous."""
+        """[scale (depth * hidden) | shift (depth * hidden) | coef (in_dim) | freq (in_dim)]: (B, h, w, C), contiguous.
+        """
         latent = self._packed.get("latent", tuple(self._latent_parameters()), self._pack_latent)
         width = self.phase.weight.shape[0] * 2
         if self.mod_input:

@@ -42,7 +42,7 @@ def cell_pair(value):
     if value is None:
         return None
     items = tuple(value) if isinstance(value, (list, tuple)) else ()
-    if len(items) != 2 or not all(isinstance(item, numbers.Real) or isinstance(item, torch.SymFloat) for item in items):
+    if len(items) != 2 or not all(isinstance(item, (numbers.Real, torch.SymFloat)) for item in items):
         raise InputError(f"cell = {value!r:.60}: pass (cell_y, cell_x), two positive finite numbers, or None.")
     return tuple(item if isinstance(item, torch.SymFloat) else float(item) for item in items)
 

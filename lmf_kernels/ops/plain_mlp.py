@@ -26,7 +26,8 @@ def plain_mlp(
     """Render a grid of H x W pixels from plain fields: relu(W_l x + b_l), the same weights for every cell.
 
     The four neighbouring cells' results are blended by the local ensemble (LIIF, eq. 4), then the bilinear LR skip is
-    added (LTE). Arguments and result are those of `modulated_mlp`; `lmf_kernels.families.plain_mlp` has the layout of the fields.
+    added (LTE). Arguments and result are those of `modulated_mlp`; `lmf_kernels.families.plain_mlp` has the layout of
+    the fields.
 
     Derivatives, torch.func, autocast and the exceptions are those of `modulated_mlp` too.
     """

@@ -174,8 +174,8 @@ def render_grid(
         raise InputError(f"the fields of {family.name} do not lie on LR cells: pass lr_size, the picture's (h, w).")
     lr_size = (fields.shape[1], fields.shape[2]) if lr_size is None else arguments.whole_numbers("lr_size", lr_size, 2)
     lr_origin = arguments.whole_numbers("lr_origin", lr_origin, 2)
-    return _call(family, _operators[family.name].grid, (fields, weights, skip), (height, width), window, (*lr_origin, *lr_size),
-                 arguments.cell_pair(cell), *spec, epilogue, dtype, layout, check_name(backend))
+    return _call(family, _operators[family.name].grid, (fields, weights, skip), (height, width), window,
+                 (*lr_origin, *lr_size), arguments.cell_pair(cell), *spec, epilogue, dtype, layout, check_name(backend))
 
 
 def render_points(
@@ -200,7 +200,8 @@ def render_points(
     if skip is not None:
         arguments.tensor("skip", skip, 4)
     arguments.options(family, spec, "none", torch.float32, "nchw")
-    return _call(family, _operators[family.name].points, (fields, weights, skip, coord, cell), *spec, check_name(backend))
+    return _call(family, _operators[family.name].points, (fields, weights, skip, coord, cell), *spec,
+                 check_name(backend))
 
 
 for _family in families.FAMILIES.values():

@@ -81,12 +81,13 @@ def _frames(job, model, max_memory, on_stage_end, progress):
     count = job.picture.count
     need = count * job.size[0] * job.size[1] * job.channels
     if need > memory.parse_size(max_memory):
-        raise InputError(f"The {count} frames of {job.target} take {memory.format_bytes(need)} at once, more than max_memory "
-                         f"allows ({memory.format_bytes(memory.parse_size(max_memory))}); allow more (--max-memory), or ask "
-                         "for a smaller output.")
+        allowed = memory.format_bytes(memory.parse_size(max_memory))
+        raise InputError(f"The {count} frames of {job.target} take {memory.format_bytes(need)} at once, more than "
+                         f"max_memory allows ({allowed}); allow more (--max-memory), or ask for a smaller output.")
     for index, picture in enumerate(job.picture.frames()):
         pixels = np.empty((*job.size, job.channels), np.uint8)
         for y0, rows in rendered_rows(model, picture, job.placement, job.channels, np.uint8, max_memory=max_memory,
-                                      on_stage_end=on_stage_end, progress=lambda fraction: progress((index + fraction) / count)):
+                                      on_stage_end=on_stage_end,
+                                      progress=lambda fraction: progress((index + fraction) / count)):
             pixels[y0:y0 + len(rows)] = rows
         yield pixels

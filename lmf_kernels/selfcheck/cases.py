@@ -3,7 +3,7 @@
 Random numbers come from fixed seeds, so that a check gives the same verdict every time.
 """
 
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,8 +31,8 @@ class Case(NamedTuple):
 
     name: str
     call: RenderCall
-    grad: Optional[Tensor] = None  # like the call's output, float32
-    wanted: Optional[Tuple[str, ...]] = None  # tensors whose gradients are made; None: the call is rendered
+    grad: Tensor | None = None  # like the call's output, float32
+    wanted: tuple[str, ...] | None = None  # tensors whose gradients are made; None: the call is rendered
 
 
 def kinds(family):
@@ -95,7 +95,7 @@ class _Draw(NamedTuple):
     name: str
     spec: Any
     batch: int
-    held: Tuple[int, int]  # (h, w) of the fields
+    held: tuple[int, int]  # (h, w) of the fields
     points: int = 0
     rest: dict = {}
 

@@ -96,7 +96,7 @@ def _judge(item, device, seconds, report):
         found = measure.verdict(item, False, f"raised {shown(error)}")
         report(verdict=found.to_json())
         if _complaint(device):
-            raise SystemExit(1)  # the CUDA context is lost: the parent starts another process for the rest
+            raise SystemExit(1) from None  # the CUDA context is lost: the parent starts another process for the rest
     else:
         report(verdict=found.to_json())
     finally:

@@ -6,7 +6,7 @@ capture or while torch traces.
 
 import os
 import threading
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 
@@ -20,7 +20,7 @@ DEVICE_TYPES = {"cuda"}  # where kernels need a verdict; tests add "cpu" for the
 class Decision(NamedTuple):
     """What the verdicts make of some kernels."""
 
-    backend: Optional[str]  # the fastest of those that are right and faster than what would run without them
+    backend: str | None  # the fastest of those that are right and faster than what would run without them
     source: str  # "self-check of 2030-05-01", or "" without a verdict
     skipped: dict  # {backend: why it is not taken} of the others
     pending: dict  # {backend: why it has no verdict} of those among them that have none
@@ -90,7 +90,8 @@ def _can_ask(device):
 
 
 def _item(backend, call, task):
-    return Item(backend, task, call.family.name, call.family.variant(call.spec), str(call.fields.dtype).removeprefix("torch."))
+    dtype = str(call.fields.dtype).removeprefix("torch.")
+    return Item(backend, task, call.family.name, call.family.variant(call.spec), dtype)
 
 
 def hindrance(call):

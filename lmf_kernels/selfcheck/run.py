@@ -146,7 +146,7 @@ def turn(path, seconds):
     time that a check may take. A folder or file system without locks keeps nobody."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path.with_suffix(".lock"), "a")
+        file = open(path.with_suffix(".lock"), "a")  # noqa: SIM115  (closed below)
     except OSError:
         yield True
         return

@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -118,7 +118,7 @@ def folder():
     return Path(base) / "lmf_kernels" / "selfcheck"
 
 
-@lru_cache(maxsize=None)
+@cache
 def store_of(
     device,  # torch.device with an index
 ):
@@ -126,7 +126,7 @@ def store_of(
     return _store(json.dumps(key(device), sort_keys=True), folder())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _store(about, folder):
     return Store(json.loads(about))
 
@@ -159,7 +159,7 @@ def driver():
     return f"CUDA {ask()}" if ask else "unknown"
 
 
-@lru_cache(maxsize=None)
+@cache
 def build():
     """A hash of what the kernels are made of: the compiled module, the Python sources of the backends and of this
     check, and the file that LMF_TRITON_CONFIGURATIONS names."""

@@ -130,8 +130,9 @@ def make_plan(job, costs, halo, budget, besides=0):
                 if peak <= budget and (best is None or (work, peak) < (best[0], best[1].peak)):
                     best = (work, Plan(rows, cols, keep, band, peak, halo))
     if best is None:
-        raise InputError(f"max_memory of {memory.format_bytes(budget + besides)} is too little for this picture and model "
-                         f"even in the smallest tiles; allow {memory.format_bytes(least + besides)} or more.")
+        raise InputError(
+            f"max_memory of {memory.format_bytes(budget + besides)} is too little for this picture and model "
+            f"even in the smallest tiles; allow {memory.format_bytes(least + besides)} or more.")
     return best[1]
 
 

@@ -1,6 +1,6 @@
 """What the stages of a model need in memory, found by running them on a small picture."""
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -27,7 +27,7 @@ class StageBytes(NamedTuple):
     latent: float
     fields: float
     render: float
-    at_once: Optional[int] = None
+    at_once: int | None = None
 
 
 @torch.no_grad()
@@ -46,8 +46,8 @@ def stage_bytes(model, dtype=torch.float32):
     model.fields(features, rel_cell)  # packs the weights, which stay: they are not a picture's cost
     with _LiveBytes() as latent:
         fields = model.fields(features, rel_cell)
-    call = RenderCall(model.family, model.render_spec, fields, weights, inp if model.has_skip else None, size=size, window=(0, 0, *size), lr=(0, 0, *size),
-                      epilogue="unit", dtype=dtype)
+    call = RenderCall(model.family, model.render_spec, fields, weights, inp if model.has_skip else None, size=size,
+                      window=(0, 0, *size), lr=(0, 0, *size), epilogue="unit", dtype=dtype)
     backend = choose(call, model.backend)
     with _LiveBytes() as render:  # the backend itself: through the operator its work could not be seen
         pixels = backend.run(call)

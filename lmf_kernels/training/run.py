@@ -2,7 +2,7 @@
 
 import copy
 import os
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 
@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
     """How a part of a run ended."""
 
     finished: bool  # False: paused or stopped, to be resumed
-    signal: Optional[int]  # the signal that stopped it
+    signal: int | None  # the signal that stopped it
     step: int
     minutes: float  # used in all
 

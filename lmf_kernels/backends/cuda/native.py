@@ -1,6 +1,6 @@
 """The compiled module and its packer, or why it is missing, and what it reports about this machine's devices."""
 
-from functools import lru_cache
+from functools import cache
 
 import torch
 
@@ -18,7 +18,7 @@ if module is not None:
         module, why_missing = None, "the compiled module lmf_kernels._cuda was built from older sources; install again"
 
 
-@lru_cache(maxsize=None)
+@cache
 def devices():
     """`_cuda.device_info()`, asked once: the first question starts the driver."""
     return module.device_info()
@@ -29,7 +29,7 @@ def architectures():
     return module.build_info()["architectures"]
 
 
-@lru_cache(maxsize=None)
+@cache
 def refuse_device(index):
     """Why the module cannot run on the GPU of this CUDA index, or None."""
     report = devices()

@@ -1,6 +1,6 @@
 """A render call as the numbers and compile-time constants that the kernels of the modulated family share."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -13,13 +13,13 @@ COMPILED_WITH = {"num_stages": 1, "enable_fp_fusion": False}
 class Extent(NamedTuple):
     """Which pixels, of which map, and where they lie in memory. Points are one row of a picture of their own."""
 
-    coord: Optional[Tensor]  # (B, Q, 2) contiguous
-    cell: Optional[Tensor]  # (B, Q, 2) contiguous
-    steps: Tuple[int, int, int, int]  # from picture to picture, channel to channel, row to row, pixel to pixel
-    lr: Tuple[int, int, int, int]  # (h, w) of the whole map, (y0, x0) of the fields in it
-    size: Tuple[int, int]  # (H, W) of the whole output; unused for points
-    window: Tuple[int, int, int, int]  # (y0, x0, rows, cols)
-    rel_cell: Tuple[float, float]  # unused for points
+    coord: Tensor | None  # (B, Q, 2) contiguous
+    cell: Tensor | None  # (B, Q, 2) contiguous
+    steps: tuple[int, int, int, int]  # from picture to picture, channel to channel, row to row, pixel to pixel
+    lr: tuple[int, int, int, int]  # (h, w) of the whole map, (y0, x0) of the fields in it
+    size: tuple[int, int]  # (H, W) of the whole output; unused for points
+    window: tuple[int, int, int, int]  # (y0, x0, rows, cols)
+    rel_cell: tuple[float, float]  # unused for points
 
     def fits_int32(self):
         """Whether int32 holds every number that `geometry.grid_axis` and `readers.grid_readers` compute."""

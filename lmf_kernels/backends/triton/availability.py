@@ -2,7 +2,7 @@
 
 import os
 import re
-from functools import lru_cache
+from functools import cache
 from importlib import metadata, util
 
 import torch
@@ -12,7 +12,7 @@ IEEE_ON_SM_100 = (3, 9)  # 3.6.0 compiles the Fourier head's product to tcgen05 
 INTERPRETER = "TRITON_INTERPRET"  # Triton reads it when a kernel's file is imported, so once in a process
 
 
-@lru_cache(maxsize=None)
+@cache
 def interpreting():
     """Kernels run on CPU tensors, one numpy operation after the other."""
     return os.environ.get(INTERPRETER, "").lower() in ("1", "true", "yes", "on", "y")
@@ -23,7 +23,7 @@ def release():
     return tuple(map(int, re.findall(r"\d+", version())[:2]))
 
 
-@lru_cache(maxsize=None)
+@cache
 def version():
     """Triton's version, or None where it is not installed."""
     if util.find_spec("triton") is None:
@@ -53,7 +53,7 @@ def status():
     return True, f"Triton {found}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def architecture(device):
     """What a device is called in the table of configurations: "sm_90", "gfx942", or "interpreter"."""
     if device.type == "cpu":

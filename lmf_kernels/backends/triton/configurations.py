@@ -6,7 +6,7 @@ neighbouring pixels share few LR cells, and a square tile reads fewest; at large
 
 import json
 import os
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from ...errors import InputError
@@ -31,7 +31,7 @@ class Range(NamedTuple):
 
 _SQUARE_THEN_FLAT = (Range(3.0, Configuration(8, 8, 4)), Range(None, Configuration(4, 16, 4)))
 TABLE = {  # architecture: {type of the fields: ranges, by rising scale}
-    architecture: {element: _SQUARE_THEN_FLAT for element in ("float32", "float16", "bfloat16")}
+    architecture: dict.fromkeys(("float32", "float16", "bfloat16"), _SQUARE_THEN_FLAT)
     for architecture in ("sm_80", "sm_90", "sm_100", "sm_120", "gfx942")
 }
 # The interpreter's time goes by programs, not pixels.
@@ -64,7 +64,7 @@ def measured():
     return _read(path) if path else {}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read(path):
     try:
         with open(path, encoding="utf-8") as file:
