@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import recorded_launches
 import torch
+from lmf_kernels.backends.triton import availability
 
 HERE = pathlib.Path(__file__).resolve().parent
 RENDERS = [f"triton/{dtype}" for dtype in ("float32", "float16", "bfloat16")]
@@ -98,7 +99,7 @@ def arguments():
     if chosen.architecture is None:
         if not torch.cuda.is_available():
             parser.error("torch sees no GPU here: name an --architecture, such as sm_90")
-        chosen.architecture = "sm_{}{}".format(*torch.cuda.get_device_capability())
+        chosen.architecture = availability.architecture(torch.device("cuda", torch.cuda.current_device()))
     return chosen
 
 
