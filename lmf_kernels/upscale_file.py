@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from .errors import InputError
 from .models import Decoder
-from .picture_job import Box, prepare, run
 from .request import Scale, check_model
 
 
@@ -59,6 +58,8 @@ def upscale_file(
         InputError: a file, the scale, the size or an option cannot be used; the message says which and why.
         BackendError: the backend that the model asks for cannot run this.
     """
+    from .picture_job import Box, prepare, run  # imports Pillow, which tensors do not need
+
     check_model(model)
     if (scale is None) == (size is None):
         raise InputError("Give either scale or size" + ("." if size is None else ", not both."))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 
+import golden_cases
 import pytest
 from PIL import Image
 
@@ -14,6 +15,7 @@ from lmf_kernels import InputError
 from lmf_kernels.images import check_output, read_picture
 
 BENCH = pathlib.Path(__file__).resolve().parent.parent / "bench"
+CHILD = pathlib.Path(__file__).with_name("child_bare_import.py")
 ALONE = """
 import sys
 sys.modules.update(dict.fromkeys(("imagecodecs", "png", "tifffile", "skimage")))
@@ -78,6 +80,12 @@ def test_all_else_works_without_any_of_them(tmp_path):
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(says("tifffile", "packed.tif, a TIFF,"), done.stdout.strip())
+
+
+def test_tensors_need_no_package_for_pictures_or_the_command_line(tmp_path):
+    done = subprocess.run([sys.executable, CHILD, golden_cases.path("lmliif")], cwd=tmp_path, capture_output=True,
+                          text=True)
+    assert done.returncode == 0 and done.stdout == "rendered\n", done.stderr
 
 
 def test_a_package_that_cannot_be_imported_says_why(tmp_path, monkeypatch):
