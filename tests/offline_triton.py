@@ -1,4 +1,4 @@
-"""Triton where its GPU is not: launches go through Triton's own binder as far as the compiled kernel, and no further."""
+"""Triton without a GPU: launches go through Triton's own binder as far as the compiled kernel, and no further."""
 
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver

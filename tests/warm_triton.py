@@ -3,9 +3,9 @@
     python tests/warm_triton.py --seeds TEXT [--architecture sm_90] [--jobs N] [--renders] [-k EXPRESSION]
     LMF_TEST_SEEDS=TEXT pytest tests -m gpu -k triton
 
-First the tests run on the CPU and say what they launch (recorded_launches.py), N processes a part each; then N processes
-compile each kernel once. With the same TEXT tests draw the same calls. Needs no GPU: --architecture names one, by
-default the first that torch sees. --renders: also what child_small_renders.py launches. The exit status is 1 where a
+First N processes run a part of the tests each, on the CPU, to find what they launch (recorded_launches.py); then N
+processes compile each kernel once. With the same TEXT the tests draw the same calls again. Needs no GPU: --architecture
+names one, by default the one here. --renders: also what child_small_renders.py launches. The exit status is 1 where a
 kernel does not compile.
 """
 

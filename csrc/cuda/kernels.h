@@ -5,8 +5,8 @@
 
 namespace lmf::cuda {
 
-// Renders on a device and stream, without waiting. Throws std::runtime_error with CUDA's words. Both functions leave the
-// device the thread's current one: see choose_device in launch.h.
+// Renders on a device and stream, without waiting. Throws std::runtime_error with CUDA's words. Both functions leave
+// `device` the thread's current one: see choose_device in launch.h.
 void modulated_mlp(const ModulatedCall& call, int device, void* stream);
 
 // Operations (two a multiply-add) a second of mma.sync in registers, float32 sums, measured for about `seconds`: what

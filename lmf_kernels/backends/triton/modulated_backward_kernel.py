@@ -11,9 +11,9 @@ from .geometry import record_at
 from .modulated_gradient import add_gradients, add_to_cells
 from .readers import grid_corner, grid_readers, point_corner
 
-# As for the forward kernel: no sizes, no strides, and no alignment of what is read a value at a time.
-SIZES = ("fields_b", "fields_y", "fields_x", "grad_b", "grad_c", "grad_y", "grad_x", "cells", "held_h", "held_w", "lr_h",
-         "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "groups", "weight_count")
+# Not specialised, as in the forward kernel: sizes, strides, and the alignment of what is read one value at a time.
+SIZES = ("fields_b", "fields_y", "fields_x", "grad_b", "grad_c", "grad_y", "grad_x", "cells", "held_h", "held_w",
+         "lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "groups", "weight_count")
 
 
 @triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=("grad", "coord", "cell"))

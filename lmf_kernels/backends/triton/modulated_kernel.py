@@ -7,10 +7,10 @@ from .arithmetic import clamp_unit, round_to_byte, rounded
 from .geometry import corner_of, grid_axis, point_axis, record_at
 from .modulated_net import evaluate, output_layer, rel_cell_part
 
-# These change from picture to picture: a kernel must not be compiled anew where one happens to be 1 or a multiple of 16.
+# These change from picture to picture: one that happens to be 1 or a multiple of 16 must not compile the kernel anew.
 SIZES = ("fields_b", "fields_y", "fields_x", "skip_b", "skip_c", "skip_y", "skip_x", "out_b", "out_c", "out_y", "out_x",
          "lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "tiles", "tiles_x", "first")
-NARROW = ("skip", "out", "coord", "cell")  # read and written a value at a time, so that their alignment is no matter
+NARROW = ("skip", "out", "coord", "cell")  # read and written one value at a time: their alignment does not matter
 
 
 @triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=NARROW)
