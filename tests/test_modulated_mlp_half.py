@@ -147,7 +147,8 @@ def test_skip_and_weights_of_each_type(backend, dtype, scale, seed):
         got = check(mixed, backend)
         with running(backend) as name, poisoned():
             assert torch.equal(mixed._replace(skip=mixed.skip.float()).run(name), got)
-            assert torch.equal(mixed._replace(weights=mixed.weights.float()).run(name), got)
+    with running(backend) as name, poisoned():
+        assert torch.equal(mixed._replace(weights=mixed.weights.float()).run(name), got)
 
 
 @over_halves

@@ -3,10 +3,9 @@
     python tests/warm_triton.py --seeds TEXT [--architecture sm_90] [--jobs N] [--renders] [-k EXPRESSION]
     LMF_TEST_SEEDS=TEXT pytest tests -m gpu -k triton
 
-First the tests run on the CPU and record what they launch (recorded_launches.py), N processes a part each; then N
-processes
-compile each kernel once. With the same TEXT tests draw the same calls. Needs no GPU: --architecture names one, by
-default the first that torch sees. --renders: also what child_small_renders.py launches. The exit status is 1 where a
+First the tests run on the CPU in N processes and record what they launch (recorded_launches.py); then N processes
+compile each kernel once. With the same TEXT, tests draw the same calls. No GPU is needed: --architecture names one, by
+default the first that torch sees. --renders: also what child_small_renders.py launches. The exit status is 1 if a
 kernel does not compile.
 """
 
@@ -21,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import recorded_launches
 import torch
+from lmf_kernels.backends.triton import availability
 
 HERE = pathlib.Path(__file__).resolve().parent
 RENDERS = [f"triton/{dtype}" for dtype in ("float32", "float16", "bfloat16")]
@@ -99,7 +99,7 @@ def arguments():
     if chosen.architecture is None:
         if not torch.cuda.is_available():
             parser.error("torch sees no GPU here: name an --architecture, such as sm_90")
-        chosen.architecture = "sm_{}{}".format(*torch.cuda.get_device_capability())
+        chosen.architecture = availability.architecture(torch.device("cuda", torch.cuda.current_device()))
     return chosen
 
 

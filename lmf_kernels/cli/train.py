@@ -86,7 +86,7 @@ def train(context, data, out, minutes, resume, pause_after, model, init, encoder
                                 fonts=fonts, licence=licence, report=report)
         except run.TrainingFailed as error:
             raise click.ClickException(str(error)) from None
-        if team.leads:
+        if team.is_main:
             end = "finished" if outcome.finished else "saved, --resume goes on"
             report(f"{end}: step {outcome.step}, {outcome.minutes:.1f} of {minutes:g} min, {out}")
     if outcome.signal:

@@ -21,17 +21,17 @@ class Team:
         self.rank, self.size, self.device = rank, size, device
 
     @property
-    def leads(self):
+    def is_main(self):
         """Whether this process writes files and reports."""
         return self.rank == 0
 
     def places(self, batch):
-        """This process's share of the places in a batch."""
+        """The places of a batch that belong to this process."""
         if batch % self.size:
-            raise InputError(f"A batch of {batch} cannot be shared evenly by {self.size} processes; "
+            raise InputError(f"A batch of {batch} cannot be divided evenly among {self.size} processes; "
                              f"give a multiple of {self.size}.")
-        share = batch // self.size
-        return range(self.rank * share, (self.rank + 1) * share)
+        count = batch // self.size
+        return range(self.rank * count, (self.rank + 1) * count)
 
     def wrap(self, module):
         """The module, with gradients averaged over the processes."""
@@ -40,13 +40,13 @@ class Team:
         return torch.nn.parallel.DistributedDataParallel(
             module, device_ids=[self.device.index] if self.device.type == "cuda" else None)
 
-    def agree(self, used, stop):
-        """(seconds used, whether to stop) on which all go on: the leader's time, and a stop that anybody asks for."""
+    def sync(self, used, stop):
+        """(seconds used, whether to stop), the same on every process: the main one's time, and any one's stop."""
         if self.size == 1:
             return used, stop
-        told = torch.tensor([used if self.leads else 0.0, float(stop)], dtype=torch.float64, device=self.device)
-        dist.all_reduce(told, dist.ReduceOp.MAX)
-        return told[0].item(), bool(told[1].item())
+        shared = torch.tensor([used if self.is_main else 0.0, float(stop)], dtype=torch.float64, device=self.device)
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        return shared[0].item(), bool(shared[1].item())
 
     def mean(self, value):
         """The mean of a scalar tensor over the processes."""
@@ -59,7 +59,7 @@ class Team:
     def wait(self):
         """Until all are here."""
         if self.size > 1:
-            self.agree(0.0, False)
+            self.sync(0.0, False)
 
     def machine(self):
         """What the run works on, in words without names of hosts."""

@@ -6,7 +6,7 @@ import torch
 
 from ..errors import CheckpointError
 from .objective import to_tensors
-from .stopwatch import Stopwatch
+from .timer import Timer
 
 _REPORT_EVERY = 10.0  # seconds between lines of the log
 
@@ -57,31 +57,31 @@ class Trainer:
 
     # Until it ends
 
-    def run(self, batches, folder, seconds, wish, metadata, *, report, look=None, pause_after=None, save_every=180.0,
-            clock=None):
+    def run(self, batches, folder, seconds, stop_signal, metadata, *, report, validate=None, pause_after=None,
+            save_every=180.0, clock=None):
         """Steps until `seconds` are used in all; returns whether they are. Saves on the way and at the end.
 
         Raises:
             TrainingFailed: the loss is not a finite number.
         """
-        watch = Stopwatch(self.used, clock or time.monotonic)
+        timer = Timer(self.used, clock or time.monotonic)
         began, reported, saved = self.used, self.used, self.used
         step_reported = self.step
         stop = self.used >= seconds
         while not stop:
             self.take_step(next(batches), self.used / seconds)
-            self.used, stop = self.team.agree(watch.lap(), wish.wanted)
-            watch.used = self.used
+            self.used, stop = self.team.sync(timer.lap(), stop_signal.received)
+            timer.used = self.used
             stop = stop or self.used >= seconds or (pause_after is not None and self.used - began >= pause_after)
             due = stop or self.used - saved >= save_every
             if due or self.used - reported >= _REPORT_EVERY:  # nothing is saved before its loss is seen to be a number
                 self._settle_loss()
                 rate = (self.step - step_reported) / max(self.used - reported, 1e-9)
                 reported, step_reported = self.used, self.step
-                self._tell(folder, seconds, rate, report)
+                self._report(folder, seconds, rate, report)
             if due:
                 saved = self.used
-                self._save(folder, seconds, metadata, report, look)
+                self._save(folder, seconds, metadata, report, validate)
         return self.used >= seconds
 
     def _settle_loss(self):
@@ -92,8 +92,8 @@ class Trainer:
             raise TrainingFailed(f"The loss is {self.loss} at step {self.step}: give a lower --lr; what was saved last "
                                  "still stands.")
 
-    def _tell(self, folder, seconds, rate, report):
-        if not self.team.leads:
+    def _report(self, folder, seconds, rate, report):
+        if not self.team.is_main:
             return
         lr = self.optimiser.param_groups[0]["lr"]
         folder.log({"step": self.step, "minutes": round(self.used / 60, 4), "loss": self.loss, "lr": lr})
@@ -102,13 +102,14 @@ class Trainer:
 
     # State
 
-    def _save(self, folder, seconds, metadata, report, look):
-        if self.team.leads:
-            values = look(self.average) if look else None
+    def _save(self, folder, seconds, metadata, report, validate):
+        if self.team.is_main:
+            values = validate(self.average) if validate else None
             if values:
-                folder.log({"step": self.step, "psnr": values, "bicubic": look.bicubic})
-                report("validation  " + ", ".join(f"x{scale} {value:.2f} dB ({value - look.bicubic[scale]:+.2f} over "
-                                                  "bicubic)" for scale, value in values.items()))
+                folder.log({"step": self.step, "psnr": values, "bicubic": validate.bicubic})
+                gains = {scale: value - validate.bicubic[scale] for scale, value in values.items()}
+                report("validation  " + ", ".join(f"x{scale} {value:.2f} dB ({gains[scale]:+.2f} over bicubic)"
+                                                  for scale, value in values.items()))
             folder.write(self.state(), self.average, {**metadata, "training": {
                 "steps": self.step, "minutes": round(self.used / 60, 2), "planned_minutes": seconds / 60,
                 "final_loss": self.loss, "validation_psnr": values}})

@@ -14,8 +14,8 @@ from .loop import Trainer, TrainingFailed
 from .memory import keep_freed_memory
 from .objective import Objective
 from .run_folder import RunFolder
-from .signals import stop_wish
-from .sources import sources
+from .signals import stop_signal
+from .provenance import provenance
 from .validation import Validation
 
 _HELD_OUT_EVERY = 50  # pictures; without a validation folder, one in so many is kept out of training
@@ -51,7 +51,7 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
         fonts: folder of fonts for drawn text; None: those of the system. Pillow's own is used besides.
         licence: of the weights, for their metadata.
         report: called with lines of text about the progress, on the leading process.
-        clock: for tests, see `Stopwatch`.
+        clock: for tests, see `Timer`.
 
     Returns:
         Outcome. Pictures are read before the time begins to count.
@@ -66,7 +66,7 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
         raise InputError(f"{out} holds a run already; give --resume to go on with it, or another folder.")
     state = folder.read_state() if resume else None
     folder.make()
-    if not team.leads:
+    if not team.is_main:
         report = _silent
     pictures, held_out = _pictures(data, recipe, validate, report)
     config = {"spec": spec, "recipe": recipe.as_dict(), "pictures": fingerprint(pictures), "fonts": font_names(fonts)}
@@ -86,17 +86,17 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
     trainer = Trainer(model, average, team.wrap(objective), recipe, team, config)
     if state is not None:
         trainer.load_state(state)
-        folder.cut_log(trainer.step) if team.leads else None
-    metadata = {"license": licence, "training_data": sources(data, pictures), "seed": recipe.seed,
+        folder.cut_log(trainer.step) if team.is_main else None
+    metadata = {"license": licence, "training_data": provenance(data, pictures), "seed": recipe.seed,
                 "recipe": recipe.as_dict(), "machine": team.machine(), "fonts": config["fonts"]}
     if config["initial"]:
         metadata["initial_weights"] = config["initial"]
-    look = Validation(held_out, team.device) if held_out and team.leads else None
+    validation = Validation(held_out, team.device) if held_out and team.is_main else None
     threads = 4 if team.device.type == "cuda" else 1
-    with Loader(pictures, recipe, trainer.step, places, threads, fonts) as loader, stop_wish() as wish:
-        finished = trainer.run(loader, folder, minutes * 60, wish, metadata, report=report, look=look,
+    with Loader(pictures, recipe, trainer.step, places, threads, fonts) as loader, stop_signal() as stop:
+        finished = trainer.run(loader, folder, minutes * 60, stop, metadata, report=report, validate=validation,
                                pause_after=pause_after and pause_after * 60, save_every=save_every * 60, clock=clock)
-    return Outcome(finished, wish.signal, trainer.step, trainer.used / 60)
+    return Outcome(finished, stop.signal, trainer.step, trainer.used / 60)
 
 
 def saved_config(out):

@@ -1,20 +1,20 @@
-"""SIGTERM and SIGINT as a wish to stop: the step in progress ends, the run is saved, then the program leaves."""
+"""SIGTERM and SIGINT stop a run in good order: the step in progress ends, the run is saved, then the program exits."""
 
 import signal
 import threading
 from contextlib import contextmanager
 
 
-class StopWish:
-    """`wanted` turns true at the first signal; `signal` is its number. A second signal acts as it would without us."""
+class StopSignal:
+    """`received` turns true at the first signal; `signal` is its number. A second signal has its usual effect."""
 
     def __init__(self):
-        self.wanted = False
+        self.received = False
         self.signal = None
         self._before = {}
 
     def __call__(self, number, frame):
-        self.wanted, self.signal = True, number
+        self.received, self.signal = True, number
         self.restore()
 
     def listen(self):
@@ -27,12 +27,12 @@ class StopWish:
 
 
 @contextmanager
-def stop_wish():
-    """A StopWish that listens inside the block, where Python allows it (the main thread)."""
-    wish = StopWish()
+def stop_signal():
+    """A StopSignal that listens inside the block, where Python allows it (the main thread)."""
+    stop = StopSignal()
     if threading.current_thread() is threading.main_thread():
-        wish.listen()
+        stop.listen()
     try:
-        yield wish
+        yield stop
     finally:
-        wish.restore()
+        stop.restore()

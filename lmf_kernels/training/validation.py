@@ -1,4 +1,4 @@
-"""A quick look at how far a model has come: PSNR on a few crops, beside bicubic's."""
+"""Quick validation of a model in training: PSNR on a few crops, beside bicubic's."""
 
 import numpy as np
 import torch

@@ -7,8 +7,8 @@ from collections import Counter
 TABLE = "LICENSES.tsv"  # file name, licence (with its source), further columns; tab-separated
 
 
-def sources(folder, pictures):
-    """What is known of the pictures: {"pictures": count, "sources": [{"series", "licence", "pictures"}]}.
+def provenance(folder, pictures):
+    """Where the pictures come from: {"pictures": count, "sources": [{"series", "licence", "pictures"}]}.
 
     Args:
         folder: the pictures' folder; its LICENSES.tsv, where there is one, names a licence for each picture.

@@ -3,7 +3,7 @@
 import time
 
 
-class Stopwatch:
+class Timer:
     """Seconds used, read only at laps, so that one step sees one time and a resumed run sees the time it was saved at.
 
     Args:
