@@ -2,7 +2,6 @@
 
 import math
 from abc import ABC, abstractmethod
-from functools import cached_property
 from typing import Any, NamedTuple, get_origin, get_type_hints
 
 import torch
@@ -34,6 +33,7 @@ class Family(ABC):
         no_points: None if the family renders free query points, else the reason why it does not.
         plain_torch: name of a renderer in plain torch operators, for what the operators cannot do (second derivatives),
             or None.
+        whole_numbers: names of the spec's fields that hold ints or tuples of ints; read from `spec_type`.
     """
 
     name: str
@@ -41,6 +41,13 @@ class Family(ABC):
     map = CELLS
     no_points: str | None = None
     plain_torch: str | None = None
+    whole_numbers: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if hasattr(cls, "spec_type"):
+            kinds = get_type_hints(cls.spec_type).items()
+            cls.whole_numbers = tuple(name for name, kind in kinds if (get_origin(kind) or kind) in (int, tuple))
 
     @abstractmethod
     def validate_spec(self, spec: Any) -> None:
@@ -106,12 +113,6 @@ class Family(ABC):
     def instead(self):
         """What to do where the operators have no derivatives: the end of an error message."""
         return f"call {self.plain_torch} itself" if self.plain_torch else "write the formula in torch operators"
-
-    @cached_property
-    def whole_numbers(self):
-        """Names of the spec's fields that hold ints or tuples of ints."""
-        kinds = get_type_hints(self.spec_type)
-        return tuple(name for name, kind in kinds.items() if (get_origin(kind) or kind) in (int, tuple))
 
     def spec_schema(self):
         """The fields of `spec_type` as arguments of a torch operator schema."""

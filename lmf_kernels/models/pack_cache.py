@@ -4,6 +4,10 @@ from contextlib import nullcontext
 
 import torch
 
+# Asked once: torch.compile of torch 2.11 cannot trace the question.
+_WITH_AUTOCAST = tuple(kind for kind in ("cpu", "cuda", "mps", "xpu", "hpu", "mtia")
+                       if torch.amp.is_autocast_available(kind))
+
 
 class PackCache:
     """Keeps one packed value per name, valid for one state of the parameters it was computed from.
@@ -56,7 +60,7 @@ def parameters_of(*modules):
 
 def autocast_is_on(device):
     """Whether autocast is on for a device type; some, such as "meta", have none, and torch raises when asked."""
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return device in _WITH_AUTOCAST and torch.is_autocast_enabled(device)
 
 
 def _full_precision(device):
