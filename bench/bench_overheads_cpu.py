@@ -11,7 +11,7 @@ from lmf_kernels import _cpu, ops
 
 import cases
 import peers
-import results as results_file
+import results_file
 import settings
 
 CALLS, CALL_ROUNDS = (20, (2, 2)) if settings.QUICK else (1000, (20, 20))

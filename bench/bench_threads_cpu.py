@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-import results as results_file
+import results_file
 import settings
 
 ROUNDS, SECONDS, SIDE = (1, 0.05, 24) if settings.QUICK else (5, 2.0, 112)

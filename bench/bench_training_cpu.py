@@ -66,10 +66,10 @@ def test_step(timed, monkeypatch, way):
     optimiser = torch.optim.Adam(parameters, lr=0.0)
 
     def check(loss, *batch):
-        """The other renderer must give the same loss and the same gradients."""
+        """The reference must give the same loss and the same gradients."""
         found = [p.grad.clone() for p in parameters]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(objective, "RENDER", RENDERERS["torch"])
+            patch.setattr(objective, "RENDER", checks.reference_points)
             checks.close(loss, step(optimiser, *batch), 1e-5, f"{way} loss")
         checks.gradients(found, [p.grad for p in parameters], way)
 
@@ -95,7 +95,7 @@ def test_render_and_back(timed, way):
         return torch.autograd.grad(values, (fields, weights), grad)
 
     def check(found, *given):
-        checks.gradients(found, run(*given, render=RENDERERS["torch"]), way)
+        checks.gradients(found, run(*given, render=checks.reference_points), way)
 
     timed(f"training/render-{way}", run, tuple(inputs), check=check, pixels=BATCH * QUERIES,
           flop=operations.points_flop(model.render_spec, BATCH * QUERIES) * operations.FORWARD_AND_BACKWARD,

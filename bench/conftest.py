@@ -8,7 +8,7 @@ import torch
 from lmf_kernels import _cpu
 
 import measure
-import results as results_file
+import results as cpu_results
 import settings
 
 
@@ -49,7 +49,7 @@ _DESELECTED = pytest.StashKey()
 
 
 def pytest_configure(config):
-    config.stash[_RESULTS] = results_file.Results()
+    config.stash[_RESULTS] = cpu_results.Results()
     config.stash[_DESELECTED] = []
     config.option.benchmark_columns = ["min", "median", "iqr", "max", "rounds"]  # of the table on the screen
 
@@ -79,7 +79,7 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
         terminalreporter.line(f"{why}: no results are written.", red=True)
         return
     found.finish(skipped=len(terminalreporter.stats.get("skipped", [])))
-    path = results_file.write(found)
+    path = cpu_results.write(found)
     for warning in found.warnings():
         terminalreporter.line(f"warning: {warning}", yellow=True)
     terminalreporter.line(f"written: {path}")

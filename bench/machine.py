@@ -47,7 +47,10 @@ def versions():
 
 
 def commit():
-    """{"describe", "dirty"} of the source tree; None where it is no git checkout. Results do not make it dirty."""
+    """{"describe", "dirty"} of the source tree; without a git checkout the commit that BENCH_COMMIT names, or None.
+
+    Results do not make it dirty.
+    """
     def git(*arguments):
         return subprocess.run(["git", "-C", str(settings.ROOT), *arguments], capture_output=True, text=True, check=True
                               ).stdout.strip()
@@ -55,7 +58,8 @@ def commit():
         status = git("status", "--porcelain", "--", ".", ":!bench/results")
         return {"describe": git("describe", "--always", "--tags", "--abbrev=12"), "dirty": bool(status)}
     except (OSError, subprocess.CalledProcessError):  # no git, no checkout, no commit yet
-        return None
+        named = os.environ.get("BENCH_COMMIT")
+        return {"describe": named, "dirty": False} if named else None
 
 
 class Neighbours:

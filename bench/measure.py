@@ -12,6 +12,7 @@ import time
 from lmf_kernels import _cpu
 
 import settings
+from samples import summary
 
 
 def timed(benchmark, results, name, run, inputs, *, check=None, pixels=None, flop=None, rounds=settings.ROUNDS,
@@ -55,16 +56,11 @@ def timed(benchmark, results, name, run, inputs, *, check=None, pixels=None, flo
     if benchmark.stats is None:
         return None
     record = {"name": name, **facts, "rounds": count, "iterations": iterations, "first_call_s": first_call,
-              "seconds": _seconds(benchmark.stats.stats)}
+              "seconds": summary(list(benchmark.stats.stats.data))}
     _add_rates(record, pixels, flop, peaks)
     benchmark.extra_info.update({k: v for k, v in record.items() if k != "seconds"})
     results.cases.append(record)
     return record
-
-
-def _seconds(stats):
-    return {"median": stats.median, "min": stats.min, "max": stats.max, "q1": stats.q1, "q3": stats.q3,
-            "iqr": stats.iqr, "samples": list(stats.data)}
 
 
 def _add_rates(record, pixels, flop, peaks):

@@ -14,8 +14,8 @@ import json
 import pathlib
 import re
 import sys
-import textwrap
 
+import formats
 import tables_gpu
 from formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
 from quality import quality, robustness
@@ -281,13 +281,9 @@ TABLES = {"headline": headline, "plot": plot, "quality": quality, "robustness": 
 
 
 def caption(run, first=""):
-    """What the numbers stand on, under each table."""
-    versions, commit = run.stored["versions"], run.stored["commit"] or {}
-    source = f"commit {commit.get('describe', 'unknown')}{' with changes' if commit.get('dirty') else ''}"
-    said = [first, hardware(run), f"torch {versions['torch']}, {versions['compiler']}", source, run.file_name,
-            *run.stored["warnings"]]
-    text = f"<sub>{'; '.join(part for part in said if part)}.</sub>"
-    return f"\n{textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)}\n"
+    versions = run.stored["versions"]
+    return formats.caption(run.stored, run.file_name, first, hardware(run),
+                           f"torch {versions['torch']}, {versions['compiler']}")
 
 
 def hardware(run):

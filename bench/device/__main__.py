@@ -33,6 +33,7 @@ def measure(chosen):
     from .calls import run_all
     from .report import Report
     from .setting import Setting
+    from results_file import now
 
     found = Report(Setting(dry=chosen.dry_run), now(), chosen.call)
     found.lost("build", chosen.build_failed, chosen.spent, begun=True)
@@ -121,12 +122,6 @@ def copy_end(source, target):
     with atomic_write(target) as temporary, open(temporary, "wb") as copy, open(source, "rb") as file:
         file.seek(max(0, source.stat().st_size - LARGEST))
         shutil.copyfileobj(file, copy)
-
-
-def now():
-    from .part import now
-
-    return now()
 
 
 def arguments():

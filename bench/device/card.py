@@ -1,6 +1,5 @@
 """Which device this is, and what torch, the driver and the compilers call themselves."""
 
-import os
 import platform
 import shutil
 import subprocess
@@ -47,12 +46,6 @@ def versions():
     return {**machine.versions(), "python": platform.python_version(), "cuda_of_torch": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(), "triton": triton, "nvcc": built.get("nvcc"),
             "architectures": built.get("architectures")}
-
-
-def commit():
-    """The commit of the sources; where they are no git checkout, the one that BENCH_COMMIT names, or None."""
-    named = os.environ.get("BENCH_COMMIT")
-    return machine.commit() or ({"describe": named, "dirty": False} if named else None)
 
 
 def _ask(what):

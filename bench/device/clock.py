@@ -11,6 +11,8 @@ import time
 
 import torch
 
+from samples import summary
+
 QUEUE = 10  # calls between two waits, at most
 WARM = 0.05  # seconds of work before the first round: a GPU takes some time to leave its idle clocks
 PROBE = 1_000_000  # cycles of the spin that the SM clock is read from, about half a millisecond
@@ -32,14 +34,15 @@ class Cuda:
 def device_time(run, inputs, setting, gpu=Cuda):
     """The time of run(*inputs[i]) on the device, the inputs in turn, as a part of a record of the results file:
 
-    {"seconds": as `spread`, "rounds": their number, "host_s": seconds that a call keeps the host, "sm_clock_mhz":
-    [before, after], "covered": whether the queue was full in every round; False: the times contain launches}.
+    {"seconds": as `samples.summary`, "rounds": their number, "host_s": seconds that a call keeps the host,
+    "sm_clock_mhz": [before, after], "covered": whether the queue was full in every round; False: the times contain
+    launches}.
     """
     limit, least, most = setting.rounds
     turns = itertools.cycle(inputs)
     if setting.device.type == "cpu":
         run(*next(turns))
-        seconds = spread([_timed_call(run, next(turns)) for _ in range(least)])
+        seconds = summary([_timed_call(run, next(turns)) for _ in range(least)])
         return {"seconds": seconds, "rounds": least, "host_s": seconds["median"], "sm_clock_mhz": None, "covered": True}
     host = warm_up(run, turns, gpu)
     clocks = [sm_clock(gpu)]
@@ -59,7 +62,7 @@ def device_time(run, inputs, setting, gpu=Cuda):
         host = max(host, took / count) if covered else host
         count = 1 if statistics.median(times) > limit / QUEUE else fits
     clocks.append(sm_clock(gpu))
-    return {"seconds": spread(samples), "rounds": len(samples), "host_s": host,
+    return {"seconds": summary(samples), "rounds": len(samples), "host_s": host,
             "sm_clock_mhz": [round(clock / 1e6) for clock in clocks], "covered": lost < TRIES}
 
 
@@ -125,7 +128,7 @@ def host_time(run, setting, calls=200, rounds=10):
             run()
         samples.append((time.perf_counter() - started) / calls)
     wait(setting)
-    return spread(samples)
+    return summary(samples)
 
 
 def latency(run, setting, rounds=50):
@@ -138,20 +141,13 @@ def latency(run, setting, rounds=50):
         wait(setting)
         if k >= 5:
             samples.append(time.perf_counter() - started)
-    return spread(samples)
+    return summary(samples)
 
 
 def wait(setting):
     """Until the device has done what was asked of it."""
     if setting.device.type == "cuda":
         torch.cuda.synchronize()
-
-
-def spread(samples):
-    """Samples as a results file has them, in seconds."""
-    q1, median, q3 = statistics.quantiles(samples, method="inclusive") if len(samples) > 1 else samples * 3
-    return {"median": median, "min": min(samples), "max": max(samples), "q1": q1, "q3": q3, "iqr": q3 - q1,
-            "samples": samples}
 
 
 def _timed_call(run, given):

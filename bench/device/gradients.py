@@ -81,7 +81,7 @@ def case(setting, way, name):
     def check(found, *given):
         fields, skip, coord, cell, grad = (None if t is None else t.detach().double() for t in given)
         leaves = fields.requires_grad_(), weights.detach().double().requires_grad_()
-        values = rendering.render_points(FAMILY, spec, *leaves, coord, cell, skip)
+        values = checks.reference_points(FAMILY, spec, *leaves, coord, cell, skip)
         checks.gradients(found, torch.autograd.grad(values, leaves, grad), f"{way} {name}")
 
     return run, inputs, check
@@ -115,8 +115,10 @@ def step(setting, way):
         given = inp, coord, cell[:, 0, 0], torch.rand(*coord.shape[:2], 3) * 2 - 1
         inputs.append([t.to(setting.device) for t in given])
 
-    def run(*given, way=way):
-        objective.RENDER = rendering.render_points if way == PLAIN else rendering.render_fused
+    own = rendering.render_points if way == PLAIN else rendering.render_fused
+
+    def run(*given, render=own):
+        objective.RENDER = render
         with use_backend("auto" if way == PLAIN else way):
             loss = wrapped(*given)
             optimiser.zero_grad(set_to_none=True)
@@ -126,7 +128,7 @@ def step(setting, way):
 
     run(*inputs[0])
     found = [p.grad.clone() for p in parameters]
-    run(*inputs[0], way=PLAIN)
+    run(*inputs[0], render=checks.reference_points)
     # A pixel past L1's kink moves the gradients of all weights.
     checks.gradients(found, [p.grad for p in parameters], f"{way} step", 10 * checks.KINKS)
     return record(setting, "step", way, "lmliif", clock.device_time(run, inputs, setting))

@@ -5,7 +5,7 @@ import statistics
 import torch
 
 import lmf_kernels as lmf
-import results as results_file
+import results_file
 import settings
 
 from . import clock, renders

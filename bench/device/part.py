@@ -4,7 +4,6 @@ The process is forked before anything has touched the GPU: each part starts a CU
 one leaves the others theirs.
 """
 
-import datetime
 import importlib
 import json
 import multiprocessing
@@ -13,6 +12,8 @@ import signal
 import sys
 import time
 import traceback
+
+from results_file import now
 
 GRACE = 5  # seconds between asking a part to end and ending it
 
@@ -86,10 +87,6 @@ class Job:
             file.write(json.dumps(entry) + "\n")
 
 
-def now():
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
-
-
 def run(work, job, log):
     """Run work(job) in a process of its own, its output going to the end of the file `log`.
 
@@ -125,7 +122,7 @@ def _end_group(process):
 
 def _child(work, job, log):
     os.setpgid(0, 0)
-    sys.stdout = sys.stderr = open(log, "a", encoding="utf-8", buffering=1)  # open for as long as the process lives
+    sys.stdout = sys.stderr = open(log, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  (open until the process ends)
     for descriptor in (1, 2):  # for what it starts, and for libraries
         os.dup2(sys.stdout.fileno(), descriptor)
     try:

@@ -42,16 +42,17 @@ def at_size(job, lr, scale, dtype):
     backend = best(setting, dtype)
     model.backend = backend
     inputs = [(image,) for image in images]
-    truth = published(setting, lr, size, "float32")(images[0].float())
+    expected = published(setting, lr, size, "float32")(images[0].float())
 
     def check(picture):
-        off = renders.rms(picture.double() - truth.double())
+        off = renders.rms(picture.double() - expected.double())
         if not off <= SLACK:
             job.fail(f"pipeline {lr[1]}x{lr[0]} {scale} {dtype} on {backend}: off by {255 * off:.1f} of 255")
 
     def write(way, timing, **more):
         job.case({"name": title(way, lr, scale, dtype), "kind": "pipeline", "way": way, "backend": backend,
-                  "model": "lmliif", "dtype": dtype, "scale": scale, "lr": lr, "size": size, "pixels": size[0] * size[1],
+                  "model": "lmliif", "dtype": dtype, "scale": scale, "lr": lr, "size": size,
+                  "pixels": size[0] * size[1],
                   "gpixel_per_s": size[0] * size[1] / timing["seconds"]["median"] / 1e9, **timing, **more})
 
     check(lmf.upscale(model, images[0], size=size))

@@ -5,7 +5,8 @@ counted (cases times what one should take), not measured. A part may take longer
 it left over.
 """
 
-from typing import Callable, NamedTuple, Union
+from typing import NamedTuple
+from collections.abc import Callable
 
 CALL = 540  # seconds, from the start of bench/device.sh
 BUILD, BUILD_EXPECTED = 150, 60  # seconds; bench/device.sh keeps to the first
@@ -17,7 +18,7 @@ class Part(NamedTuple):
     """One process. work: "module:function" of this package, imported in that process; gets a part.Job."""
 
     name: str
-    work: Union[str, Callable]
+    work: str | Callable
     limit: float  # seconds
     base: float = 0  # seconds expected without cases: start, CUDA, models, pictures
     what: str = ""

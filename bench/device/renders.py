@@ -3,12 +3,13 @@
 import functools
 import math
 from dataclasses import dataclass
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 
 import lmf_kernels as lmf
 from lmf_kernels import ops
+from lmf_kernels.families import MODULATED_MLP
 
 import cases
 import checks
@@ -49,14 +50,14 @@ def kernel(setting, name, lr, scale, backend, dtype):
     def check(out, fields, skip):
         worst = 0.0
         for window in checks.crops(size):
-            truth = cropped(fields, skip, weights, spec, size, window, torch.float64)
+            expected = checks.reference_window(MODULATED_MLP, spec, fields, weights, size, window, skip)
             y, x, rows, cols = window
             part = out[:, :, y:y + rows, x:x + cols].double()
-            allowed = checks.RELATIVE * truth.abs().max().item()
-            error = (part - truth).abs().max().item()
+            allowed = checks.RELATIVE * expected.abs().max().item()
+            error = (part - expected).abs().max().item()
             if dtype != "float32":
-                eager = cropped(fields, skip, weights, spec, size, window, torch_dtype).double()
-                error, allowed = rms(part - truth), NOISE * rms(eager - truth)
+                eager = checks.reference_window(MODULATED_MLP, spec, fields, weights, size, window, skip, torch_dtype)
+                error, allowed = rms(part - expected), NOISE * rms(eager.double() - expected)
             if not error <= allowed:
                 raise checks.WrongResult(f"{backend} {name} {dtype} {size} window {window}: error {error:.2e}, allowed "
                                          f"{allowed:.2e}.")
@@ -86,13 +87,13 @@ def published(setting, name, lr, scale, dtype, compiler=None):
         picture = out.view(1, *size, 3).permute(0, 3, 1, 2)
         worst = 0.0
         for window in checks.crops(size):
-            truth = cropped(fields, inp if model.has_skip else None, model.render_weights(), model.render_spec, size,
-                            window, torch.float64)
+            expected = checks.reference_window(MODULATED_MLP, model.render_spec, fields, model.render_weights(), size,
+                                               window, inp if model.has_skip else None)
             y, x, rows, cols = window
             part = picture[:, :, y:y + rows, x:x + cols].double()
             # The published coordinates are float32: their own noise grows with the map.
-            allowed = EAGER * truth.abs().max().item() if half else checks.PUBLISHED * max(1, max(lr) / 320)
-            error = rms(part - truth) if half else (part - truth).abs().max().item()
+            allowed = EAGER * expected.abs().max().item() if half else checks.PUBLISHED * max(1, max(lr) / 320)
+            error = rms(part - expected) if half else (part - expected).abs().max().item()
             if not error <= allowed:
                 raise checks.WrongResult(f"published {name} {dtype} {size}: error {error:.2e}, allowed {allowed:.2e}.")
             worst = max(worst, error)
@@ -101,25 +102,11 @@ def published(setting, name, lr, scale, dtype, compiler=None):
     return Case(compiler(stage) if compiler else stage, inputs, check, lr, size)
 
 
-def cropped(fields, skip, weights, spec, size, window, dtype):
-    """A window rendered by the reference in `dtype`, from the LR rows and columns that it reads."""
-    lr = fields.shape[1:3]
-    spans = []
-    for n_in, n_out, first, count in zip(lr, size, window[:2], window[2:]):
-        low = max(0, math.floor((first + 0.5) * n_in / n_out - 0.5))
-        high = min(n_in, math.floor((first + count - 0.5) * n_in / n_out - 0.5) + 2)
-        spans.append(slice(low, high))
-    part = fields[:, spans[0], spans[1]].to(dtype)
-    skip = None if skip is None else skip[:, :, spans[0], spans[1]].to(dtype)
-    return ops.modulated_mlp(part, weights.to(dtype), spec, size, skip=skip, window=window, lr_size=tuple(lr),
-                             lr_origin=(spans[0].start, spans[1].start), dtype=dtype, backend="reference")
-
-
 def rms(difference):
     return difference.square().mean().sqrt().item()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def loaded(setting, name, dtype, full=False):
     """The golden checkpoint of a model on the device; full: LM-LIIF behind an encoder of 16 blocks."""
     if full:
