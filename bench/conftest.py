@@ -7,9 +7,8 @@ import torch
 
 from lmf_kernels import _cpu
 
-import measure
-import results as cpu_results
-import settings
+from . import config
+from .cpu import measure, results as cpu_results
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +20,7 @@ def results(request):
 @pytest.fixture(autouse=True)
 def inference():
     """As `lmf_kernels.upscale` runs: no gradients, the chosen number of threads."""
-    torch.set_num_threads(settings.THREADS)
+    torch.set_num_threads(config.THREADS)
     with torch.no_grad():
         yield
 
@@ -44,6 +43,7 @@ def use_isa(monkeypatch):
     return choose
 
 
+FOLDER = config.FOLDER / "cpu"
 _RESULTS = pytest.StashKey()
 _DESELECTED = pytest.StashKey()
 
@@ -56,14 +56,14 @@ def pytest_configure(config):
 
 def pytest_deselected(items):
     for item in items:
-        if item.path.parent == settings.FOLDER:
+        if item.path.parent == FOLDER:
             item.config.stash[_DESELECTED].append(item.nodeid)
 
 
 def pytest_collection_finish(session):
-    """A run is complete when it takes every file of this folder, whole."""
-    taken = {item.path.name for item in session.items if item.path.parent == settings.FOLDER}
-    there = {path.name for path in settings.FOLDER.glob("bench_*.py")}
+    """A run is complete when it takes every file of bench/cpu, whole."""
+    taken = {item.path.name for item in session.items if item.path.parent == FOLDER}
+    there = {path.name for path in FOLDER.glob("bench_*.py")}
     session.config.stash[_RESULTS].complete = (
         taken == there and not session.config.stash[_DESELECTED]
         and not any("::" in argument for argument in session.config.args))
@@ -83,4 +83,4 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
     for warning in found.warnings():
         terminalreporter.line(f"warning: {warning}", yellow=True)
     terminalreporter.line(f"written: {path}")
-    terminalreporter.line(f"tables:  python bench/tables.py {path}")
+    terminalreporter.line(f"tables:  python -m bench.tables {path}")

@@ -8,8 +8,7 @@ import sys
 
 from lmf_kernels.files import atomic_write
 
-import machine
-import settings
+from . import config, machine
 
 
 def environment():
@@ -33,7 +32,7 @@ def write(record, folder, name):
 
 
 def run_child(script, *arguments):
-    """Run a script of this folder in a fresh process; its standard output is JSON."""
-    done = subprocess.run([sys.executable, str(settings.FOLDER / script), *map(str, arguments)], text=True,
+    """Run a script of bench/children in a fresh process; its standard output is JSON."""
+    done = subprocess.run([sys.executable, str(config.FOLDER / "children" / script), *map(str, arguments)], text=True,
                           stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)

@@ -13,19 +13,19 @@ import sys
 import time
 import traceback
 
-from results_file import now
+from bench.results_file import now
 
 GRACE = 5  # seconds between asking a part to end and ending it
 
 
 class Job:
-    """What a part works with: the setting, the time it has, and where its findings go, each written at once.
+    """What a part works with: the run_config, the time it has, and where its findings go, each written at once.
 
     known: names of cases that the record has from earlier calls. options: those of the command line.
     """
 
-    def __init__(self, name, setting, folder, seconds, known=(), options=None):
-        self.name, self.setting, self.folder, self.known, self.options = name, setting, folder, known, options
+    def __init__(self, name, run_config, folder, seconds, known=(), options=None):
+        self.name, self.run_config, self.folder, self.known, self.options = name, run_config, folder, known, options
         self.until = time.monotonic() + seconds
         self.done = set()  # names of cases that an earlier process of this part measured, or died of
         self._path = folder / f"{name}.jsonl"

@@ -12,7 +12,7 @@ A record is what a results file holds:
 import functools
 
 from lmf_kernels.backends.cuda import native
-from results_file import environment, now
+from bench.results_file import environment, now
 
 from . import derived, identity, merging
 from .results_file import SCHEMA
@@ -21,8 +21,8 @@ from .results_file import SCHEMA
 class Report:
     """The findings of one call, part by part."""
 
-    def __init__(self, setting, started, call=None):
-        self.setting, self.started, self.call = setting, started, call
+    def __init__(self, run_config, started, call=None):
+        self.run_config, self.started, self.call = run_config, started, call
         self.cases, self.facts, self.parts = [], {}, {}
 
     def take(self, job, reason, seconds):
@@ -52,7 +52,7 @@ class Report:
         context = environment()
         context["versions"] |= facts.pop("versions", {})
         return {
-            "schema": SCHEMA, "on": "gpu", "started": self.started, "finished": now(), "quick": self.setting.dry,
+            "schema": SCHEMA, "on": "gpu", "started": self.started, "finished": now(), "quick": self.run_config.dry,
             **context, "sources": sources(), "parts": self.parts, "facts": facts, "cases": self.cases}
 
     def finish(self, earlier=()):

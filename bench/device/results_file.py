@@ -3,7 +3,7 @@
 import json
 import re
 
-import results_file
+from bench import results_file
 
 SCHEMA = 2
 

@@ -1,7 +1,7 @@
-"""The tables of a run of bench/device.sh. `tables.py` prints them and writes them into the README."""
+"""The tables of a run of bench/device.sh. `bench.tables` prints them and writes them into docs/."""
 
-import formats
-from formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
+from bench import formats
+from bench.formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
 
 TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 NAMES = {"lmliif": "LM-LIIF", "lmlte": "LM-LTE"}

@@ -6,18 +6,18 @@ import subprocess
 
 import torch
 
-import machine
+from bench import machine
 from lmf_kernels.backends.cuda import native
 
 
-def card(job):
+def gpu_info(job):
     """facts["device"], the GPU as torch and the driver name it, and facts["versions"].
 
     A part, for it touches the GPU: what later parts are forked from must not.
     """
     found = {"name": "CPU", "capability": None}
-    if job.setting.device.type == "cuda":
-        gpu = torch.cuda.get_device_properties(job.setting.device)
+    if job.run_config.device.type == "cuda":
+        gpu = torch.cuda.get_device_properties(job.run_config.device)
         found = {"name": gpu.name, "capability": [gpu.major, gpu.minor], "memory_gib": gpu.total_memory / 2**30,
                  "multiprocessors": gpu.multi_processor_count, "l2_bytes": gpu.L2_cache_size,
                  "clocks": clocks(), "driver": driver()}

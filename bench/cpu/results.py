@@ -2,9 +2,7 @@
 
 import os
 
-import machine
-import results_file
-import settings
+from bench import config, machine, results_file
 
 SCHEMA = 1
 _BUSY = 0.03  # share of the machine in others' hands above which a warning is due
@@ -27,7 +25,7 @@ class Results:
     def finish(self, skipped=0):
         """Fill in every ratio between records of this run."""
         self.skipped, self.others_share = skipped, self._neighbours.share()
-        self.complete = self.complete and not settings.QUICK and not skipped
+        self.complete = self.complete and not config.QUICK and not skipped
         per_pixel = {record["name"]: record["ns_per_pixel"] for record in self.cases if "ns_per_pixel" in record}
         peaks = {}
         for record in self.cases:
@@ -57,20 +55,20 @@ class Results:
             found.append(f"the multiply-add rate fell by more than {_UNSTEADY:.0%} beside {named}")
         if self.skipped:
             found.append(f"{self.skipped} cases were skipped")
-        if settings.QUICK:
+        if config.QUICK:
             found.append("quick mode: the sizes are tiny and the times mean nothing")
         return found
 
     def as_dict(self):
         return {
             "schema": SCHEMA, "started": self.started, "finished": results_file.now(), "complete": self.complete,
-            "quick": settings.QUICK, "warnings": self.warnings(), **self.environment, "others_share": self.others_share,
+            "quick": config.QUICK, "warnings": self.warnings(), **self.environment, "others_share": self.others_share,
             "facts": self.facts, "cases": self.cases,
         }
 
 
 def write(found):
     """Write the file and return its path: bench/results for a complete run, bench/out for any other."""
-    folder = settings.OUT or settings.FOLDER / ("results" if found.complete else "out")
+    folder = config.OUT or config.FOLDER / ("results" if found.complete else "out")
     path = results_file.write(found.as_dict(), folder, f"{found.started[:10]}-{machine.slug()}-cpu")
     return os.path.relpath(path)
