@@ -74,7 +74,7 @@ def _read(path):
         raise InputError(f"{FILE}={path} cannot be read ({error.strerror}): name a file that `lmf-kernels tune` "
                          "wrote, or unset it.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{FILE}={path} is not a file that `lmf-kernels tune` wrote: make it anew, or unset the "
+        raise InputError(f"{FILE}={path} is not a file that `lmf-kernels tune` wrote: write it again, or unset the "
                          "variable.") from None
 
 

@@ -22,10 +22,10 @@ CANDIDATES = [Configuration(rows, cols, warps) for rows, cols in ((4, 4), (4, 8)
               for warps in (1, 2, 4, 8)]
 
 
-def tune(path, say, *, device=None, measure=None, lr=LR):
+def tune(path, report, *, device=None, measure=None, lr=LR):
     """Write the fastest configuration per dtype and range of scales to `path`, a JSON file.
 
-    say: called with a line of text per result. device: the GPU; None: torch's current one. measure(call, configuration)
+    report: called with a line of text per result. device: the GPU; None: torch's current one. measure(call, configuration)
     -> milliseconds, None: Triton's do_bench. lr: (h, w) of the fields measured on.
 
     Raises BackendError if there is no GPU, InputError if path cannot be written.
@@ -40,7 +40,7 @@ def tune(path, say, *, device=None, measure=None, lr=LR):
             calls = [_call(spec, dtype, scale, lr, device) for spec in SPECS]
             milliseconds, best = _fastest(calls, measure or _measure)
             rows[element] += [{**configurations.to_json([Range(scale_to, best)])[0], "milliseconds": milliseconds}]
-            say(f"{architecture} {element} x{scale}: {best.rows} x {best.cols} pixels, {best.warps} warps, "
+            report(f"{architecture} {element} x{scale}: {best.rows} x {best.cols} pixels, {best.warps} warps, "
                 f"{milliseconds:.4f} ms for LM-LIIF and LM-LTE together")
     about = {"triton": availability.version(), "torch": torch.__version__, "lr": list(lr)}
     with atomic_write(path) as part, open(part, "w", encoding="utf-8") as file:
