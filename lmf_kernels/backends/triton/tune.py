@@ -25,8 +25,8 @@ CANDIDATES = [Configuration(rows, cols, warps) for rows, cols in ((4, 4), (4, 8)
 def tune(path, report, *, device=None, measure=None, lr=LR):
     """Write the fastest configuration per dtype and range of scales to `path`, a JSON file.
 
-    report: called with a line of text per result. device: the GPU; None: torch's current one. measure(call, configuration)
-    -> milliseconds, None: Triton's do_bench. lr: (h, w) of the fields measured on.
+    report: called with a line of text per result. device: the GPU; None: torch's current one.
+    measure(call, configuration) -> milliseconds; None: Triton's do_bench. lr: (h, w) of the fields measured on.
 
     Raises BackendError if there is no GPU, InputError if path cannot be written.
     """
