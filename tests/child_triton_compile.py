@@ -56,7 +56,7 @@ def backward(name, call):
 def sorting():
     """The kernel that says which cells the queries read."""
     call = make_call(LINEAR, "float32", points=True)
-    return "readers", call.fields.dtype, lambda: modulated_backward.sorted_readers(call, call.coord)
+    return "contributing pixels", call.fields.dtype, lambda: modulated_backward.sort_by_cell(call, call.coord)
 
 
 def wide(case):

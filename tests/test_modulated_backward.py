@@ -23,7 +23,7 @@ from random_renders import draw
 BOUND = 1e-5  # of the largest true gradient of the tensor
 MAPS = ((5, 7), (1, 9), (12, 1), (9, 14))
 SCALES = (1, 2, 3, 3.7, 4, 7.3, 0.5, 0.93)
-READERS = {True: (4, 16), False: (2, 16)}  # of a cell in a tile, on a grid or not: what Triton is compiled for here
+PIXELS = {True: (4, 16), False: (2, 16)}  # per cell and tile, on a grid or not: what Triton is compiled for here
 
 WITH_BACKWARD = [choice for choice in CHOICES if choice.startswith("cpu-") or choice == "triton"]
 KERNELS = list(dict.fromkeys(choice.split("-")[0] for choice in WITH_BACKWARD))  # the CPU's instruction sets as one
@@ -68,7 +68,7 @@ def is_compiled(call, backend):
         return True
     lr, size = (0, 0, *call.fields.shape[1:3]), call.size or (0, 0)
     render = RenderCall(MODULATED_MLP, call.spec, call.fields, call.weights, coord=call.coord, size=size, lr=lr)
-    return modulated_backward.cut_of(render).each in READERS[render.on_grid]
+    return modulated_backward.tile_plan(render).pixels in PIXELS[render.on_grid]
 
 
 def away_from_kinks(call, **options):

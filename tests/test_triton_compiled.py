@@ -25,8 +25,8 @@ def compiled(architecture, which, cache):
 
 
 def check(architecture, reports):
-    *reports, readers = reports
-    assert readers["name"] == "readers" and readers["stack"] == 0, readers
+    *reports, sorting = reports
+    assert sorting["name"] == "contributing pixels" and sorting["stack"] == 0, sorting
     for report in reports:
         backward = report["name"].startswith("backward")
         half = report["element"] != "torch.float32" and not backward  # which computes in float32 alone
@@ -52,7 +52,7 @@ def test_shipped_configurations(architecture, tmp_path):
     reports = compiled(architecture, "shipped", tmp_path)
     assert [r["name"] for r in reports] == [
         "linear float32", "fourier float32", "backward points linear float32", "backward points fourier float32",
-        "linear float16", "fourier float16", "linear bfloat16", "fourier bfloat16", "readers"]
+        "linear float16", "fourier float16", "linear bfloat16", "fourier bfloat16", "contributing pixels"]
     check(architecture, reports)
 
 

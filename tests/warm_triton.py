@@ -76,10 +76,10 @@ def prepare(architecture):
 
 def compile_one(entry):
     """Compile an entry of `recorded_launches`, or find it in the cache; why it cannot be, or None."""
-    from lmf_kernels.backends.triton import modulated_backward_kernel, modulated_kernel, readers
+    from lmf_kernels.backends.triton import contributing_pixels, modulated_backward_kernel, modulated_kernel
 
     name = entry["kernel"]
-    kernel = next(vars(module)[name] for module in (modulated_backward_kernel, modulated_kernel, readers)
+    kernel = next(vars(module)[name] for module in (modulated_backward_kernel, modulated_kernel, contributing_pixels)
                   if name in vars(module))
     try:
         kernel.preload(entry["compile"])

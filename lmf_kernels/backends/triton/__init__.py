@@ -1,6 +1,6 @@
-"""Triton kernels, compiled where they run for the GPU at hand; inside Triton's interpreter they run on the CPU.
+"""Triton kernels, compiled at run time for the current GPU. In Triton's interpreter they run on the CPU.
 
-Never run on a GPU so far. Triton is imported when a kernel first runs, and is needed for nothing else.
+Never run on a GPU so far. Triton is imported only when a kernel first runs.
 """
 
 from ...errors import InputError

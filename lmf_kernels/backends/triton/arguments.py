@@ -1,28 +1,28 @@
-"""A render call as the numbers and compile-time constants that the kernels of the modulated family share."""
+"""The arguments and compile-time constants of a render call that all kernels of the modulated family share."""
 
 from typing import NamedTuple
 
 from torch import Tensor
 
-INT32 = 2 ** 31  # what positions are computed from stays below it, or they are int64
-# Products and sums are fused where the kernel says so and nowhere else: a pixel's bits then do not depend on what else
-# a compilation knows, such as a stride of 1.
+INT32 = 2 ** 31  # positions are int64 if intermediate results can reach it
+# Products and sums are fused only where the kernel calls fma. The bits of a pixel then do not depend on what else the
+# compiler knows, such as a stride of 1.
 COMPILED_WITH = {"num_stages": 1, "enable_fp_fusion": False}
 
 
 class Extent(NamedTuple):
-    """Which pixels, of which map, and where they lie in memory. Points are one row of a picture of their own."""
+    """The pixels of a call and where they lie in memory. Points are treated as one row of pixels."""
 
     coord: Tensor | None  # (B, Q, 2) contiguous
     cell: Tensor | None  # (B, Q, 2) contiguous
-    steps: tuple[int, int, int, int]  # from picture to picture, channel to channel, row to row, pixel to pixel
-    lr: tuple[int, int, int, int]  # (h, w) of the whole map, (y0, x0) of the fields in it
+    steps: tuple[int, int, int, int]  # strides of b, c, y, x
+    lr: tuple[int, int, int, int]  # (h, w) of the whole map, (y0, x0) of the fields within it
     size: tuple[int, int]  # (H, W) of the whole output; unused for points
     window: tuple[int, int, int, int]  # (y0, x0, rows, cols)
     rel_cell: tuple[float, float]  # unused for points
 
     def fits_int32(self):
-        """Whether int32 holds every number that `geometry.grid_axis` and `readers.grid_readers` compute."""
+        """Whether int32 can hold all that `geometry.grid_axis` and `contributing_pixels.contributing_range` compute."""
         return all((2 * out + 1) * n_in + max(out, 2 * n_in + out) < INT32
                    for n_in, out in zip(self.lr[:2], self.size))
 
@@ -31,7 +31,7 @@ def extent(
     call,
     pixels,  # call.output_shape()
 ):
-    """The Extent of a call whose output, or its gradient, is `pixels`."""
+    """The Extent of a call. `pixels` is its output or the gradient of its output."""
     stride = pixels.stride()
     if not call.on_grid:
         lr = (*call.fields.shape[1:3], 0, 0)
@@ -44,15 +44,15 @@ def extent(
 
 
 def dense(call):
-    """The call with weights, and the channels of every record, side by side in memory: copies where they are not."""
+    """The call with contiguous weights and with fields of channel stride 1. Copies them if needed."""
     fields = call.fields if call.fields.stride(3) == 1 else call.fields.contiguous()
     return call._replace(fields=fields, weights=call.weights.contiguous())
 
 
 def network(
-    call,  # of `dense`
+    call,  # from `dense`
 ):
-    """What both kernels are compiled for, by name."""
+    """The compile-time constants that both kernels share, by name."""
     spec = call.spec
     hidden, half = spec.widths[0], spec.in_dim // 2
     return {
@@ -64,5 +64,5 @@ def network(
 
 
 def power_of_two(n):
-    """The smallest power of two that is not below n."""
+    """The smallest power of two >= n."""
     return 1 << max(0, n - 1).bit_length()

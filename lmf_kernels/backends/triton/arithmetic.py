@@ -1,4 +1,4 @@
-"""Rounding, matrix products and sin/cos of pi, the same on a GPU and in Triton's interpreter."""
+"""Rounding, matrix products and sin/cos of pi q, for GPUs and for Triton's interpreter."""
 
 import triton
 import triton.language as tl
@@ -10,9 +10,9 @@ def rounded(
     TYPE: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
-    """`x` as a matrix operand of TYPE, to nearest even. EMULATED: as float32 numbers that TYPE can hold, because the
-    interpreter keeps bfloat16 as integers, and cuts where it should round."""
-    # One chain of branches: behind a `return` the compiler goes on, and finds another type.
+    """Round `x` to TYPE, to nearest even. EMULATED: the result is float32 with values that TYPE can represent, because
+    the interpreter stores bfloat16 as integers and truncates instead of rounding."""
+    # One chain of branches: the compiler also visits code after a `return`, and would find a second return type.
     if not EMULATED:
         return x.to(TYPE)
     elif TYPE == tl.bfloat16:
@@ -48,11 +48,11 @@ def relu(x):
 
 
 @triton.jit
-def side_by_side(
+def interleave(
     a,  # (rows, N)
     b,  # (rows, N)
 ):
-    """(rows, 2 N): columns of a and b in turn."""
+    """(rows, 2 N): the columns of a and b, interleaved."""
     return tl.reshape(tl.join(a, b), (a.shape[0], 2 * a.shape[1]))
 
 
@@ -75,12 +75,12 @@ def round_to_byte(
 def sincospi(
     q,  # float32
 ):
-    """(cos(pi q), sin(pi q)), about 1e-7 absolute for |q| < 2^21. csrc/cpu/sincospi.h has the same steps."""
+    """(cos(pi q), sin(pi q)), about 1e-7 absolute for |q| < 2^21. csrc/cpu/sincospi.h does the same steps."""
     shifted = q + q + 12582912.0
     n = shifted - 12582912.0  # the integer nearest to 2 q
     t = tl.fma(n, -0.5, q)  # exact, within [-1/4, 1/4]
     t2 = t * t
-    # Taylor series of sin(pi t) / t and cos(pi t); the first term left out is below 2e-9 on this range.
+    # Taylor series of sin(pi t) / t and cos(pi t); the first omitted term is below 2e-9 on this range.
     s = tl.fma(t2, 0.08214588661, -0.59926452932)
     s = tl.fma(s, t2, 2.55016403987)
     s = tl.fma(s, t2, -5.16771278005)
@@ -90,7 +90,7 @@ def sincospi(
     c = tl.fma(c, t2, 4.05871212641)
     c = tl.fma(c, t2, -4.93480220054)
     c = tl.fma(c, t2, 1.0)
-    # Quadrant n mod 4: odd ones swap the pair, then the signs follow the unit circle.
+    # Quadrant n mod 4: odd quadrants swap sine and cosine; then the signs follow the unit circle.
     k = shifted.to(tl.int32, bitcast=True)
     odd = (k & 1) != 0
     cos = tl.where(odd, s, c)

@@ -1,4 +1,4 @@
-"""Whether Triton is here, and whether it has something to run on. Asking does not import it."""
+"""Whether Triton is installed and can run here. Does not import Triton."""
 
 import os
 import re
@@ -8,13 +8,13 @@ from importlib import metadata, util
 import torch
 
 AT_LEAST = (3, 6)
-IEEE_ON_SM_100 = (3, 9)  # 3.6.0 compiles the Fourier head's product to tcgen05 TF32 whatever input_precision says
-INTERPRETER = "TRITON_INTERPRET"  # Triton reads it when a kernel's file is imported, so once in a process
+IEEE_ON_SM_100 = (3, 9)  # 3.6.0 compiles the Fourier head's product to tcgen05 TF32, ignoring input_precision
+INTERPRETER = "TRITON_INTERPRET"  # Triton reads it when a kernel's module is imported
 
 
 @cache
 def interpreting():
-    """Kernels run on CPU tensors, one numpy operation after the other."""
+    """Whether kernels run in Triton's interpreter, on CPU tensors."""
     return os.environ.get(INTERPRETER, "").lower() in ("1", "true", "yes", "on", "y")
 
 
@@ -25,7 +25,7 @@ def release():
 
 @cache
 def version():
-    """Triton's version, or None where it is not installed."""
+    """Triton's version, or None if it is not installed."""
     if util.find_spec("triton") is None:
         return None
     for distribution in ("triton", "pytorch-triton", "pytorch-triton-rocm", "triton-rocm"):
@@ -41,11 +41,11 @@ def version():
 def status():
     """(available, detail)."""
     found = version()
-    wanted = ".".join(map(str, AT_LEAST))
+    required = ".".join(map(str, AT_LEAST))
     if found is None:
-        return False, f"Triton is not installed; `pip install 'triton>={wanted}'`"
+        return False, f"Triton is not installed; `pip install 'triton>={required}'`"
     if release() < AT_LEAST:
-        return False, f"Triton {found} is too old; `pip install 'triton>={wanted}'`"
+        return False, f"Triton {found} is too old; `pip install 'triton>={required}'`"
     if interpreting():
         return True, f"Triton {found}, in the interpreter ({INTERPRETER} is set): slow, on CPU tensors"
     if not torch.cuda.is_available():
@@ -55,7 +55,7 @@ def status():
 
 @cache
 def architecture(device):
-    """What a device is called in the table of configurations: "sm_90", "gfx942", or "interpreter"."""
+    """The name of a device in the table of configurations: "sm_90", "gfx942", or "interpreter"."""
     if device.type == "cpu":
         return "interpreter"
     if torch.version.hip:
@@ -64,7 +64,7 @@ def architecture(device):
 
 
 def refuse_ieee(device):
-    """Why Triton's float32 products on the device are not IEEE float32, or None."""
+    """The reason why Triton's float32 products on the device are not IEEE float32, or None."""
     if device.type != "cuda" or torch.version.hip or release() >= IEEE_ON_SM_100:
         return None
     if torch.cuda.get_device_capability(device)[0] not in (10, 11):

@@ -1,7 +1,7 @@
-"""How a program is cut on each architecture: a fixed table, and a file of measured ones that goes before it.
+"""Tile sizes per architecture: a fixed table, and a file of measured configurations that takes precedence.
 
-The table was made without a GPU: every entry compiles without spilling (tests/test_triton_compiled.py). At small scales
-neighbouring pixels share few LR cells, and a square tile reads fewest; at large ones a flat tile stores longer runs.
+The table was made without a GPU. All its entries compile without spilling (tests/test_triton_compiled.py). At small
+scales a square tile reads the fewest LR cells; at large scales a flat tile stores longer runs.
 """
 
 import json
@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from ...errors import InputError
 
-FILE = "LMF_TRITON_CONFIGURATIONS"  # names a file that `lmf-kernels tune` wrote
+FILE = "LMF_TRITON_CONFIGURATIONS"  # path of a file that `lmf-kernels tune` wrote
 
 
 class Configuration(NamedTuple):
-    """A program's tile of output pixels (rows x cols, powers of two, 16 or more pixels) and its warps."""
+    """A program's tile of output pixels (rows x cols, powers of two, at least 16 pixels) and its number of warps."""
 
     rows: int
     cols: int
@@ -23,27 +23,27 @@ class Configuration(NamedTuple):
 
 
 class Range(NamedTuple):
-    """A configuration for output scales, sqrt(H W / (h w)), up to scale_to; None: for all others."""
+    """A configuration for output scales, sqrt(H W / (h w)), up to scale_to, or for all larger scales if it is None."""
 
     scale_to: float | None
     configuration: Configuration
 
 
 _SQUARE_THEN_FLAT = (Range(3.0, Configuration(8, 8, 4)), Range(None, Configuration(4, 16, 4)))
-TABLE = {  # architecture: {type of the fields: ranges, by rising scale}
+TABLE = {  # architecture: {dtype of the fields: ranges in ascending order}
     architecture: dict.fromkeys(("float32", "float16", "bfloat16"), _SQUARE_THEN_FLAT)
     for architecture in ("sm_80", "sm_90", "sm_100", "sm_120", "gfx942")
 }
-# The interpreter's time goes by programs, not pixels.
+# The interpreter's time depends on the number of programs, not pixels.
 TABLE["interpreter"] = dict.fromkeys(("float32", "float16", "bfloat16"), (Range(None, Configuration(16, 64, 4)),))
 RELATIVES = (("sm_9", "sm_90"), ("sm_10", "sm_100"), ("sm_11", "sm_100"), ("sm_12", "sm_120"), ("gfx", "gfx942"))
 
 
 def choose(architecture, element, scale):
-    """The Configuration for an architecture, the fields' type ("float16") and an output scale.
+    """The Configuration for an architecture, a dtype of the fields ("float16") and an output scale.
 
-    The scale is the whole picture's, so a window of it is computed as the whole is. Architectures that the table does
-    not know take their nearest relative's entry.
+    The scale is that of the whole image, so that a window uses the same configuration. Architectures that are not in
+    the table use the entry of their nearest relative.
     """
     ranges = measured().get(architecture, {}).get(element)
     if ranges is None:
@@ -52,14 +52,14 @@ def choose(architecture, element, scale):
 
 
 def relative(architecture):
-    """The architecture of the table whose entry serves this one."""
+    """The architecture in the table whose entry this one uses."""
     if architecture in TABLE:
         return architecture
     return next((known for start, known in RELATIVES if architecture.startswith(start)), "sm_80")
 
 
 def measured():
-    """The table in the file that LMF_TRITON_CONFIGURATIONS names; empty without one. Raises InputError."""
+    """The table in the file that LMF_TRITON_CONFIGURATIONS names, or an empty one if it is unset. Raises InputError."""
     path = os.environ.get(FILE)
     return _read(path) if path else {}
 
@@ -74,7 +74,7 @@ def _read(path):
         raise InputError(f"{FILE}={path} cannot be read ({error.strerror}): name a file that `lmf-kernels tune` "
                          "wrote, or unset it.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{FILE}={path} is not a file that `lmf-kernels tune` wrote: make it anew, or unset the "
+        raise InputError(f"{FILE}={path} is not a file that `lmf-kernels tune` wrote: write it again, or unset the "
                          "variable.") from None
 
 
@@ -92,5 +92,5 @@ def _ranges(rows):
 
 
 def to_json(ranges):
-    """The form that `measured` reads."""
+    """Ranges in the JSON form that `measured` reads."""
     return [{"scale_to": r.scale_to, **r.configuration._asdict()} for r in ranges]

@@ -1,4 +1,4 @@
-"""`modulated_backward_kernel.py` behind the backend interface: gradients of fields, weights and skip.
+"""The backend interface of `modulated_backward_kernel.py`: gradients of fields, weights and skip.
 
 Never run on a GPU so far.
 """
@@ -12,14 +12,14 @@ from . import availability
 from .arguments import COMPILED_WITH, INT32, dense, extent, network
 from ..native_call import refuse_gradients
 
-PROGRAMS = 1024  # of a launch, at most: each has a row of the weights' gradient, and the bits go by their number
-FULL = 0.85  # of a tile's rows should have a reader
-ROUNDS = 16  # as many tiles of a cell are added in float32, more in float64
-WIDEST, DEEPEST = 32, 12  # beyond, what the layers saw does not fit the registers
+PROGRAMS = 1024  # maximum per launch; each has a row of the weights' gradient, so the bits depend on this number
+FULL = 0.85  # at least this fraction of a tile's rows should have a pixel
+ROUNDS = 16  # up to so many tiles of a cell are summed in float32, more in float64
+WIDEST, DEEPEST = 32, 12  # activations of larger networks do not fit into registers
 
 
 def refuse(call, wanted):
-    """None, or in words why the kernel cannot make the gradients named in `wanted`."""
+    """None, or the reason why the kernel cannot compute the gradients named in `wanted`."""
     spec = call.spec
     if max(spec.widths[0], spec.in_dim) > WIDEST or len(spec.widths) > DEEPEST:
         return f"its backward takes layers up to {WIDEST} wide and depths up to {DEEPEST}, not {spec}"
@@ -31,22 +31,22 @@ def gradients(
     grad,  # like the call's output
     wanted,
 ):
-    """Gradients of the tensors named in `wanted`, in their order and of their types.
+    """Gradients of the tensors named in `wanted`, in their order and dtypes.
 
-    Computed in IEEE float32; sums over many tiles are float64. The same call gives the same bits every time; with
-    other tensors in `wanted`, or at another alignment in memory, a compiled kernel may sum a tile's rows in another
-    order. Nothing is waited for. Beside the gradients it takes what 1024 float64 copies of the weights do, and for
-    points some 200 bytes each to sort their corners by cell.
+    Computed in IEEE float32; sums over many tiles are float64. The same call always gives the same bits. With other
+    tensors in `wanted`, or another alignment in memory, a compiled kernel may sum a tile's rows in another order. Does
+    not synchronize. Needs memory for 1024 float64 copies of the weights, and about 200 bytes per point to sort the
+    corners of points by cell.
     """
-    cut = cut_of(call)
+    plan = tile_plan(call)
     batch, h, w, channels = call.fields.shape
     tensors = call.tensors()
     shapes = {"fields": (batch, h, w, channels), "skip": (batch, 3, h, w)}
-    sums = torch.float64 if cut.rounds > ROUNDS else torch.float32
+    sums = torch.float64 if plan.rounds > ROUNDS else torch.float32
     found = {name: call.fields.new_empty(shape, dtype=sums) for name, shape in shapes.items() if name in wanted}
     if "weights" in wanted:
-        found["weights"] = call.fields.new_zeros((cut.programs, call.weights.numel()), dtype=torch.float64)
-    launch(call, grad, cut, **{f"to_{name}": target for name, target in found.items()})
+        found["weights"] = call.fields.new_zeros((plan.programs, call.weights.numel()), dtype=torch.float64)
+    launch(call, grad, plan, **{f"to_{name}": target for name, target in found.items()})
     if "weights" in wanted:
         found["weights"] = found["weights"].sum(0)
     return [found[name].to(tensors[name].dtype) for name in wanted]
@@ -55,88 +55,88 @@ def gradients(
 def launch(
     call,
     grad,  # like the call's output
-    cut,
+    plan,  # from tile_plan
     to_fields=None,  # (B, h, w, C) contiguous
     to_skip=None,  # (B, 3, h, w) contiguous
-    to_weights=None,  # (cut.programs, weight_count) float64 zeros
+    to_weights=None,  # (plan.programs, weight_count) float64 zeros
 ):
-    """Fill what is given, on the current stream: fields and skip as float32 or float64, each program its own row of
-    to_weights."""
+    """Fill the given tensors on the current stream. to_fields and to_skip are float32 or float64. Each program adds to
+    its own row of to_weights."""
     from .modulated_backward_kernel import modulated_backward_kernel
 
     call = dense(call)
     fields, weights, to = call.fields, call.weights, extent(call, grad)
     batch, h, w, _ = fields.shape
     cells, device = batch * h * w, fields.device
-    wide = not to.fits_int32() or max(to.window[2] * to.window[3], cells + cut.group) >= INT32
+    use_int64 = not to.fits_int32() or max(to.window[2] * to.window[3], cells + plan.group) >= INT32
     with nullcontext() if device.type == "cpu" else torch.cuda.device(device):
-        order, starts, readers = (None, None, None) if call.on_grid else sorted_readers(call, to.coord)
-        modulated_backward_kernel[(cut.programs,)](
-            fields, grad, to.coord, to.cell, weights, order, starts, readers, to_fields, to_skip, to_weights,
-            *fields.stride()[:3], *to.steps, cells, h, w, *to.lr, *to.size, *to.window, cut.groups, weights.numel(),
-            *to.rel_cell, **network(call), WIDE=wide, GROUP=cut.group, READERS=cut.each, num_warps=cut.warps,
-            **COMPILED_WITH)
+        order, starts, contributions = (None, None, None) if call.on_grid else sort_by_cell(call, to.coord)
+        modulated_backward_kernel[(plan.programs,)](
+            fields, grad, to.coord, to.cell, weights, order, starts, contributions, to_fields, to_skip, to_weights,
+            *fields.stride()[:3], *to.steps, cells, h, w, *to.lr, *to.size, *to.window, plan.groups, weights.numel(),
+            *to.rel_cell, **network(call), USE_INT64=use_int64, GROUP=plan.group, PIXELS=plan.pixels,
+            num_warps=plan.warps, **COMPILED_WITH)
 
 
-def sorted_readers(
+def sort_by_cell(
     call,
     coord,  # (B, Q, 2) contiguous
 ):
-    """(order (cells,), starts (cells + 1,), readers (4 * B * Q,)), int64: see the kernel.
+    """(order (cells,), starts (cells + 1,), contributions (4 * B * Q,)), int64: see the kernel.
 
-    Readers of a cell are in the order of the call; cells come by falling number of readers, so that those of a tile
-    have about as many.
+    The contributions of a cell are in the order of the call. Cells are ordered by falling number of contributions, so
+    that all cells of a tile have a similar number.
     """
-    from .readers import point_cells_kernel
+    from .contributing_pixels import point_cells_kernel
 
     batch, h, w, _ = call.fields.shape
     cells, total, block = batch * h * w, 4 * coord.shape[0] * coord.shape[1], 256
-    read = torch.empty(total, dtype=torch.int64, device=coord.device)
+    cell_of = torch.empty(total, dtype=torch.int64, device=coord.device)
     point_cells_kernel[(-(-total // block),)](
-        coord, read, h, w, coord.shape[1], total, cells, call.skip is not None, call.spec.ensemble, block,
+        coord, cell_of, h, w, coord.shape[1], total, cells, call.skip is not None, call.spec.ensemble, block,
         **COMPILED_WITH)
-    read, readers = torch.sort(read, stable=True)
-    starts = torch.searchsorted(read, torch.arange(cells + 1, device=coord.device))
+    cell_of, contributions = torch.sort(cell_of, stable=True)
+    starts = torch.searchsorted(cell_of, torch.arange(cells + 1, device=coord.device))
     order = torch.sort(starts[1:] - starts[:-1], stable=True, descending=True).indices
-    return order, starts, readers
+    return order, starts, contributions
 
 
-class Cut(NamedTuple):
-    """How a call is cut into tiles."""
+class TilePlan(NamedTuple):
+    """How a call is split into tiles."""
 
     group: int  # cells of a tile
-    each: int  # readers of each
+    pixels: int  # contributing pixels of each cell in a tile
     warps: int
-    groups: int  # of cells
+    groups: int  # number of groups of cells
     programs: int
-    rounds: float  # tiles in a row that a group takes, about
+    rounds: float  # approximate number of tiles per group
 
 
-def cut_of(call):
-    """The Cut of a call: tiles as full as may be."""
+def tile_plan(call):
+    """The TilePlan of a call, with tiles as full as possible."""
     size, warps = tile_size(call.spec)
     batch, h, w, _ = call.fields.shape
     if call.on_grid:
         _, _, lr_h, lr_w = call.lr
-        readers = max(1, -(-2 * call.size[0] // lr_h)) * max(1, -(-2 * call.size[1] // lr_w))  # inside the picture
-        each = next(n for n in _powers(size) if n == 1 or readers / (-(-readers // n) * n) >= FULL)
+        per_cell = max(1, -(-2 * call.size[0] // lr_h)) * max(1, -(-2 * call.size[1] // lr_w))  # away from the borders
+        pixels = next(n for n in _powers(size) if n == 1 or per_cell / (-(-per_cell // n) * n) >= FULL)
     else:
-        readers = 4 * call.coord.shape[1] / (h * w)  # in the mean
-        each = next(n for n in _powers(size) if n == 1 or 2 * n <= readers)
-    group = size // each
+        per_cell = 4 * call.coord.shape[1] / (h * w)  # on average
+        pixels = next(n for n in _powers(size) if n == 1 or 2 * n <= per_cell)
+    group = size // pixels
     groups = -(-batch * h * w // group)
-    return Cut(group, each, warps, groups, min(groups, PROGRAMS), readers / each)
+    return TilePlan(group, pixels, warps, groups, min(groups, PROGRAMS), per_cell / pixels)
 
 
 def tile_size(spec):
     """(rows of a tile, warps) with which every layer's sums stay in registers (tests/test_triton_compiled.py)."""
     if availability.interpreting():
-        return 256, 4  # its time goes by programs, not rows
+        return 256, 4  # its time depends on the number of programs, not rows
     if max(spec.widths[0], spec.in_dim) > 16:
         return 16, 8
     return (64 if spec.head == "linear" else 32), 8
 
 
 def _powers(most):
-    """Powers of two, from the largest that is not above `most` down to 1."""
+    """Powers of two, from the largest <= `most` down to 1."""
     return [1 << n for n in range(most.bit_length() - 1, -1, -1)]

@@ -1,19 +1,20 @@
-"""The modulated family's Triton kernel: a program renders a tile of pixels from gathered records to stored bytes."""
+"""The modulated family's Triton kernel. A program renders a tile of pixels: it loads the cell parameters, evaluates the
+MLP, blends the corners and stores the result."""
 
 import triton
 import triton.language as tl
 
 from .arithmetic import clamp_unit, round_to_byte, rounded
-from .geometry import corner_of, grid_axis, point_axis, record_at
+from .geometry import corner_of, grid_axis, point_axis, params_at
 from .modulated_net import evaluate, output_layer, rel_cell_part
 
-# These change from picture to picture: a kernel must not be compiled again where one is 1 or a multiple of 16.
+# These change from picture to picture. The kernel must not be compiled again if one is 1 or a multiple of 16.
 SIZES = ("fields_b", "fields_y", "fields_x", "skip_b", "skip_c", "skip_y", "skip_x", "out_b", "out_c", "out_y", "out_x",
          "lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "tiles", "tiles_x", "first")
-NARROW = ("skip", "out", "coord", "cell")  # read and written a value at a time, so that their alignment is no matter
+SCALAR_ACCESS = ("skip", "out", "coord", "cell")  # one value at a time: alignment is irrelevant
 
 
-@triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=NARROW)
+@triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=SCALAR_ACCESS)
 def modulated_mlp_kernel(
     fields,  # (B, h, w, C) by strides, the channel stride 1
     skip,  # (B, 3, h, w) by strides, or None
@@ -28,7 +29,7 @@ def modulated_mlp_kernel(
     height, width,  # of the whole output; unused for points
     y0, x0, rows, cols,  # the window; points: 0, 0, 1, Q
     tiles, tiles_x,  # tiles of a picture, and of a row of tiles
-    first,  # the launch's first tile, counted through the batch
+    first,  # index of the launch's first tile in the batch
     cell_y, cell_x,  # grid mode: rel_cell
     GRID: tl.constexpr,
     FOURIER: tl.constexpr,
@@ -39,16 +40,16 @@ def modulated_mlp_kernel(
     HIDDEN_PADDED: tl.constexpr,
     HALF: tl.constexpr,  # in_dim / 2
     HALF_PADDED: tl.constexpr,
-    TYPE: tl.constexpr,  # of matrix operands
-    EMULATED: tl.constexpr,  # inside the interpreter
-    ALIGNMENT: tl.constexpr,  # what all strides of the fields are multiples of: 16, or 1
-    WIDE: tl.constexpr,  # positions need int64
+    TYPE: tl.constexpr,  # type of matrix operands
+    EMULATED: tl.constexpr,  # in the interpreter
+    ALIGNMENT: tl.constexpr,  # 16 or 1; all strides of the fields are multiples of it
+    USE_INT64: tl.constexpr,  # positions need int64
     TILE_ROWS: tl.constexpr,
     TILE_COLS: tl.constexpr,
 ):
-    """Store the finished pixels of tile `first + program_id`. Pixels past the window repeat the last one, unstored."""
+    """Render tile `first + program_id`. Pixels outside the window are computed as the last one and not stored."""
     tile = tl.program_id(0)
-    if WIDE:
+    if USE_INT64:
         tile = tile.to(tl.int64) + first
     picture = tile // tiles
     inner = tile % tiles
@@ -72,13 +73,13 @@ def modulated_mlp_kernel(
         rel_cell_x = tl.load(cell + query + 1) * lr_w.to(tl.float32)
 
     cell_part = rel_cell_part(weights, rel_cell_y, rel_cell_x, FOURIER, HIDDEN, HIDDEN_PADDED, HALF, HALF_PADDED)
-    # The output layer is linear, so it follows the blend: one product in place of four.
+    # The output layer is linear, so it is applied after the blend: one product instead of four.
     x = tl.zeros((TILE_ROWS * TILE_COLS, HIDDEN_PADDED), tl.float32)
     if ENSEMBLE:
         for number in range(4):
             at_y, at_x, rel_y, rel_x, weight = corner_of(number, axis_y, axis_x)
-            record = record_at(fields, picture, at_y - lr_y0, at_x - lr_x0, fields_b, fields_y, fields_x, ALIGNMENT)
-            corner = evaluate(record[:, None], rel_y[:, None], rel_x[:, None], cell_part, weights, FOURIER, DEPTH,
+            params = params_at(fields, picture, at_y - lr_y0, at_x - lr_x0, fields_b, fields_y, fields_x, ALIGNMENT)
+            corner = evaluate(params[:, None], rel_y[:, None], rel_x[:, None], cell_part, weights, FOURIER, DEPTH,
                               HIDDEN, HIDDEN_PADDED, HALF, HALF_PADDED, TYPE, EMULATED)
             x = tl.fma(corner, weight[:, None], x)
     else:
@@ -86,8 +87,8 @@ def modulated_mlp_kernel(
         at_x = tl.where(axis_x[6], axis_x[1], axis_x[0])
         rel_y = tl.where(axis_y[6], axis_y[3], axis_y[2])
         rel_x = tl.where(axis_x[6], axis_x[3], axis_x[2])
-        record = record_at(fields, picture, at_y - lr_y0, at_x - lr_x0, fields_b, fields_y, fields_x, ALIGNMENT)
-        x = evaluate(record[:, None], rel_y[:, None], rel_x[:, None], cell_part, weights, FOURIER, DEPTH, HIDDEN,
+        params = params_at(fields, picture, at_y - lr_y0, at_x - lr_x0, fields_b, fields_y, fields_x, ALIGNMENT)
+        x = evaluate(params[:, None], rel_y[:, None], rel_x[:, None], cell_part, weights, FOURIER, DEPTH, HIDDEN,
                      HIDDEN_PADDED, HALF, HALF_PADDED, TYPE, EMULATED)
     rgb = output_layer(x, weights, FOURIER, DEPTH, HIDDEN, HIDDEN_PADDED, HALF, TYPE, EMULATED)
 
@@ -96,13 +97,13 @@ def modulated_mlp_kernel(
         skip += picture * skip_b + channel * skip_c
         for number in tl.static_range(4):
             at_y, at_x, rel_y, rel_x, weight = corner_of(number, axis_y, axis_x)
-            place = (at_y - lr_y0).to(tl.int64) * skip_y + (at_x - lr_x0).to(tl.int64) * skip_x
-            value = tl.load(skip + place[:, None], mask=channel < 3, other=0.0).to(tl.float32)
+            offset = (at_y - lr_y0).to(tl.int64) * skip_y + (at_x - lr_x0).to(tl.int64) * skip_x
+            value = tl.load(skip + offset[:, None], mask=channel < 3, other=0.0).to(tl.float32)
             rgb = tl.fma(value, weight[:, None], rgb)
     if UNIT:
         rgb = clamp_unit(tl.fma(rgb, 0.5, 0.5))
-    place = picture * out_b + row.to(tl.int64) * out_y + col.to(tl.int64) * out_x
-    pointers = out + place[:, None] + channel.to(tl.int64) * out_c
+    offset = picture * out_b + row.to(tl.int64) * out_y + col.to(tl.int64) * out_x
+    pointers = out + offset[:, None] + channel.to(tl.int64) * out_c
     store: tl.constexpr = out.dtype.element_ty
     if store == tl.uint8:
         rgb = round_to_byte(rgb * 255.0)

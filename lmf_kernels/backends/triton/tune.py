@@ -1,4 +1,4 @@
-"""Measures configurations on the GPU at hand and writes the fastest for `configurations.measured` to read.
+"""Measures configurations on the current GPU and writes the fastest to a file that `configurations.measured` reads.
 
 Never run on a GPU so far.
 """
@@ -16,19 +16,19 @@ from ...families import MODULATED_MLP, RenderSpec
 
 SPECS = (RenderSpec("linear", 0, (16,) * 6), RenderSpec("fourier", 16, (16,) * 8))  # LM-LIIF and LM-LTE
 ELEMENTS = (torch.float32, torch.float16, torch.bfloat16)
-SCALES = ((1.5, 1), (3.0, 2), (6.0, 4), (None, 12))  # a range's end, and the scale that stands for it
+SCALES = ((1.5, 1), (3.0, 2), (6.0, 4), (None, 12))  # the upper end of a range, and the scale at which it is measured
 LR = (180, 320)
 CANDIDATES = [Configuration(rows, cols, warps) for rows, cols in ((4, 4), (4, 8), (8, 8), (4, 16), (1, 64), (8, 16))
               for warps in (1, 2, 4, 8)]
 
 
-def tune(path, say, *, device=None, measure=None, lr=LR):
-    """Write the fastest configuration per type of fields and range of scales to `path`, a JSON file.
+def tune(path, report, *, device=None, measure=None, lr=LR):
+    """Write the fastest configuration per dtype and range of scales to `path`, a JSON file.
 
-    say: called with a line of text per result. device: the GPU; None: torch's current one. measure(call, configuration)
-    -> milliseconds, None: Triton's do_bench. lr: (h, w) of the fields measured on.
+    report: called with a line of text per result. device: the GPU; None: torch's current one.
+    measure(call, configuration) -> milliseconds; None: Triton's do_bench. lr: (h, w) of the fields measured on.
 
-    Raises BackendError where there is no GPU, InputError where path cannot be written.
+    Raises BackendError if there is no GPU, InputError if path cannot be written.
     """
     if device is None:
         device = _device()
@@ -40,7 +40,7 @@ def tune(path, say, *, device=None, measure=None, lr=LR):
             calls = [_call(spec, dtype, scale, lr, device) for spec in SPECS]
             milliseconds, best = _fastest(calls, measure or _measure)
             rows[element] += [{**configurations.to_json([Range(scale_to, best)])[0], "milliseconds": milliseconds}]
-            say(f"{architecture} {element} x{scale}: {best.rows} x {best.cols} pixels, {best.warps} warps, "
+            report(f"{architecture} {element} x{scale}: {best.rows} x {best.cols} pixels, {best.warps} warps, "
                 f"{milliseconds:.4f} ms for LM-LIIF and LM-LTE together")
     about = {"triton": availability.version(), "torch": torch.__version__, "lr": list(lr)}
     with atomic_write(path) as part, open(part, "w", encoding="utf-8") as file:
@@ -55,7 +55,7 @@ def _device():
 
 
 def _call(spec, dtype, scale, lr, device):
-    """A render of fresh random fields."""
+    """A call that renders random fields."""
     fields = torch.randn(1, *lr, MODULATED_MLP.field_channels(spec), device=device).to(dtype)
     weights = torch.randn(MODULATED_MLP.weight_count(spec), device=device).to(dtype)
     size = tuple(n * scale for n in lr)
@@ -64,7 +64,7 @@ def _call(spec, dtype, scale, lr, device):
 
 
 def _fastest(calls, measure):
-    """(milliseconds of all calls, configuration). One that asks for more than the GPU has is left out."""
+    """(total milliseconds, configuration). Skips configurations that need more resources than the GPU has."""
     from triton.runtime.errors import OutOfResources
 
     timed = []
