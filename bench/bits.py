@@ -1,7 +1,7 @@
 """Hashes of everything that the kernels compute on the CPU, to show that a change keeps every bit.
 
-    python bench/bits.py > before.jsonl            # one JSON object per line: instruction set, case, SHA-256
-    python bench/bits.py --compare before.jsonl    # prints the cases that differ or are missing, exits with status 1
+    python -m bench.bits > before.jsonl            # one JSON object per line: instruction set, case, SHA-256
+    python -m bench.bits --compare before.jsonl    # prints the cases that differ or are missing, exits with status 1
 
 Renders and gradients are hashed for the golden checkpoints with the local ensemble on and off, for other widths and
 depths of the render MLP, several scale factors, output types and layouts, on a grid and at free points. Every CPU
@@ -27,7 +27,8 @@ import torch
 import lmf_kernels as lmf
 from lmf_kernels import _cpu, ops
 
-GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden"
 OPERATORS = {"lmliif": (ops.modulated_mlp, ops.modulated_mlp_points), "liif": (ops.plain_mlp, ops.plain_mlp_points)}
 OPERATORS |= {"lmlte": OPERATORS["lmliif"], "lte": OPERATORS["liif"]}
 MODULATED, WITH_SKIP = ("lmliif", "lmlte"), ("lmlte", "lte")
@@ -67,8 +68,8 @@ def main():
 
 def run_child(isa):
     """The lines of one instruction set."""
-    done = subprocess.run([sys.executable, __file__, "--isa", isa], env=os.environ | {"LMF_CPU_ISA": isa},
-                          stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "bench.bits", "--isa", isa], cwd=ROOT, text=True,
+                          env=os.environ | {"LMF_CPU_ISA": isa}, stdout=subprocess.PIPE, check=True)
     return done.stdout.splitlines()
 
 

@@ -15,8 +15,7 @@ from lmf_kernels.images import read_image
 from lmf_kernels.families import MODULATED_MLP
 from lmf_kernels.request import output_size
 
-import operations
-import settings
+from . import config, operations
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def kernel_alone(case, fields, skip, out):
     """The compiled function on a packed call, writing to `out`: no operator, no allocation."""
     call = RenderCall(MODULATED_MLP, case.spec, fields, case.weights, skip=skip, size=case.size,
                       window=(0, 0, *case.size), lr=(0, 0, *case.lr), **case.options)
-    packed, alive = native.packer.modulated_mlp(call, out, settings.THREADS)
+    packed, alive = native.packer.modulated_mlp(call, out, config.THREADS)
 
     def run():
         native.module.modulated_mlp(packed)
@@ -92,7 +91,7 @@ def kernel_alone(case, fields, skip, out):
 @functools.cache
 def model(name):
     """The golden checkpoint of a model."""
-    return lmf.load_model(settings.CHECKPOINTS / f"{name}.pth").requires_grad_(False)
+    return lmf.load_model(config.CHECKPOINTS / f"{name}.pth").requires_grad_(False)
 
 
 def full_model():
@@ -110,7 +109,7 @@ def full_model():
 @functools.cache
 def picture(lr, mirrored=False):
     """The bundled photograph at lr (h, w), in [0, 1]: cut, or continued by its mirror image. (1, 3, h, w)"""
-    image = read_image(settings.PICTURE)
+    image = read_image(config.PICTURE)
     for axis, wanted in zip((2, 3), lr):
         have = image.shape[axis]
         place = torch.arange(wanted) % (2 * have)
@@ -137,12 +136,12 @@ def _inputs(name, lr, size):
 
 def size_of(lr, scale):
     """Output size of a scale's name, (H, W)."""
-    return output_size(lr, settings.SCALES[scale])
+    return output_size(lr, config.SCALES[scale])
 
 
 def checkpoint_case(name, scale, *, lr=None, ensemble=True, **options):
     """The render stage of a golden checkpoint on the picture."""
-    lr = settings.LR if lr is None else lr
+    lr = config.LR if lr is None else lr
     found, size = model(name), size_of(lr, scale)
     return Render(name, found.render_spec._replace(ensemble=ensemble), found.render_weights(),
                   _inputs(name, lr, size), size, options)
@@ -158,14 +157,14 @@ def random_case(hidden, depth, scale):
 
     weights = torch.cat([(randn(*shape) * math.sqrt(2 / shape[0])).flatten()
                          for shape in MODULATED_MLP.weight_shapes(spec)])
-    inputs = tuple((0.3 * randn(1, *settings.LR, MODULATED_MLP.field_channels(spec)), None) for _ in range(2))
-    return Render("random", spec, weights, inputs, size_of(settings.LR, scale))
+    inputs = tuple((0.3 * randn(1, *config.LR, MODULATED_MLP.field_channels(spec)), None) for _ in range(2))
+    return Render("random", spec, weights, inputs, size_of(config.LR, scale))
 
 
 @functools.lru_cache(maxsize=1)
 def training_queries(batch=16, queries=2304):
     """Two training batches (inp, coord, cell): patches of the picture, random points on each, an own scale each."""
-    h, w = settings.TILE
+    h, w = config.TILE
     generator = torch.Generator().manual_seed(0)
     source = picture((4 * h, 4 * w)) * 2 - 1
     patches = torch.cat([part for rows in source.split(h, 2) for part in rows.split(w, 3)])[:batch]

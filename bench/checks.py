@@ -1,12 +1,16 @@
 """Right before fast: every case is compared with the reference before its time counts, and again after the last round.
 
-The reference runs in float64 on what the kernel was given, over three crops of the output. A wrong number raises, and a
-run with a wrong number writes no results.
+The reference is `python_ref` itself, without operators or backends. It runs in float64 on the kernel's inputs, over
+three crops of the output. A wrong number raises, and a run with a wrong number writes no results.
 """
+
+import math
 
 import torch
 
-from lmf_kernels import ops
+import python_ref
+from lmf_kernels.families import MODULATED_MLP
+from python_ref import geometry
 
 RELATIVE = 1e-5  # of the largest |reference|, float32
 KINKS = 1e-3  # relative L2 norm of gradients: past a ReLU's or L1's kink a value moves more than rounding moves it
@@ -26,25 +30,67 @@ def crops(size):
             ((height - rows) * 4 // 9, (width - cols) * 5 // 9, rows, cols)]
 
 
+def reference_window(
+    family,
+    spec,
+    fields,  # (B, h, w, C)
+    weights,  # (weight_count,)
+    size,
+    window,
+    skip=None,  # (B, 3, h, w) or None
+    dtype=torch.float64,
+):
+    """A window (y0, x0, rows, cols) of the output, rendered by `python_ref` in `dtype`: (B, 3, rows, cols).
+
+    Only the LR rows and columns that the window reads are converted to `dtype`.
+    """
+    lr = tuple(fields.shape[1:3])
+    ys, xs = (slice(max(0, math.floor((first + 0.5) * n_in / n_out - 0.5)),
+                    min(n_in, math.floor((first + count - 0.5) * n_in / n_out - 0.5) + 2))
+              for n_in, n_out, first, count in zip(lr, size, window[:2], window[2:]))
+    queries = geometry.grid_queries(lr, size, ensemble=spec.ensemble, window=window, lr_origin=(ys.start, xs.start),
+                                    dtype=dtype, device=fields.device)
+    values = _rendered(family, spec, fields[:, ys, xs].to(dtype), weights.to(dtype), queries,
+                       None if skip is None else skip[:, :, ys, xs].to(dtype))
+    return values.permute(0, 3, 1, 2).to(dtype)
+
+
+def reference_points(
+    family,
+    spec,
+    fields,  # (B, h, w, C)
+    weights,  # (weight_count,)
+    coord,  # (B, Q, 2)
+    cell,  # (B, Q, 2)
+    skip=None,  # (B, 3, h, w) or None
+):
+    """Query points rendered by `python_ref` in the tensors' dtype: (B, Q, 3). Differentiable; called as the renderers
+    of `lmf_kernels.training.rendering` are."""
+    queries = geometry.point_queries(coord, cell, fields.shape[1:3], ensemble=spec.ensemble)
+    return _rendered(family, spec, fields, weights, queries, skip)
+
+
+def _rendered(family, spec, fields, weights, queries, skip):
+    return getattr(python_ref, family.name).render(fields, *family.matrices(spec, weights), queries, skip=skip)
+
+
 def grid(case, out, fields, skip):
     """Compare a `cases.Render`'s output with the reference."""
-    options = {**case.options, "dtype": torch.float64}
-    double = [None if t is None else t.double() for t in (fields, skip)]
     nhwc = case.options.get("layout") == "nhwc"
     for window in crops(case.size):
-        expected = ops.modulated_mlp(double[0], case.weights.double(), case.spec, case.size, skip=double[1],
-                                     window=window, backend="reference", **options)
+        expected = reference_window(MODULATED_MLP, case.spec, fields, case.weights, case.size, window, skip)
+        if case.options.get("epilogue") == "unit":
+            expected = (expected * 0.5 + 0.5).clamp(0, 1)
         y, x, rows, cols = window
-        part = out[:, y:y + rows, x:x + cols] if nhwc else out[:, :, y:y + rows, x:x + cols]
+        part = out[:, y:y + rows, x:x + cols].permute(0, 3, 1, 2) if nhwc else out[:, :, y:y + rows, x:x + cols]
         compare(part, expected, f"{case.model} {case.size} window {window}")
 
 
 def points(case, out, fields, coord, cell):
     """Compare a `cases.Points`'s output with the reference, on its first and last queries."""
     for part in (slice(0, 64), slice(-64, None)):
-        expected = ops.modulated_mlp_points(
-            fields.double(), case.weights.double(), case.spec, coord[:, part].double(), cell[:, part].double(),
-            backend="reference")
+        expected = reference_points(MODULATED_MLP, case.spec, fields.double(), case.weights.double(),
+                                    coord[:, part].double(), cell[:, part].double())
         compare(out[:, part], expected, f"{case.model} points")
 
 

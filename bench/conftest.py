@@ -7,9 +7,8 @@ import torch
 
 from lmf_kernels import _cpu
 
-import measure
-import results as results_file
-import settings
+from . import config
+from .cpu import measure, results as cpu_results
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +20,7 @@ def results(request):
 @pytest.fixture(autouse=True)
 def inference():
     """As `lmf_kernels.upscale` runs: no gradients, the chosen number of threads."""
-    torch.set_num_threads(settings.THREADS)
+    torch.set_num_threads(config.THREADS)
     with torch.no_grad():
         yield
 
@@ -44,26 +43,27 @@ def use_isa(monkeypatch):
     return choose
 
 
+FOLDER = config.FOLDER / "cpu"
 _RESULTS = pytest.StashKey()
 _DESELECTED = pytest.StashKey()
 
 
 def pytest_configure(config):
-    config.stash[_RESULTS] = results_file.Results()
+    config.stash[_RESULTS] = cpu_results.Results()
     config.stash[_DESELECTED] = []
     config.option.benchmark_columns = ["min", "median", "iqr", "max", "rounds"]  # of the table on the screen
 
 
 def pytest_deselected(items):
     for item in items:
-        if item.path.parent == settings.FOLDER:
+        if item.path.parent == FOLDER:
             item.config.stash[_DESELECTED].append(item.nodeid)
 
 
 def pytest_collection_finish(session):
-    """A run is complete when it takes every file of this folder, whole."""
-    taken = {item.path.name for item in session.items if item.path.parent == settings.FOLDER}
-    there = {path.name for path in settings.FOLDER.glob("bench_*.py")}
+    """A run is complete when it takes every file of bench/cpu, whole."""
+    taken = {item.path.name for item in session.items if item.path.parent == FOLDER}
+    there = {path.name for path in FOLDER.glob("bench_*.py")}
     session.config.stash[_RESULTS].complete = (
         taken == there and not session.config.stash[_DESELECTED]
         and not any("::" in argument for argument in session.config.args))
@@ -79,8 +79,8 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
         terminalreporter.line(f"{why}: no results are written.", red=True)
         return
     found.finish(skipped=len(terminalreporter.stats.get("skipped", [])))
-    path = results_file.write(found)
+    path = cpu_results.write(found)
     for warning in found.warnings():
         terminalreporter.line(f"warning: {warning}", yellow=True)
     terminalreporter.line(f"written: {path}")
-    terminalreporter.line(f"tables:  python bench/tables.py {path}")
+    terminalreporter.line(f"tables:  python -m bench.tables {path}")

@@ -35,12 +35,12 @@ while (($#)); do
   esac
 done
 
-# From bench/: the repository root must not be on sys.path, or the source folder would hide the installed package.
-cd "$root/bench" || exit 2
-[[ -z $measure ]] && exec "$python" -m device "${options[@]}"
+# bench/__init__.py moves the root to the end of sys.path: the installed package is measured, not the source folder.
+cd "$root" || exit 2
+[[ -z $measure ]] && exec "$python" -m bench.device "${options[@]}"
 
 export PIP_NO_INDEX=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-tools=$("$python" device/tools.py) && export PATH=$PATH${tools:+:$tools}
+tools=$("$python" bench/device/tools.py) && export PATH=$PATH${tools:+:$tools}
 log=$(mktemp)
 into=()
 if [[ -n $target && ! ($build == dry && -z $wheel && $target == "$root/build/device-site") ]]; then
@@ -54,7 +54,7 @@ pip_install() {  # SECONDS WHAT: false where pip fails, its output in $log
 }
 
 if [[ -n $wheel ]]; then
-  if pip_install 60 "$wheel" && reason=$("$python" -m device.installed $cuda 2>&1); then
+  if pip_install 60 "$wheel" && reason=$("$python" -m bench.device.installed $cuda 2>&1); then
     echo "installed $(basename "$wheel") in $SECONDS s"
     [[ $build == yes ]] && build=
   else
@@ -78,10 +78,10 @@ if [[ $build == yes ]]; then
     LMF_BUILD_CUDA=OFF pip_install $((limit - SECONDS)) "$root" || failed="the build failed or took too long"
   fi
   echo "built in $SECONDS s"
-  reason=$("$python" -m device.installed 2>&1) || failed="${failed:-it left what cannot be used}: $reason"
+  reason=$("$python" -m bench.device.installed 2>&1) || failed="${failed:-it left what cannot be used}: $reason"
   [[ -n $failed ]] && options+=(--build-failed "$failed")
 elif [[ -z $build && -z $wheel ]]; then
-  reason=$("$python" -m device.installed $cuda 2>&1) || options+=(--build-failed "what is installed: $reason")
+  reason=$("$python" -m bench.device.installed $cuda 2>&1) || options+=(--build-failed "what is installed: $reason")
 fi
 rm -f "$log"
-exec "$python" -m device --spent "$SECONDS" "${options[@]}"
+exec "$python" -m bench.device --spent "$SECONDS" "${options[@]}"

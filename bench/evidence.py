@@ -1,9 +1,8 @@
-#!/usr/bin/env python
 """Makes the table by which backend="auto" chooses among GPU kernels, from result files of runs on GPUs.
 
-    python bench/evidence.py [FILE ...]            prints the entries of FILEs, or of bench/results
-    python bench/evidence.py [FILE ...] --write    writes them into the package: lmf_kernels/backends/measured.json
-    python bench/evidence.py [FILE ...] --check    exit status 1 where the package has any others
+    python -m bench.evidence [FILE ...]            prints the entries of FILEs, or of bench/results
+    python -m bench.evidence [FILE ...] --write    writes them into the package: lmf_kernels/backends/measured.json
+    python -m bench.evidence [FILE ...] --check    exit status 1 where the package has any others
 
 A file of a run on a GPU says "on": "gpu". Of its cases those count whose kind is "render" or "gradients", whose backend
 is a GPU kernel, and whose numbers passed ("numerics_passed": true); they carry "device", "capability", "family",

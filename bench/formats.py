@@ -1,6 +1,7 @@
 """Numbers and records as the words of a table. What is missing is a dash."""
 
 import math
+import textwrap
 
 
 def table(heads, rows):
@@ -46,6 +47,14 @@ def spread(case):
 def times(case, way):
     """How many times faster per pixel than a peer."""
     return number(case.get("times", {}).get(way))
+
+
+def caption(stored, file_name, *details):
+    """What the numbers stand on, under a table: details, the commit, the file, its warnings."""
+    commit = stored["commit"] or {}
+    source = f"commit {commit.get('describe', 'unknown')}{' with changes' if commit.get('dirty') else ''}"
+    text = f"<sub>{'; '.join(part for part in (*details, source, file_name, *stored['warnings']) if part)}.</sub>"
+    return f"\n{textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)}\n"
 
 
 def _scaled(value, units):

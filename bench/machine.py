@@ -11,7 +11,7 @@ import torch
 import lmf_kernels
 from lmf_kernels import _cpu
 
-import settings
+from . import config
 
 _FLAGS = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni",
           "avx512_bf16", "avx512_fp16", "amx_bf16", "asimd", "sve", "sve2")
@@ -26,7 +26,7 @@ def processor():
         "cpu": info.get("model name") or platform.processor() or platform.machine(),
         "cpu_family": info.get("cpu family"), "cpu_model": info.get("model"), "cache": info.get("cache size"),
         "architecture": platform.machine(), "system": platform.system(), "memory_gib": _memory_gib(),
-        "cores": os.cpu_count(), "cores_usable": usable, "threads": settings.THREADS,
+        "cores": os.cpu_count(), "cores_usable": usable, "threads": config.THREADS,
         "flags": [flag for flag in _FLAGS if flag in flags],
         "isas": [isa for isa, runs in _cpu.isas().items() if runs], "isa": _cpu.isa(),
     }
@@ -35,7 +35,7 @@ def processor():
 def slug():
     """The processor and the threads as a part of a file name."""
     text = re.sub(r"\((r|tm)\)|\bcpu\b|\bprocessor\b|@.*", " ", processor()["cpu"].lower())
-    return f"{re.sub(r'[^a-z0-9]+', '-', text).strip('-') or 'unknown'}-{settings.THREADS}threads"
+    return f"{re.sub(r'[^a-z0-9]+', '-', text).strip('-') or 'unknown'}-{config.THREADS}threads"
 
 
 def versions():
@@ -47,15 +47,19 @@ def versions():
 
 
 def commit():
-    """{"describe", "dirty"} of the source tree; None where it is no git checkout. Results do not make it dirty."""
+    """{"describe", "dirty"} of the source tree; without a git checkout the commit that BENCH_COMMIT names, or None.
+
+    Results do not make it dirty.
+    """
     def git(*arguments):
-        return subprocess.run(["git", "-C", str(settings.ROOT), *arguments], capture_output=True, text=True, check=True
+        return subprocess.run(["git", "-C", str(config.ROOT), *arguments], capture_output=True, text=True, check=True
                               ).stdout.strip()
     try:
         status = git("status", "--porcelain", "--", ".", ":!bench/results")
         return {"describe": git("describe", "--always", "--tags", "--abbrev=12"), "dirty": bool(status)}
     except (OSError, subprocess.CalledProcessError):  # no git, no checkout, no commit yet
-        return None
+        named = os.environ.get("BENCH_COMMIT")
+        return {"describe": named, "dirty": False} if named else None
 
 
 class Neighbours:

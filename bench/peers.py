@@ -23,8 +23,7 @@ from lmf_kernels.families import MODULATED_MLP
 from python_ref import geometry, published
 from python_ref.decoding import published_queries
 
-import cases
-import checks
+from . import cases, checks
 
 WAYS = ("published", "compiled-published", "tuned-published", "reference", "compiled-reference", "bicubic")
 BLOCK = 1 << 14  # queries: the widest tensors of a chunk are 4 MB

@@ -1,7 +1,6 @@
-#!/usr/bin/env python
 """Draws docs/time-per-pixel.svg: time per output pixel against the scale, from the newest complete CPU results.
 
-    python bench/plot.py [FILE] [--out SVG]      FILE: a results file of `pytest bench`
+    python -m bench.plot [FILE] [--out SVG]      FILE: a results file of `pytest bench`
 
 Needs matplotlib: pip install '.[bench]'.
 """
@@ -11,7 +10,7 @@ import json
 import pathlib
 import sys
 
-from formats import times
+from .formats import times
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -30,7 +29,7 @@ def main(arguments=None):
         path = chosen.file or newest()
         draw(json.loads(path.read_text(encoding="utf-8")), chosen.out)
     except (OSError, ValueError) as error:
-        print(f"plot.py: {error}", file=sys.stderr)
+        print(f"bench.plot: {error}", file=sys.stderr)
         return 2
     print(f"{chosen.out}: drawn from {path.name}")
     return 0

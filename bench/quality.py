@@ -9,7 +9,7 @@ under `bench/results/quality/`, or under `bench/results/quality/MODEL/` for a mo
 import json
 import pathlib
 
-from formats import table
+from .formats import table
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 FOLDER = "the folder's pictures"

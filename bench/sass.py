@@ -1,4 +1,4 @@
-"""Counts the machine instructions of CUDA kernels: python bench/sass.py [FILE ...] [--arch sm_90] [--kernel REGEX]
+"""Counts the machine instructions of CUDA kernels: python -m bench.sass [FILE ...] [--arch sm_90] [--kernel REGEX]
 
 FILE: a compiled module, shared library or cubin; by default the installed lmf_kernels._cuda. Prints one row a kernel
 and architecture, --json everything that was counted. Needs no GPU, only cuobjdump and nvdisasm: on PATH, in the CUDA
@@ -19,7 +19,7 @@ import subprocess
 import sys
 from importlib import util
 
-from formats import table
+from .formats import table
 
 # Tensor cores, float32, half, conversions and special functions, memory, exchange, and the last two: local memory.
 COLUMNS = ("HMMA", "FFMA", "FADD", "FMUL", "HFMA2", "HMUL2", "F2FP", "MUFU", "LDG", "STG", "LDS", "STS", "SHFL", "BAR",

@@ -1,8 +1,8 @@
 """Instructions in the loops of the tensor-core kernels.
 
-    python bench/sass_loops.py [FILE ...] [--arch sm_90] [--kernel REGEX]
+    python -m bench.sass_loops [FILE ...] [--arch sm_90] [--kernel REGEX]
 
-FILE as for bench/sass.py. A loop is a backward branch and all between it and its target; loops without matrix
+FILE as for bench.sass. A loop is a backward branch and all between it and its target; loops without matrix
 instructions are left out. One pass of it costs the counts that are shown, less what its own branches jump over.
 """
 
@@ -11,8 +11,8 @@ import collections
 import pathlib
 import re
 
-import sass
-from formats import table
+from . import sass
+from .formats import table
 
 _LINE = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(?:@!?\w+\s+)?(([A-Z][A-Z0-9]*)[^;]*);")
 _TARGET = re.compile(r"\b0x([0-9a-f]+)\s*$")

@@ -1,10 +1,9 @@
-#!/usr/bin/env python
 """Prints the tables of the README and of docs/benchmarks.md from results files, or writes them between markers there.
 
-    python bench/tables.py [FILE]                     all tables, from FILE or the newest of bench/results: of the CPU's
+    python -m bench.tables [FILE]                     all tables, from FILE or the newest of bench/results: of the CPU's
                                                       (pytest bench) and of a GPU's (bench/device.sh)
-    python bench/tables.py [FILE] --write PAGE...     fills in all between <!-- bench:NAME --> and <!-- /bench:NAME -->
-    python bench/tables.py [FILE] --check PAGE...     exit status 1 where a page says anything else
+    python -m bench.tables [FILE] --write PAGE...     fills in all between <!-- bench:NAME --> and <!-- /bench:NAME -->
+    python -m bench.tables [FILE] --check PAGE...     exit status 1 where a page says anything else
 
 PAGE: README.md, docs/benchmarks.md.
 """
@@ -14,14 +13,11 @@ import json
 import pathlib
 import re
 import sys
-import textwrap
 
-import tables_gpu
-from formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
-from quality import quality, robustness
+from .cpu import tables as cpu_tables
+from .device import tables as gpu_tables
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
-SCALES = ("x2", "x3.7", "x4", "x12")
 MARKED = re.compile(r"(<!-- bench:([\w-]+) -->\n).*?(<!-- /bench:\2 -->)", re.DOTALL)
 
 
@@ -41,7 +37,7 @@ def main(arguments=None):
         differ = [update(page, runs, write=bool(chosen.write)) for page in chosen.write or chosen.check]
         return int(bool(chosen.check) and any(differ))
     except (OSError, ValueError) as error:
-        print(f"tables.py: {error}", file=sys.stderr)
+        print(f"bench.tables: {error}", file=sys.stderr)
         return 2
 
 
@@ -75,14 +71,14 @@ class Run:
     @property
     def tables(self):
         """The tables that it can fill: {name: function of the run}."""
-        return tables_gpu.TABLES if self.stored.get("on") == "gpu" else TABLES
+        return gpu_tables.TABLES if self.stored.get("on") == "gpu" else cpu_tables.TABLES
 
     @property
     def ready(self):
         """The names of the tables that the README may take."""
         if self.stored["complete"]:
             return list(self.tables)
-        return tables_gpu.ready(self) if self.stored.get("on") == "gpu" else []
+        return gpu_tables.ready(self) if self.stored.get("on") == "gpu" else []
 
 
 def newest():
@@ -107,7 +103,7 @@ def filled(text, run):
     those whose parts have run."""
     if not run.ready:
         raise ValueError(f"{run.file_name} is not a complete run; the pages take nothing else.")
-    known = {**TABLES, **tables_gpu.TABLES}
+    known = {**cpu_tables.TABLES, **gpu_tables.TABLES}
     closed = [match[2] for match in MARKED.finditer(text)]
     opened = re.findall(r"<!-- bench:([\w-]+) -->", text)
     wrong = [name for name in opened if name not in known or name not in closed]
@@ -120,180 +116,6 @@ def filled(text, run):
         return match[1] + run.tables[match[2]](run) + match[3] if match[2] in run.ready else match[0]
 
     return MARKED.sub(fill, text)
-
-
-# ---- the tables
-
-def headline(run):
-    """The gain of a whole picture, then that of the render stage alone."""
-    case, whole, published = (run.case(name) for name in (f"cpu/lmliif/x12/{run.isa}", "pipeline/lmf_kernels",
-                                                          "pipeline/published"))
-    gain = number(median(published) / median(whole)) if whole and published else "-"
-    stages, ours = whole.get("stages", {}), seconds(median(whole))
-    encoder = stages["encoder"] / sum(stages.values()) if stages else None
-    slow, compiled = (times(case, way) for way in ("published", "compiled-published"))
-    return (
-        f"- **A whole picture {gain} times as fast**: {wxh(whole.get('lr'))} to {wxh(whole.get('size'))} with LM-LIIF "
-        f"on the EDSR-baseline encoder takes\n  {ours} instead of {seconds(median(published))}. {percent(encoder)} of "
-        f"the {ours} is the encoder, the same network in both.\n"
-        f"- **The render stage alone {slow} times as fast** per pixel as the published way, and {compiled} times as "
-        f"fast as\n  `torch.compile` of it: {wxh(case.get('lr'))} to {wxh(case.get('size'))} takes "
-        f"{seconds(median(case))}.\n")
-
-
-def plot(run):
-    """What stands below docs/time-per-pixel.svg, which bench/plot.py draws from the same run."""
-    return caption(run, "float32; " + sizes(run)).lstrip()
-
-
-def sizes(run):
-    """Which inputs are rendered: slow peers get smaller ones."""
-    at = {}
-    for scale in SCALES:
-        at.setdefault(wxh(run.case(f"published/lmliif/{scale}").get("lr")), []).append(scale)
-    slow = " and ".join(f"{lr} at {', '.join(scales)}" for lr, scales in at.items())
-    return f"ours from {wxh(run.case(f'cpu/lmliif/x12/{run.isa}').get('lr'))}, the published way from {slow}"
-
-
-def render(run):
-    rows = []
-    for scale in SCALES:
-        case = run.case(f"cpu/lmliif/{scale}/{run.isa}")
-        rows.append([f"{scale}, {wxh(case.get('size'))}", spread(case), number(case.get("mpixel_per_s")),
-                     f"{number(case.get('ns_per_pixel'))} ({number(case.get('per_pixel_of_x12'))})",
-                     number(case.get("gflop_per_s")), percent(case.get("share_of_peak")),
-                     *(times(case, way) for way in ("published", "compiled-published", "compiled-reference"))])
-    heads = ["output", "time (IQR)", "Mpixel/s", "ns per pixel (x12 = 1)", "GFLOP/s", "of the FMA peak",
-             "x published", "x `torch.compile` of it", "x `torch.compile` of the restructured maths"]
-    return table(heads, rows) + caption(run, sizes(run))
-
-
-def peers(run):
-    ways = dict.fromkeys(name.split("/")[0] for name, record in run.cases.items() if record["kind"] == "peer")
-    rows = []
-    for way in ways:
-        cells = []
-        for scale in SCALES:
-            case = run.case(f"{way}/lmliif/{scale}")
-            cells.append(f"{number(case['ns_per_pixel'])} ({wxh(case['lr'])})" if case else "-")
-        rows.append([way, *cells])
-    return table(["ns per pixel (from)", *SCALES], rows) + caption(run)
-
-
-def isa(run):
-    rows = []
-    for name in run.machine["isas"]:
-        at = {scale: run.case(f"cpu/lmliif/{scale}/{name}") for scale in SCALES}
-        rows.append([name, *(seconds(median(at[scale])) for scale in SCALES), number(at["x12"].get("mpixel_per_s")),
-                     number(at["x12"].get("peak_gflop_per_s")), percent(at["x12"].get("share_of_peak"))])
-    first = table(["instruction set", *SCALES, "Mpixel/s at x12", "its FMA peak, GFLOP/s", "of it at x12"], rows)
-    rows = []
-    for what, name in VARIANTS.items():
-        case = run.case(name.format(isa=run.isa))
-        size = "{} x {} points".format(*case["size"]) if case.get("kind") == "points" else wxh(case.get("size"))
-        rows.append([what, size, spread(case), number(case.get("mpixel_per_s")), number(case.get("ns_per_pixel")),
-                     percent(case.get("share_of_peak")), times(case, "published")])
-    return first + "\n" + table(["case", "output", "time (IQR)", "Mpixel/s", "ns per pixel", "of the FMA peak",
-                                 "x published"], rows) + caption(run)
-
-
-VARIANTS = {
-    "LM-LTE, x4": "cpu/lmlte/x4/{isa}",
-    "LM-LTE, x12": "cpu/lmlte/x12/{isa}",
-    "depth 8, hidden 16": "cpu/hidden16-depth8/x12",
-    "depth 6, hidden 24": "cpu/hidden24-depth6/x12",
-    "depth 6, hidden 32": "cpu/hidden32-depth6/x12",
-    "LM-LIIF, x12, into memory already mapped": "cpu/lmliif-mapped/x12",
-    "LM-LIIF, x4, stored as uint8 NHWC": "cpu/lmliif-uint8-nhwc/x4",
-    "LM-LIIF, x4, no local ensemble": "cpu/lmliif-no-ensemble/x4",
-    "LM-LIIF, random points": "cpu/lmliif/points",
-}
-
-
-def pipeline(run):
-    both = [run.case("pipeline/lmf_kernels"), run.case("pipeline/published")]
-    rows = []
-    for stage in ("encoder", "latent", "render"):
-        spent = [case.get("stages", {}).get(stage) for case in both]
-        shares = [s / sum(case["stages"].values()) if s else None for s, case in zip(spent, both)]
-        rows.append([stage, *(cell for pair in zip(map(seconds, spent), map(percent, shares)) for cell in pair)])
-    rows.append(["whole (IQR)", *(cell for case in both for cell in (spread(case), ""))])
-    return table(["stage", "lmf_kernels", "share", "published decoder", "share"], rows) + caption(
-        run, f"{wxh(both[0].get('lr'))} to {wxh(both[0].get('size'))}, EDSR-baseline with 16 blocks, LM-LIIF")
-
-
-CALLS = {
-    "a call of the operator on a 1x1 map": "call/operator",
-    "of it, the compiled function": "call/kernel",
-    "for comparison, torch's x + 1": "call/torch-add",
-    "render stage of a 48x48 tile at x4": "cpu/lmliif-tile/x4",
-}
-FIRST = {
-    "import_torch": "import torch", "import_lmf_kernels": "import lmf_kernels", "load_model": "load_model",
-    "first_upscale": "first upscale of a 48x48 picture to x4", "second_upscale": "second upscale of it",
-}
-MEMORY = {
-    "memory/cpu/lmliif/x12": "LM-LIIF", "memory/cpu/lmlte/x12": "LM-LTE",
-    "memory/reference/lmliif/x12": "LM-LIIF on the reference",
-    "memory/published/lmliif/x12": "LM-LIIF the published way",
-}
-
-
-def overheads(run):
-    rows = [[what, spread(run.case(name))] for what, name in CALLS.items()]
-    first = run.facts.get("first_call", {}).get("seconds", {})
-    rows += [[f"fresh process: {what}", seconds(first.get(name))] for name, what in FIRST.items()]
-    for key, what in MEMORY.items():
-        fact = run.facts.get(key, {})
-        each = number(fact.get("beyond_bytes_per_pixel"))
-        rows.append([f"peak memory beyond inputs and output, {what}, {wxh(fact.get('lr'))} to {wxh(fact.get('size'))}",
-                     f"{size_in_bytes(fact.get('beyond_bytes'))} ({each} bytes a pixel)"])
-    bits = [fact for key, fact in run.facts.items() if key.startswith("equal_bits/")]
-    same = bool(bits) and all(fact["threads"] and fact["bands"] for fact in bits)
-    rows.append(["same bits at 1 and 2 threads and in bands, every instruction set", "yes" if same else "no"])
-    return table(["what", "cost"], rows) + caption(run)
-
-
-def training(run):
-    rows, last = [], {}
-    for what, name in (("a whole step", "step"), ("of it, render stage and back", "render")):
-        fused, last = (run.case(f"training/{name}-{way}") for way in ("fused", "torch"))
-        ratio = median(last) / median(fused) if fused and last else None
-        rows.append([what, spread(fused), spread(last), number(ratio)])
-    queries = "{} x {} queries".format(*last["size"]) if last else "-"
-    return table(["LM-LIIF", "fused backward", "plain torch", "x plain torch"], rows) + caption(
-        run, f"{queries} on patches of {wxh(last.get('lr'))}")
-
-
-def threads(run):
-    idle, busy = (run.facts.get(f"threads/{condition}", {}) for condition in ("idle", "busy"))
-    ways = idle.get("time_over_one_thread") or busy.get("time_over_one_thread") or {}
-    rows = [[way, *(number(fact.get("time_over_one_thread", {}).get(way, {}).get("median")) for fact in (idle, busy))]
-            for way in ways]
-    count = idle.get("threads") or busy.get("threads") or "all"
-    return table([f"time with {count} threads over that with one", "idle machine", "beside one loop per processor"],
-                 rows) + caption(run, f"The built-in model, {wxh(idle.get('lr') or busy.get('lr'))} at x4")
-
-
-TABLES = {"headline": headline, "plot": plot, "quality": quality, "robustness": robustness, "render": render,
-          "peers": peers, "isa": isa, "pipeline": pipeline, "overheads": overheads, "training": training,
-          "threads": threads}
-
-
-def caption(run, first=""):
-    """What the numbers stand on, under each table."""
-    versions, commit = run.stored["versions"], run.stored["commit"] or {}
-    source = f"commit {commit.get('describe', 'unknown')}{' with changes' if commit.get('dirty') else ''}"
-    said = [first, hardware(run), f"torch {versions['torch']}, {versions['compiler']}", source, run.file_name,
-            *run.stored["warnings"]]
-    text = f"<sub>{'; '.join(part for part in said if part)}.</sub>"
-    return f"\n{textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)}\n"
-
-
-def hardware(run):
-    machine = run.machine
-    family = f" (family {machine['cpu_family']})" if machine.get("cpu_family") else ""
-    return f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''} of {machine['cpu']}{family}, {run.isa}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Sizes of wheels and of the compiled modules in them: python bench/wheels.py WHEEL ... [--json FILE]
+"""Sizes of wheels and of the compiled modules in them: python -m bench.wheels WHEEL ... [--json FILE]
 
 Prints the rows of docs/wheels.md's table; its numbers are those of bench/results/wheels/sizes.json.
 """
@@ -8,7 +8,7 @@ import json
 import pathlib
 import zipfile
 
-from formats import table
+from .formats import table
 
 
 def sizes(path):

@@ -1,7 +1,9 @@
 """What all tests share: fresh random numbers whose seed can be seen and repeated, and a part of the tests alone."""
 
 import os
+import pathlib
 import random
+import sys
 import zlib
 
 import interpreter
@@ -12,6 +14,7 @@ from optional_packages import skip_without_packages  # noqa: F401  (an autouse f
 from outcomes import pytest_collectreport, pytest_runtest_makereport  # noqa: F401  (pytest finds hooks by their names)
 from selfcheck_setup import kernels, no_check  # noqa: F401  (and fixtures)
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))  # bench; last: lmf_kernels is the installed one
 os.environ[lookup.SWITCH] = "0"  # no test starts a self-check by chance: those of it turn it on
 
 if interpreter.INTERPRETING:

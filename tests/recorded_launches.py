@@ -1,4 +1,4 @@
-"""What the tests of the Triton kernels have a GPU compile, found without one.
+"""What the tests of the Triton kernels make a GPU compile, found without a GPU.
 
     LMF_TEST_TRITON_RECORD=FOLDER pytest tests -m gpu -k triton
 

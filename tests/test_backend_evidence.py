@@ -1,14 +1,13 @@
 """`auto` among GPU kernels: by what was measured, shown in words. Devices and kernels are faked: nothing asks a GPU."""
 
-import importlib.util
 import json
 import types
 import warnings
-from pathlib import Path
 
 import lmf_kernels as lmf
 import pytest
 import torch
+from bench import evidence as bench_evidence
 from lmf_kernels.backends import KernelBackend, RenderCall, dispatch, evidence
 from lmf_kernels.cli import main
 from lmf_kernels.families import MODULATED_MLP, RenderSpec
@@ -28,14 +27,6 @@ SLOW_AT_X2 = [{**CASE, "pixels": 57600 * 4, "gpixel_per_s": 5.0},
               {**CASE, "gpixel_per_s": 20.0, "backend": "triton"}]
 
 
-def bench_evidence():
-    path = Path(__file__).parents[1] / "bench" / "evidence.py"
-    spec = importlib.util.spec_from_file_location("bench_evidence", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def kernel(name, refuses=None, **also):
     """A backend that would run anything, or says why not."""
     module = types.SimpleNamespace(can_run=lambda call: refuses, run=None, **also)
@@ -49,8 +40,7 @@ def machine(monkeypatch, tmp_path):
 
     def build(cases, **backends):
         path = tmp_path / "measured.json"
-        tool = bench_evidence()
-        path.write_text(tool.as_json(tool.collect([{**RUN, "cases": cases}])))
+        path.write_text(bench_evidence.as_json(bench_evidence.collect([{**RUN, "cases": cases}])))
         monkeypatch.setattr(evidence, "FILE", path)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
         monkeypatch.setattr(dispatch, "BACKENDS", {"cpu": dispatch.cpu.backend, **backends,
@@ -147,23 +137,21 @@ def test_gradients_have_evidence_of_their_own(machine):
 
 
 def test_gradients_slower_than_plain_torch_are_no_evidence():
-    tool = bench_evidence()
     ours = {**CASE, "kind": "gradients", "backend": "triton"}
     for rate, count in ((29.0, 1), (31.0, 0)):
         plain = {**ours, "backend": "torch", "gpixel_per_s": rate}
-        assert len(tool.collect([{**RUN, "cases": [ours, plain, {**plain, "model": "lmlte"}]}])) == count
+        assert len(bench_evidence.collect([{**RUN, "cases": [ours, plain, {**plain, "model": "lmlte"}]}])) == count
 
 
 def test_of_one_case_the_latest_counts():
-    tool = bench_evidence()
     runs = [{**RUN, "started": "2031", "cases": [{**CASE, "gpixel_per_s": 40.0}]}, {**RUN, "cases": [CASE]},
             {**RUN, "quick": True, "cases": [CASE]}, {**RUN, "on": "cpu", "cases": [CASE]}]
-    (entry,) = tool.collect(runs)
+    (entry,) = bench_evidence.collect(runs)
     assert entry.gpixel_per_s == 40.0 and entry.commit == "abc"
 
 
 def test_the_package_s_table_is_made_from_the_results(capsys):
-    assert bench_evidence().main(["--check"]) == 0, "run python bench/evidence.py --write"
+    assert bench_evidence.main(["--check"]) == 0, "run python -m bench.evidence --write"
     assert json.loads(evidence.FILE.read_text())["schema"] == evidence.SCHEMA
 
 

@@ -20,7 +20,6 @@ import pytest
 from lmf_kernels import build_info
 
 ROOT = Path(__file__).resolve().parents[1]
-SASS = ROOT / "bench" / "sass.py"
 PROMISED = ("80", "86", "89", "90", "100", "120")
 STRICT = ("--Werror=all-warnings", "-Xptxas=-warn-spills,-Werror")
 TENSOR_CORES = re.compile(r"\bB?F16\b")  # in the name of each kernel whose operands are halves
@@ -65,7 +64,8 @@ def compiled(request, tmp_path_factory):
 
 def read(*files):
     """What bench/sass.py says of the files, or a skip."""
-    done = subprocess.run([sys.executable, SASS, "--json", *files], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "bench.sass", "--json", *files], cwd=ROOT, capture_output=True,
+                          text=True)
     if "cuobjdump is not here" in done.stderr:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr

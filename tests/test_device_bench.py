@@ -9,6 +9,8 @@ import sys
 import time
 
 import pytest
+from bench.device import calls, device_tests, part, plan, report, train
+from bench.device.run_config import RunConfig
 
 BENCH = pathlib.Path(__file__).resolve().parent.parent / "bench"
 FILES = 6  # that a call may leave
@@ -17,25 +19,13 @@ ROW = {"name", "kind", "device", "capability", "backend", "family", "model", "dt
        "host_s", "covered", "part", "call", "at"}
 
 
-@pytest.fixture(scope="module")
-def parts():
-    """The module bench/device/part.py, and folders whose modules it finds."""
-    sys.path.insert(0, str(BENCH))
-    try:
-        from device import part
-        yield part
-    finally:
-        sys.path.remove(str(BENCH))
-
-
 def names(call):
-    from device import plan
-    return [part.name for part in plan.CALLS[call][1] if part.name != plan.TRAIN]
+    return [one.name for one in plan.CALLS[call][1] if one.name != plan.TRAIN]
 
 
 @pytest.fixture
-def job(parts, tmp_path):
-    return parts.Job("trial", None, tmp_path, 30)
+def job(tmp_path):
+    return part.Job("trial", None, tmp_path, 30)
 
 
 def dry_run(call, out, *options):
@@ -50,13 +40,14 @@ def dry_run(call, out, *options):
     return path, json.loads(path.read_text()), done.stdout
 
 
-def test_dry_run_of_the_three_calls(parts, tmp_path):
+def test_dry_run_of_the_three_calls(tmp_path):
     """As three machines would run them: each knows of the ones before by their results file alone."""
     first, stored, _ = dry_run(1, tmp_path / "1", "--previous")
-    assert set(stored["parts"]) == {"build", *names(1)} and set(stored["missing"]) == {*names(2), *names(3)} - {"card"}
+    assert set(stored["parts"]) == {"build", *names(1)}
+    assert set(stored["missing"]) == {*names(2), *names(3)} - {"gpu-info"}
     assert {case["kind"] for case in stored["cases"]} == {"render"}
     second, stored, _ = dry_run(2, tmp_path / "2", "--previous", str(first))
-    assert set(stored["missing"]) == {*names(3)} - {"card", "train"} and stored["facts"]["tests/kernels"]["passed"]
+    assert set(stored["missing"]) == {*names(3)} - {"gpu-info", "train"} and stored["facts"]["tests/kernels"]["passed"]
     again = {case["name"]: case for case in stored["cases"] if case["kind"] == "render"}
     assert all(case["part"] == "peers" and len(case["earlier"]) == 1 for case in again.values())
     path, stored, printed = dry_run(3, tmp_path / "3", "--previous", str(second))
@@ -85,40 +76,41 @@ def check_whole_dry_run(path, stored, printed):
     assert stored["facts"]["tests/others"]["passed"] and stored["facts"]["sanitizer"] == {"nothing": True}
     assert stored["facts"]["rates"]["copy_bytes_per_s"] > 0 and stored["facts"]["first_call"]["seconds"]
     assert "| LM-LIIF x2, 14x10 | cpu fp32 |" in printed and str(path) in printed
-    shown = subprocess.run([sys.executable, str(BENCH / "tables.py"), str(path)], capture_output=True, text=True)
+    shown = subprocess.run([sys.executable, "-m", "bench.tables", str(path)], cwd=BENCH.parent, capture_output=True,
+                           text=True)
     assert shown.returncode == 0 and shown.stdout.strip() in printed
 
 
-def test_a_part_s_findings_outlive_it(parts, job, tmp_path):
+def test_a_part_s_findings_outlive_it(job, tmp_path):
     def work(job):
         print("to the log")
         job.case({"name": "a"})
         job.warn("warm")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    assert parts.run(work, job, tmp_path / "log") == "it died of signal SIGKILL"
+    assert part.run(work, job, tmp_path / "log") == "it died of signal SIGKILL"
     case, warning = job.found()
     assert case.pop("at") and case == {"case": {"name": "a"}} and warning == {"warning": "warm"}
     assert (tmp_path / "log").exists()
 
 
-def test_a_part_that_raises(parts, job, tmp_path):
+def test_a_part_that_raises(job, tmp_path):
     def work(job):
         raise ValueError("no such thing")
 
-    assert parts.run(work, job, tmp_path / "log") == "it raised; the log has the traceback"
+    assert part.run(work, job, tmp_path / "log") == "it raised; the log has the traceback"
     assert "ValueError: no such thing" in (tmp_path / "log").read_text()
 
 
-def test_a_part_that_hangs_is_ended_with_what_it_started(parts, tmp_path):
+def test_a_part_that_hangs_is_ended_with_what_it_started(tmp_path):
     def work(job):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         job.fact("child", child.pid)
         time.sleep(60)
 
-    job = parts.Job("trial", None, tmp_path, 1)
+    job = part.Job("trial", None, tmp_path, 1)
     started = time.monotonic()
-    assert parts.run(work, job, tmp_path / "log") == "it was still running when its time was over"
+    assert part.run(work, job, tmp_path / "log") == "it was still running when its time was over"
     assert time.monotonic() - started < 30
     (found,) = job.found()
     for _ in range(50):
@@ -129,12 +121,7 @@ def test_a_part_that_hangs_is_ended_with_what_it_started(parts, tmp_path):
     pytest.fail("the child runs on")
 
 
-def test_failures_are_told_and_stop_nothing(parts, tmp_path):
-    from device import report
-    from device.calls import run_all
-    from device.plan import Part
-    from device.setting import Setting
-
+def test_failures_are_told_and_stop_nothing(tmp_path):
     def broken(job):
         raise RuntimeError("broken")
 
@@ -142,39 +129,37 @@ def test_failures_are_told_and_stop_nothing(parts, tmp_path):
         job.fail("a wrong number")
         job.fact("here", 1)
 
-    found = report.Report(Setting(dry=True), report.now())
-    everything = (Part("broken", broken, 30), Part("wrong", wrong, 30),
-                  Part("last", lambda job: job.fact("last", 2), 30))
-    run_all(everything, found.setting, tmp_path, tmp_path / "log", found, 60)
+    found = report.Report(RunConfig(dry=True), report.now())
+    everything = (plan.Part("broken", broken, 30), plan.Part("wrong", wrong, 30),
+                  plan.Part("last", lambda job: job.fact("last", 2), 30))
+    calls.run_all(everything, found.run_config, tmp_path, tmp_path / "log", found, 60)
     assert found.facts == {"here": 1, "last": 2}
     assert found.failures == ["broken: it raised; the log has the traceback", "wrong: a wrong number"]
-    run_all(everything[2:], found.setting, tmp_path, tmp_path / "log", found, 0)
+    calls.run_all(everything[2:], found.run_config, tmp_path, tmp_path / "log", found, 0)
     assert found.failures[-1] == "last: no time was left to begin it"
     assert not found.finish()["complete"]
 
 
-def test_numerics_count_only_when_the_tests_ran_to_their_end(parts):
-    from device.trials import numerics, passed
-
+def test_numerics_count_only_when_the_tests_ran_to_their_end():
     outcomes = [{"file": "test_modulated_mlp.py", "backend": backend, "dtype": dtype, "outcome": outcome, "test": "t"}
                 for backend, dtype, outcome in (("cuda", "float32", "passed"), ("cuda", "float16", "failed"),
                                                 ("cuda", "float16", "passed"), ("cuda", "bfloat16", "skipped"),
                                                 ("triton", "float32", "passed"), ("triton", "bfloat16", "skipped"))]
-    facts = {f"numerics/{group}": numerics(outcomes) for group in ("others", "triton")}
+    facts = {f"numerics/{group}": device_tests.numerics(outcomes) for group in ("others", "triton")}
     facts |= {"tests/others": {"stopped": False}, "tests/triton": {"stopped": True}}
-    assert passed(facts, "cuda", "float32")
-    assert not passed(facts, "cuda", "float16") and not passed(facts, "cuda", "bfloat16")
-    assert not passed(facts, "triton", "float32")
-    assert passed({**facts, "tests/triton": {"stopped": False}}, "triton", "float32")
-    assert not passed({**facts, "tests/triton": {"stopped": False}}, "triton", "bfloat16")
-    assert not passed({}, "cuda", "float32")
-    assert not passed(facts, "cuda", "float32", "gradients")
+    assert device_tests.passed(facts, "cuda", "float32")
+    assert not device_tests.passed(facts, "cuda", "float16") and not device_tests.passed(facts, "cuda", "bfloat16")
+    assert not device_tests.passed(facts, "triton", "float32")
+    assert device_tests.passed({**facts, "tests/triton": {"stopped": False}}, "triton", "float32")
+    assert not device_tests.passed({**facts, "tests/triton": {"stopped": False}}, "triton", "bfloat16")
+    assert not device_tests.passed({}, "cuda", "float32")
+    assert not device_tests.passed(facts, "cuda", "float32", "gradients")
     backward = [{**outcomes[0], "file": "test_modulated_backward.py"}]
-    assert passed({**facts, "numerics/others": numerics(backward)}, "cuda", "float32", "gradients")
+    facts["numerics/others"] = device_tests.numerics(backward)
+    assert device_tests.passed(facts, "cuda", "float32", "gradients")
 
 
-def test_training_s_state_travels_in_pieces(parts, tmp_path):
-    from device import train
+def test_training_s_state_travels_in_pieces(tmp_path):
     from lmf_kernels.training.run_folder import STATE, WEIGHTS
 
     work, pieces, again = (tmp_path / name for name in ("work", "pieces", "again"))

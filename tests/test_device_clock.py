@@ -1,17 +1,10 @@
 """bench/device/clock.py on a simulated GPU: the time of a call is the device's, however slow the host is."""
 
-import pathlib
-import sys
 import types
 
 import pytest
 import torch
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench"))
-try:
-    from device import clock
-finally:
-    del sys.path[0]
+from bench.device import clock
 
 SETTING = types.SimpleNamespace(device=torch.device("cuda"), rounds=(0.25, 5, 60), dry=False)
 LAUNCH, DEPTH = 5e-6, 1024  # seconds that a launch keeps the host; launches that may wait

@@ -10,25 +10,16 @@ import sys
 import time
 
 import pytest
+from bench.device import (
+    calls, derived, identity, merging, part, pipeline, plan, render_stage, report, results_file, tools, train,
+)
+from bench.device.run_config import FLOATS, RunConfig
 
-BENCH = pathlib.Path(__file__).resolve().parent.parent / "bench"
-sys.path.insert(0, str(BENCH))
-try:
-    from device import calls, derived, identity, merging, part, pipeline, plan, render_stage, report, results_file
-    from device import tools, train
-    from device.setting import FLOATS, Setting
-finally:
-    del sys.path[0]
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(autouse=True)
-def bench_on_path(monkeypatch):
-    """As `python -m device` has it: parts import modules of bench/ when they run."""
-    monkeypatch.syspath_prepend(BENCH)
-
-
-class OnGpu(Setting):
-    """A setting as on a GPU where all kernels run; nothing asks it for a device."""
+class OnGpu(RunConfig):
+    """A configuration as on a GPU where all kernels run; nothing asks it for a device."""
 
     kernels = [(backend, dtype) for backend in ("cuda", "triton") for dtype in FLOATS]
 
@@ -63,7 +54,7 @@ def test_a_call_stays_under_nine_minutes(call):
     assert plan.limits(call) <= plan.CALL == 540
     for one in plan.CALLS[call][1]:
         assert one.name == plan.TRAIN or 5 <= one.expected < one.limit, one.name
-    build = re.search(r"^limit=(\d+)", (BENCH / "device.sh").read_text(), re.MULTILINE)
+    build = re.search(r"^limit=(\d+)", (ROOT / "bench" / "device.sh").read_text(), re.MULTILINE)
     assert int(build[1]) == plan.BUILD > plan.BUILD_EXPECTED
 
 
@@ -85,8 +76,8 @@ def test_the_plan_counts_what_the_parts_measure(monkeypatch, tmp_path):
 
 def test_the_plan_is_printed_without_torch():
     code = "import sys; sys.modules['torch'] = None; sys.argv[1:] = ['--plan']; import runpy; " \
-           "runpy.run_module('device', run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", code], cwd=BENCH, capture_output=True, text=True)
+           "runpy.run_module('bench.device', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for one in plan.PARTS:
         if one.name != plan.TRAIN:
@@ -104,7 +95,7 @@ def test_time_that_a_part_leaves_goes_to_the_next_but_no_part_s_limit_does():
 
 
 def test_only_and_training():
-    assert [one.name for one in plan.parts_of(1, only=["rates"])] == ["card", "rates"]
+    assert [one.name for one in plan.parts_of(1, only=["rates"])] == ["gpu-info", "rates"]
     assert [one.name for one in plan.parts_of(3, train=True)][-1] == plan.TRAIN
     assert plan.TRAIN not in [one.name for one in plan.parts_of(3)]
     assert {one.name for one in plan.parts_of(None)} == set(plan.NEEDED)
@@ -119,7 +110,7 @@ def test_a_call_leaves_six_files_under_15_mb():
     spec["args"]["encoder_spec"]["args"]["n_resblocks"] = 16
     numbers = 4 * sum(p.numel() for p in lmf_kernels.build_model(spec).parameters())  # weights, average, two of Adam's
     assert -(-(4 * numbers + 100_000) // train.PIECE) <= 2 and train.PIECE < 15e6
-    from device.__main__ import LARGEST
+    from bench.device.__main__ import LARGEST
     assert LARGEST < 15e6
 
 
@@ -133,7 +124,7 @@ def test_complete_is_the_union_of_the_calls():
     assert derived.finished(merging.merged(records[::-1])) == whole
     assert derived.finished(merging.merged([merging.merged(records[:2]), *records])) == whole
     two = derived.finished(merging.merged(records[:2]))
-    assert not two["complete"] and two["missing"] == [name for name in needed(3) if name != "card"]
+    assert not two["complete"] and two["missing"] == [name for name in needed(3) if name != "gpu-info"]
     assert not derived.finished(merging.merged([*records[:2], {**records[2], "quick": True}]))["complete"]
 
 
@@ -210,7 +201,7 @@ def test_the_sources_digest_knows_files_and_nothing_else(tmp_path):
 
 
 def test_what_is_installed_here_is_these_sources():
-    done = subprocess.run([sys.executable, "-m", "device.installed"], cwd=BENCH, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "bench.device.installed"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + " Build and install again."
 
 
@@ -218,10 +209,10 @@ def test_what_is_installed_here_is_these_sources():
 
 @pytest.fixture
 def keeper(tmp_path):
-    from device.__main__ import Keeper
+    from bench.device.__main__ import Keeper
 
     options = type("Options", (), {"out": str(tmp_path / "out"), "previous": [], "dry_run": True, "call": 1})
-    return Keeper(options, report.Report(Setting(dry=True), part.now(), 1), tmp_path)
+    return Keeper(options, report.Report(RunConfig(dry=True), part.now(), 1), tmp_path)
 
 
 def test_a_killed_call_loses_the_running_part_alone(keeper, tmp_path):
@@ -230,11 +221,11 @@ def test_a_killed_call_loses_the_running_part_alone(keeper, tmp_path):
         (path,) = (tmp_path / "out").glob("*.json")
         job.fact("seen", json.loads(path.read_text()))
 
-    parts = [plan.Part("card", "card:card", 30), plan.Part("first", lambda job: job.case(case("a", 1)), 30),
+    parts = [plan.Part("gpu-info", "gpu_info:gpu_info", 30), plan.Part("first", lambda job: job.case(case("a", 1)), 30),
              plan.Part("second", second, 30)]
-    calls.run_all(parts, keeper.found.setting, tmp_path, keeper.log, keeper.found, 90, ended=keeper.keep)
+    calls.run_all(parts, keeper.found.run_config, tmp_path, keeper.log, keeper.found, 90, ended=keeper.keep)
     seen = keeper.found.facts["seen"]
-    assert [one["name"] for one in seen["cases"]] == ["a"] and list(seen["parts"]) == ["first", "card"]
+    assert [one["name"] for one in seen["cases"]] == ["a"] and list(seen["parts"]) == ["first", "gpu-info"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"{keeper.path.stem}-log-1.txt", f"{keeper.path.stem}.json"]
 
@@ -248,8 +239,8 @@ def test_a_lost_context_costs_one_case(tmp_path):
                 render_stage.fail(job, name, RuntimeError("CUDA error: an illegal memory access was encountered"))
             job.case(case(name, 1))
 
-    found = report.Report(Setting(dry=True), part.now())
-    calls.run_all([plan.Part("render", work, 60)], found.setting, tmp_path, tmp_path / "log", found, 60)
+    found = report.Report(RunConfig(dry=True), part.now())
+    calls.run_all([plan.Part("render", work, 60)], found.run_config, tmp_path, tmp_path / "log", found, 60)
     assert [one["name"] for one in found.cases] == ["a", "c"]
     assert [text.split(":")[1] for text in found.failures] == [" b", " d"]
 
@@ -262,9 +253,9 @@ def test_what_the_record_has_comes_last_and_what_there_is_no_time_for_is_named(t
 
 
 def test_a_module_that_cannot_be_imported_fails_its_own_part(tmp_path):
-    parts = [plan.Part("broken", "no_such_module:work", 30), plan.Part("card", "card:card", 30)]
-    found = report.Report(Setting(dry=True), part.now())
-    calls.run_all(parts, found.setting, tmp_path, tmp_path / "log", found, 60)
+    parts = [plan.Part("broken", "no_such_module:work", 30), plan.Part("gpu-info", "gpu_info:gpu_info", 30)]
+    found = report.Report(RunConfig(dry=True), part.now())
+    calls.run_all(parts, found.run_config, tmp_path, tmp_path / "log", found, 60)
     assert found.failures == ["broken: it raised; the log has the traceback"] and found.facts["device"]["name"] == "CPU"
 
 

@@ -18,7 +18,7 @@ case "$*" in
   *device.installed*) echo "installed? ${@:3} in ${PYTHONPATH:-Python}" >>"$NOTES"
     [[ -n $UNFIT ]] && ! grep -q "^pip O" "$NOTES" && echo "built for another GPU" >&2 && exit 1
     exit 0 ;;
-  *"-m device"*) echo "run ${@:3} from $(basename "$PWD") with ${PYTHONPATH:-Python}" >>"$NOTES"
+  *"-m bench.device"*) echo "run ${@:3} from $(basename "$PWD") with ${PYTHONPATH:-Python}" >>"$NOTES"
     [[ :$PATH: == *:/usual/folder:* || $* == *--plan* ]] || exit 3 ;;
 esac
 """
@@ -49,14 +49,14 @@ def test_it_builds_and_runs_what_it_built(device):
     status, notes, _ = device("--call", "1")
     assert status == 0 and notes[0] == "pip ON ROOT into target"
     assert notes[1] == "installed?  in target" and notes[2].startswith("run --spent ")
-    assert notes[2].endswith("--call 1 from bench with target") and "--build-failed" not in notes[2]
+    assert notes[2].endswith(f"--call 1 from {ROOT.name} with target") and "--build-failed" not in notes[2]
 
 
 def test_without_building_the_package_is_found(device):
     status, notes, _ = device("--no-build", "--only", "render")
     assert status == 0 and len(notes) == 2 and not any(note.startswith("pip") for note in notes)
     assert notes[0] == "installed? --cuda in target"
-    assert notes[1].endswith("--only render from bench with target")
+    assert notes[1].endswith(f"--only render from {ROOT.name} with target")
     _, notes, _ = device("--no-build", UNFIT="yes")
     assert "--build-failed what is installed: built for another GPU" in notes[1]
 
@@ -87,9 +87,9 @@ def test_without_a_gpu_it_says_so(device):
     status, notes, printed = device(GPU="")
     assert status == 2 and notes == [] and "torch sees no CUDA device; --dry-run needs none." in printed
     status, notes, _ = device("--dry-run", GPU="")
-    assert status == 0 and len(notes) == 1 and "--dry-run from bench with target" in notes[0]
+    assert status == 0 and len(notes) == 1 and f"--dry-run from {ROOT.name} with target" in notes[0]
     status, notes, _ = device("--plan", GPU="")
-    assert status == 0 and notes == ["run --plan from bench with Python"]
+    assert status == 0 and notes == [f"run --plan from {ROOT.name} with Python"]
 
 
 def test_files_named_from_where_it_was_called(device, tmp_path):

@@ -72,8 +72,8 @@ def test_extending_lists_every_file_that_names_an_existing_one(section, existing
 
 
 def test_figures_are_those_of_the_results():
-    """Where this fails: python bench/tables.py --write README.md docs/benchmarks.md"""
+    """Where this fails: python -m bench.tables --write README.md docs/benchmarks.md"""
     pages = [str(ROOT / "README.md"), str(ROOT / "docs" / "benchmarks.md")]
-    done = subprocess.run([sys.executable, str(ROOT / "bench" / "tables.py"), "--check", *pages], capture_output=True,
+    done = subprocess.run([sys.executable, "-m", "bench.tables", "--check", *pages], cwd=ROOT, capture_output=True,
                           text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -14,14 +14,14 @@ from PIL import Image
 from lmf_kernels import InputError
 from lmf_kernels.images import check_output, read_picture
 
-BENCH = pathlib.Path(__file__).resolve().parent.parent / "bench"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 CHILD = pathlib.Path(__file__).with_name("child_bare_import.py")
 ALONE = """
 import sys
 sys.modules.update(dict.fromkeys(("imagecodecs", "png", "tifffile", "skimage")))
+from bench import cases
 import lmf_kernels, lmf_kernels.cli
 from lmf_kernels.images import read_picture, write_image
-import cases
 write_image(sys.argv[1], (cases.picture((9, 12))[0].permute(1, 2, 0) * 255).byte())
 assert read_picture(sys.argv[1]).size == (9, 12)
 try:
@@ -73,10 +73,10 @@ def test_all_else_works_without_any_of_them(tmp_path):
     """In a fresh process, for tifffile remembers whether it found imagecodecs."""
     Image.new("RGB", (3, 2)).save(tmp_path / "packed.tif", compression="tiff_lzw")
     done = subprocess.run([sys.executable, "-c", ALONE.replace('"tifffile", ', ""), tmp_path / "p.bmp",
-                           tmp_path / "packed.tif"], cwd=BENCH, capture_output=True, text=True)
+                           tmp_path / "packed.tif"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(says("imagecodecs", "packed.tif, a TIFF compressed by LZW,"), done.stdout.strip())
-    done = subprocess.run([sys.executable, "-c", ALONE, tmp_path / "p.jpg", tmp_path / "packed.tif"], cwd=BENCH,
+    done = subprocess.run([sys.executable, "-c", ALONE, tmp_path / "p.jpg", tmp_path / "packed.tif"], cwd=ROOT,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(says("tifffile", "packed.tif, a TIFF,"), done.stdout.strip())

@@ -124,7 +124,7 @@ print(json.dumps(len(compiled)))
     assert sorted(cache.iterdir()) == before
 
 
-def test_a_kernel_that_does_not_compile_is_told(tmp_path):
+def test_a_kernel_that_does_not_compile_is_reported(tmp_path):
     """The other kernels are compiled all the same, and the exit status says so."""
     script = ("import sys, warm_triton\n"
               "from lmf_kernels.backends.triton import modulated_kernel\n"

@@ -7,6 +7,7 @@ import lmf_kernels as lmf
 import numpy as np
 import torch
 from lmf_kernels import ops
+from lmf_kernels.families import MODULATED_MLP
 from lmf_kernels.models import Decoder
 from numpy.typing import NDArray
 from PIL import Image
@@ -57,11 +58,17 @@ def stages(model: Decoder, tensor: torch.Tensor) -> None:
     assert_type(model.forward(tensor, torch.rand(1, 5, 2)), torch.Tensor)
     spec = lmf.RenderSpec("linear", 0, (16, 16))
     assert_type(spec.widths, tuple[int, ...])
-    weights = ops.pack_weights(spec, True, torch.rand(16, 2), None, [(torch.rand(16, 16), None)],
-                               (torch.rand(3, 16), torch.rand(3)))
+    weights = MODULATED_MLP.pack_weights(spec, torch.rand(16, 2), None, [torch.rand(16, 16)],
+                                         (torch.rand(3, 16), torch.rand(3)))
+    assert_type(weights, torch.Tensor)
+    assert_type(MODULATED_MLP.field_channels(spec), int)
     for grid, points in ((ops.modulated_mlp, ops.modulated_mlp_points), (ops.plain_mlp, ops.plain_mlp_points)):
         assert_type(grid(fields, weights, spec, (16, 16), window=(0, 0, 4, 4), skip=tensor), torch.Tensor)
         assert_type(points(fields, weights, spec, torch.rand(1, 5, 2), torch.rand(1, 5, 2)), torch.Tensor)
+    assert_type(ops.render_grid(MODULATED_MLP, fields, weights, spec, (16, 16)), torch.Tensor)
+    assert_type(ops.render_points(MODULATED_MLP, fields, weights, spec, torch.rand(1, 5, 2), torch.rand(1, 5, 2)),
+                torch.Tensor)
+    ops.register_family(MODULATED_MLP)
 
 
 def errors() -> str:

@@ -1,9 +1,10 @@
-"""Runs the parts of a call, one process each, and keeps what they found. Started by bench/device.sh, from bench/:
+"""Runs the parts of a call, one process each, and keeps what they found. Started by bench/device.sh, from the
+repository root:
 
-    python -m device [--call N] [--only PART ...] [--out DIR] [--previous FILE ...] [--train DATA]
-    python -m device --dry-run ...       on the CPU with tiny sizes
-    python -m device --plan              prints the calls, runs nothing
-    python -m device --merge FILE ...    joins the results files of several calls
+    python -m bench.device [--call N] [--only PART ...] [--out DIR] [--previous FILE ...] [--train DATA]
+    python -m bench.device --dry-run ...       on the CPU with tiny sizes
+    python -m bench.device --plan              prints the calls, runs nothing
+    python -m bench.device --merge FILE ...    joins the results files of several calls
 """
 
 import argparse
@@ -32,15 +33,16 @@ def measure(chosen):
     """Run a call; the exit status is 1 where anything failed."""
     from .calls import run_all
     from .report import Report
-    from .setting import Setting
+    from .run_config import RunConfig
+    from bench.results_file import now
 
-    found = Report(Setting(dry=chosen.dry_run), now(), chosen.call)
+    found = Report(RunConfig(dry=chosen.dry_run), now(), chosen.call)
     found.lost("build", chosen.build_failed, chosen.spent, begun=True)
     with tempfile.TemporaryDirectory() as folder:
         keeper = Keeper(chosen, found, pathlib.Path(folder))
         parts = plan.parts_of(chosen.call, chosen.only, chosen.train)
         seconds = DAY if chosen.call is None else plan.CALL - plan.CLOSING - chosen.spent
-        run_all(parts, found.setting, keeper.folder, keeper.log, found, seconds, keeper.known, keeper.keep, chosen)
+        run_all(parts, found.run_config, keeper.folder, keeper.log, found, seconds, keeper.known, keeper.keep, chosen)
         if found.failures:
             text = keeper.log.read_text(encoding="utf-8", errors="replace")
             print(f"---- the end of the log\n{text[-4000:]}\n----")
@@ -60,7 +62,8 @@ class Keeper:
         return {case["name"] for record in self.earlier or () for case in record["cases"]}
 
     def keep(self):
-        """Write the record, the log and ncu's report. The first part is the card, which says what goes with it."""
+        """Write the record, the log and ncu's report. The first part names the GPU, which decides
+        what goes with it."""
         from . import merging, results_file
 
         if self.earlier is None:
@@ -75,9 +78,9 @@ class Keeper:
     def _previous(self):
         if self.chosen.previous is not None:
             return self.chosen.previous
-        import settings
+        from bench import config
 
-        folders = dict.fromkeys((settings.FOLDER / "results", out_of(self.chosen)))
+        folders = dict.fromkeys((config.FOLDER / "results", out_of(self.chosen)))
         return [path for folder in folders for path in sorted(folder.glob("*-gpu.json"))]
 
 
@@ -95,7 +98,7 @@ def merge(chosen):
 
 def shown(record, path, sentences):
     """Print the tables, what to know of them, and where they are."""
-    import tables
+    from bench import tables
 
     print(tables.everything(tables.Run(record, path.name)))
     for kind, texts in (("note", sentences), ("warning", record["warnings"]), ("failure", record["failures"])):
@@ -109,9 +112,9 @@ def shown(record, path, sentences):
 
 def out_of(chosen):
     """The folder of the results: --out, else bench/out for a dry run and bench/results for any other."""
-    import settings
+    from bench import config
 
-    return pathlib.Path(chosen.out or settings.FOLDER / ("out" if chosen.dry_run else "results"))
+    return pathlib.Path(chosen.out or config.FOLDER / ("out" if chosen.dry_run else "results"))
 
 
 def copy_end(source, target):
@@ -121,12 +124,6 @@ def copy_end(source, target):
     with atomic_write(target) as temporary, open(temporary, "wb") as copy, open(source, "rb") as file:
         file.seek(max(0, source.stat().st_size - LARGEST))
         shutil.copyfileobj(file, copy)
-
-
-def now():
-    from .part import now
-
-    return now()
 
 
 def arguments():

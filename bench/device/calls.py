@@ -10,7 +10,7 @@ MOST = 2  # a part may take so many times its limit, where the parts before it l
 PROCESSES = 5  # of one part, where a GPU's context is lost in its midst
 
 
-def run_all(parts, setting, folder, log, found, seconds, known=lambda: (), ended=lambda: None, options=None):
+def run_all(parts, run_config, folder, log, found, seconds, known=lambda: (), ended=lambda: None, options=None):
     """Run the parts into the report `found`; none of them begins when `seconds` are over.
 
     Args:
@@ -32,7 +32,7 @@ def run_all(parts, setting, folder, log, found, seconds, known=lambda: (), ended
             file.write(f"======== {entry.name}\n")
         print(f"{entry.name} ...", flush=True)
         started = time.monotonic()
-        job = part.Job(entry.name, setting, folder, _seconds(entry, parts[k + 1:], left), known(), options)
+        job = part.Job(entry.name, run_config, folder, _seconds(entry, parts[k + 1:], left), known(), options)
         for _ in range(PROCESSES):
             reason = part.run(entry.work, job, log)
             if reason is None or not job.to_repeat() or job.left() < LEAST:

@@ -11,6 +11,8 @@ import time
 
 import torch
 
+from bench.samples import summary
+
 QUEUE = 10  # calls between two waits, at most
 WARM = 0.05  # seconds of work before the first round: a GPU takes some time to leave its idle clocks
 PROBE = 1_000_000  # cycles of the spin that the SM clock is read from, about half a millisecond
@@ -29,17 +31,18 @@ class Cuda:
     now = staticmethod(time.perf_counter)
 
 
-def device_time(run, inputs, setting, gpu=Cuda):
+def device_time(run, inputs, run_config, gpu=Cuda):
     """The time of run(*inputs[i]) on the device, the inputs in turn, as a part of a record of the results file:
 
-    {"seconds": as `spread`, "rounds": their number, "host_s": seconds that a call keeps the host, "sm_clock_mhz":
-    [before, after], "covered": whether the queue was full in every round; False: the times contain launches}.
+    {"seconds": as `samples.summary`, "rounds": their number, "host_s": seconds that a call keeps the host,
+    "sm_clock_mhz": [before, after], "covered": whether the queue was full in every round; False: the times contain
+    launches}.
     """
-    limit, least, most = setting.rounds
+    limit, least, most = run_config.rounds
     turns = itertools.cycle(inputs)
-    if setting.device.type == "cpu":
+    if run_config.device.type == "cpu":
         run(*next(turns))
-        seconds = spread([_timed_call(run, next(turns)) for _ in range(least)])
+        seconds = summary([_timed_call(run, next(turns)) for _ in range(least)])
         return {"seconds": seconds, "rounds": least, "host_s": seconds["median"], "sm_clock_mhz": None, "covered": True}
     host = warm_up(run, turns, gpu)
     clocks = [sm_clock(gpu)]
@@ -59,7 +62,7 @@ def device_time(run, inputs, setting, gpu=Cuda):
         host = max(host, took / count) if covered else host
         count = 1 if statistics.median(times) > limit / QUEUE else fits
     clocks.append(sm_clock(gpu))
-    return {"seconds": spread(samples), "rounds": len(samples), "host_s": host,
+    return {"seconds": summary(samples), "rounds": len(samples), "host_s": host,
             "sm_clock_mhz": [round(clock / 1e6) for clock in clocks], "covered": lost < TRIES}
 
 
@@ -113,45 +116,38 @@ def sm_clock(gpu=Cuda):
     return PROBE / (before.elapsed_time(after) / 1e3)
 
 
-def host_time(run, setting, calls=200, rounds=10):
+def host_time(run, run_config, calls=200, rounds=10):
     """Seconds that a call of run() keeps the host, the device's work not waited for."""
-    calls, rounds = (5, 2) if setting.dry else (calls, rounds)
+    calls, rounds = (5, 2) if run_config.dry else (calls, rounds)
     run()
     samples = []
     for _ in range(rounds):
-        wait(setting)
+        wait(run_config)
         started = time.perf_counter()
         for _ in range(calls):
             run()
         samples.append((time.perf_counter() - started) / calls)
-    wait(setting)
-    return spread(samples)
+    wait(run_config)
+    return summary(samples)
 
 
-def latency(run, setting, rounds=50):
+def latency(run, run_config, rounds=50):
     """Seconds from the call of run() until its result is there."""
     samples = []
-    for k in range(5 + (2 if setting.dry else rounds)):
-        wait(setting)
+    for k in range(5 + (2 if run_config.dry else rounds)):
+        wait(run_config)
         started = time.perf_counter()
         run()
-        wait(setting)
+        wait(run_config)
         if k >= 5:
             samples.append(time.perf_counter() - started)
-    return spread(samples)
+    return summary(samples)
 
 
-def wait(setting):
+def wait(run_config):
     """Until the device has done what was asked of it."""
-    if setting.device.type == "cuda":
+    if run_config.device.type == "cuda":
         torch.cuda.synchronize()
-
-
-def spread(samples):
-    """Samples as a results file has them, in seconds."""
-    q1, median, q3 = statistics.quantiles(samples, method="inclusive") if len(samples) > 1 else samples * 3
-    return {"median": median, "min": min(samples), "max": max(samples), "q1": q1, "q3": q3, "iqr": q3 - q1,
-            "samples": samples}
 
 
 def _timed_call(run, given):

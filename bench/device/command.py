@@ -3,9 +3,9 @@
 import os
 import subprocess
 
-import settings
+from bench import config
 
-TESTS = settings.ROOT / "tests"
+TESTS = config.ROOT / "tests"
 
 
 def run_within(seconds, command, **environment):

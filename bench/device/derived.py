@@ -1,8 +1,8 @@
 """What takes more than one entry of a record: shares of the ceilings, ratios to peers, verdicts, what is missing."""
 
 from . import plan
-from .setting import FLOATS
-from .trials import passed
+from .run_config import FLOATS
+from .device_tests import passed
 
 PEERS = ("published", "compiled-published", "reference")
 DRIFT = 0.1  # medians of one case that differ by more are worth a sentence

@@ -8,10 +8,7 @@ import math
 
 import torch
 
-import cases
-import checks
-import operations
-import settings
+from bench import cases, checks, config, operations
 from lmf_kernels import build_model, ops
 from lmf_kernels.backends import use_backend
 from lmf_kernels.backends.dispatch import BACKENDS
@@ -20,7 +17,7 @@ from lmf_kernels.training import objective, rendering, shipping_spec
 
 from . import clock, renders
 from .render_stage import exactly, fail
-from .setting import MODELS
+from .run_config import MODELS
 
 FAMILY = MODULATED_MLP
 PLAIN = "torch"  # the way without a fused backward
@@ -29,47 +26,48 @@ PLAIN = "torch"  # the way without a fused backward
 def gradients(job):
     """Cases of kind "gradients", the render stage there and back, and "step"."""
     exactly()
-    setting = job.setting
-    able = with_backward(setting)
+    run_config = job.run_config
+    able = with_backward(run_config)
     todo = [(f"gradients/{way}/{name}", there_and_back, way, name) for name in MODELS for way in (*able, PLAIN)]
     todo += [(f"step/{way}", step, way) for way in (*able, PLAIN)]
     for title, work, *arguments in job.todo(todo):
         try:
-            found = work(setting, *arguments)
+            found = work(run_config, *arguments)
         except Exception as wrong:
             fail(job, title, wrong)
         else:
             job.case({"name": title, **found})
 
 
-def with_backward(setting):
+def with_backward(run_config):
     """Names of the backends that run here and have a backward kernel."""
-    return [name for name, dtype in setting.kernels
+    return [name for name, dtype in run_config.kernels
             if dtype == "float32" and hasattr(BACKENDS[name].kernels[FAMILY.name], "can_differentiate")]
 
 
-def batch(setting):
+def batch(run_config):
     """(pictures, queries of each) of a training step."""
-    return (2, 64) if setting.dry else (16, 2304)
+    return (2, 64) if run_config.dry else (16, 2304)
 
 
-def there_and_back(setting, way, name):
+def there_and_back(run_config, way, name):
     """From fields to pixels, and back to the gradients of fields and weights."""
-    run, inputs, check = case(setting, way, name)
+    run, inputs, check = case(run_config, way, name)
     check(run(*inputs[0]), *inputs[0])
-    timing = clock.device_time(run, inputs, setting)
+    timing = clock.device_time(run, inputs, run_config)
     check(run(*inputs[-1]), *inputs[-1])
-    flop = operations.points_flop(renders.loaded(setting, name, "float32").render_spec,
-                                  math.prod(batch(setting))) * operations.FORWARD_AND_BACKWARD
-    return record(setting, "gradients", way, name, timing, flop=flop,
+    flop = operations.points_flop(renders.loaded(run_config, name, "float32").render_spec,
+                                  math.prod(batch(run_config))) * operations.FORWARD_AND_BACKWARD
+    return record(run_config, "gradients", way, name, timing, flop=flop,
                   gflop_per_s=flop / timing["seconds"]["median"] / 1e9)
 
 
-def case(setting, way, name):
+def case(run_config, way, name):
     """(run, inputs, check): run(*inputs[k]) goes there and back; check(its result, *inputs[k]) raises WrongResult."""
-    model = renders.loaded(setting, name, "float32")
+    model = renders.loaded(run_config, name, "float32")
     spec, weights = model.render_spec, model.render_weights().detach().requires_grad_()
-    inputs = [prepared(setting, model, k, *given) for k, given in enumerate(cases.training_queries(*batch(setting)))]
+    inputs = [prepared(run_config, model, k, *given)
+              for k, given in enumerate(cases.training_queries(*batch(run_config)))]
 
     def run(fields, skip, coord, cell, grad):
         if way == PLAIN:
@@ -81,14 +79,14 @@ def case(setting, way, name):
     def check(found, *given):
         fields, skip, coord, cell, grad = (None if t is None else t.detach().double() for t in given)
         leaves = fields.requires_grad_(), weights.detach().double().requires_grad_()
-        values = rendering.render_points(FAMILY, spec, *leaves, coord, cell, skip)
+        values = checks.reference_points(FAMILY, spec, *leaves, coord, cell, skip)
         checks.gradients(found, torch.autograd.grad(values, leaves, grad), f"{way} {name}")
 
     return run, inputs, check
 
 
 def prepared(
-    setting,
+    run_config,
     model,
     number,
     inp,  # (B, 3, h, w)
@@ -96,27 +94,29 @@ def prepared(
     cell,  # (B, Q, 2)
 ):
     """(fields, skip or None, coord, cell, gradient that arrives) on the device."""
-    inp, coord, cell = (t.to(setting.device) for t in (inp, coord, cell))
+    inp, coord, cell = (t.to(run_config.device) for t in (inp, coord, cell))
     with torch.no_grad():
         fields = model.fields(model.encode(inp), cell[:, 0] * cell.new_tensor(inp.shape[-2:]))
     generator = torch.Generator().manual_seed(number)
-    grad = torch.randn(*coord.shape[:2], 3, generator=generator).to(setting.device)
+    grad = torch.randn(*coord.shape[:2], 3, generator=generator).to(run_config.device)
     return fields.requires_grad_(), inp if model.has_skip else None, coord, cell, grad
 
 
-def step(setting, way):
+def step(run_config, way):
     """A whole training step."""
     torch.manual_seed(0)
-    wrapped = objective.Objective(build_model(shipping_spec()).train()).to(setting.device)
+    wrapped = objective.Objective(build_model(shipping_spec()).train()).to(run_config.device)
     parameters = [p for p in wrapped.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=0.0)
     inputs = []
-    for inp, coord, cell in cases.training_queries(*batch(setting)):
+    for inp, coord, cell in cases.training_queries(*batch(run_config)):
         given = inp, coord, cell[:, 0, 0], torch.rand(*coord.shape[:2], 3) * 2 - 1
-        inputs.append([t.to(setting.device) for t in given])
+        inputs.append([t.to(run_config.device) for t in given])
 
-    def run(*given, way=way):
-        objective.RENDER = rendering.render_points if way == PLAIN else rendering.render_fused
+    own = rendering.render_points if way == PLAIN else rendering.render_fused
+
+    def run(*given, render=own):
+        objective.RENDER = render
         with use_backend("auto" if way == PLAIN else way):
             loss = wrapped(*given)
             optimiser.zero_grad(set_to_none=True)
@@ -126,18 +126,18 @@ def step(setting, way):
 
     run(*inputs[0])
     found = [p.grad.clone() for p in parameters]
-    run(*inputs[0], way=PLAIN)
+    run(*inputs[0], render=checks.reference_points)
     # A pixel past L1's kink moves the gradients of all weights.
     checks.gradients(found, [p.grad for p in parameters], f"{way} step", 10 * checks.KINKS)
-    return record(setting, "step", way, "lmliif", clock.device_time(run, inputs, setting))
+    return record(run_config, "step", way, "lmliif", clock.device_time(run, inputs, run_config))
 
 
-def record(setting, kind, way, name, timing, **facts):
+def record(run_config, kind, way, name, timing, **facts):
     """A case as a results file has it."""
-    pictures, queries = batch(setting)
+    pictures, queries = batch(run_config)
     pixels, median = pictures * queries, timing["seconds"]["median"]
     return {
         "kind": kind, "backend": way, "family": FAMILY.name, "model": name, "dtype": "float32", "scale": "training",
-        "lr": settings.TILE, "size": (pictures, queries), "cells": pictures * settings.TILE[0] * settings.TILE[1],
+        "lr": config.TILE, "size": (pictures, queries), "cells": pictures * config.TILE[0] * config.TILE[1],
         "pixels": pixels, "gpixel_per_s": pixels / median / 1e9, "ns_per_pixel": median / pixels * 1e9, **timing,
         **facts}

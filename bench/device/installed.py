@@ -1,6 +1,7 @@
-"""Is the package that this Python finds these sources, built for this machine? Run by bench/device.sh, from bench/:
+"""Is the package that this Python finds these sources, built for this machine? Run by bench/device.sh, from the
+repository root:
 
-    python -m device.installed [--cuda]
+    python -m bench.device.installed [--cuda]
 
 Prints why not and exits with status 1. --cuda: the module for GPUs must be there and serve the first one. torch is not
 imported: the answer takes less than a second.
@@ -48,10 +49,10 @@ def refusal(folder, cuda):
     report = cuda.device_info()
     if report["count"] == 0:
         return f"CUDA shows no device here ({report['reason']})"
-    spec = importlib.util.spec_from_file_location("images", folder / "backends" / "cuda" / "images.py")
-    images = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(images)
-    return images.refusal(cuda.build_info()["architectures"], report["devices"][0])
+    spec = importlib.util.spec_from_file_location("architectures", folder / "backends" / "cuda" / "architectures.py")
+    architectures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(architectures)
+    return architectures.refusal(cuda.build_info()["architectures"], report["devices"][0])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ The process is forked before anything has touched the GPU: each part starts a CU
 one leaves the others theirs.
 """
 
-import datetime
 import importlib
 import json
 import multiprocessing
@@ -14,17 +13,19 @@ import sys
 import time
 import traceback
 
+from bench.results_file import now
+
 GRACE = 5  # seconds between asking a part to end and ending it
 
 
 class Job:
-    """What a part works with: the setting, the time it has, and where its findings go, each written at once.
+    """What a part works with: the run_config, the time it has, and where its findings go, each written at once.
 
     known: names of cases that the record has from earlier calls. options: those of the command line.
     """
 
-    def __init__(self, name, setting, folder, seconds, known=(), options=None):
-        self.name, self.setting, self.folder, self.known, self.options = name, setting, folder, known, options
+    def __init__(self, name, run_config, folder, seconds, known=(), options=None):
+        self.name, self.run_config, self.folder, self.known, self.options = name, run_config, folder, known, options
         self.until = time.monotonic() + seconds
         self.done = set()  # names of cases that an earlier process of this part measured, or died of
         self._path = folder / f"{name}.jsonl"
@@ -86,10 +87,6 @@ class Job:
             file.write(json.dumps(entry) + "\n")
 
 
-def now():
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
-
-
 def run(work, job, log):
     """Run work(job) in a process of its own, its output going to the end of the file `log`.
 
@@ -125,7 +122,7 @@ def _end_group(process):
 
 def _child(work, job, log):
     os.setpgid(0, 0)
-    sys.stdout = sys.stderr = open(log, "a", encoding="utf-8", buffering=1)  # open for as long as the process lives
+    sys.stdout = sys.stderr = open(log, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  (open until the process ends)
     for descriptor in (1, 2):  # for what it starts, and for libraries
         os.dup2(sys.stdout.fileno(), descriptor)
     try:

@@ -8,12 +8,12 @@ round to TF32.
 import torch
 
 import lmf_kernels as lmf
-import peers
+from bench import peers
 from lmf_kernels.graphed import capture
 
 from . import clock, renders
 from .render_stage import fail
-from .setting import FLOATS, size_of
+from .run_config import FLOATS, size_of
 
 STAGES = ("encoder", "latent", "render")
 SLACK = 3 / 255  # a half pipeline's picture beside float32's, root mean square
@@ -22,9 +22,9 @@ SLACK = 3 / 255  # a half pipeline's picture beside float32's, root mean square
 @torch.no_grad()
 def pipeline(job):
     """The published pipeline, then ours eager and as a graph, for each type."""
-    setting = job.setting
-    cases = [(title("graph", lr, scale, dtype), lr, scale, dtype) for lr, scale in setting.sizes for dtype in FLOATS
-             if not (setting.dry and dtype == "float16")]
+    run_config = job.run_config
+    cases = [(title("graph", lr, scale, dtype), lr, scale, dtype) for lr, scale in run_config.sizes for dtype in FLOATS
+             if not (run_config.dry and dtype == "float16")]
     for name, *case in job.todo(cases, 4):
         try:
             at_size(job, *case)
@@ -37,41 +37,43 @@ def title(way, lr, scale, dtype):
 
 
 def at_size(job, lr, scale, dtype):
-    setting, size = job.setting, size_of(lr, scale)
-    model, images = renders.loaded(setting, "lmliif", dtype, full=True), renders.pictures(setting, lr, 4, dtype, True)
-    backend = best(setting, dtype)
+    run_config, size = job.run_config, size_of(lr, scale)
+    model = renders.loaded(run_config, "lmliif", dtype, full=True)
+    images = renders.pictures(run_config, lr, 4, dtype, unit=True)
+    backend = best(run_config, dtype)
     model.backend = backend
     inputs = [(image,) for image in images]
-    truth = published(setting, lr, size, "float32")(images[0].float())
+    expected = published(run_config, lr, size, "float32")(images[0].float())
 
     def check(picture):
-        off = renders.rms(picture.double() - truth.double())
+        off = renders.rms(picture.double() - expected.double())
         if not off <= SLACK:
             job.fail(f"pipeline {lr[1]}x{lr[0]} {scale} {dtype} on {backend}: off by {255 * off:.1f} of 255")
 
     def write(way, timing, **more):
         job.case({"name": title(way, lr, scale, dtype), "kind": "pipeline", "way": way, "backend": backend,
-                  "model": "lmliif", "dtype": dtype, "scale": scale, "lr": lr, "size": size, "pixels": size[0] * size[1],
+                  "model": "lmliif", "dtype": dtype, "scale": scale, "lr": lr, "size": size,
+                  "pixels": size[0] * size[1],
                   "gpixel_per_s": size[0] * size[1] / timing["seconds"]["median"] / 1e9, **timing, **more})
 
     check(lmf.upscale(model, images[0], size=size))
-    write("lmf_kernels", clock.device_time(lambda image: lmf.upscale(model, image, size=size), inputs, setting))
+    write("lmf_kernels", clock.device_time(lambda image: lmf.upscale(model, image, size=size), inputs, run_config))
     frames = lmf.GraphedUpscaler(model, lr, size=size)
     check(frames(images[0]))
-    write("graph", clock.device_time(lambda image: frames(image, copy=False), inputs, setting),
-          stages=stages(setting, model, images[0], size))
-    if dtype in ("float32", setting.half):
-        run = published(setting, lr, size, dtype)
+    write("graph", clock.device_time(lambda image: frames(image, copy=False), inputs, run_config),
+          stages=stages(run_config, model, images[0], size))
+    if dtype in ("float32", run_config.half):
+        run = published(run_config, lr, size, dtype)
         check(run(images[0].float()))
-        write("published", clock.device_time(run, [(image.float(),) for image in images], setting))
+        write("published", clock.device_time(run, [(image.float(),) for image in images], run_config))
 
 
-def best(setting, dtype):
+def best(run_config, dtype):
     """The kernel that the pipeline takes: CUDA's where there is one."""
-    return next((backend for backend, of in setting.kernels if of == dtype), "reference")
+    return next((backend for backend, of in run_config.kernels if of == dtype), "reference")
 
 
-def stages(setting, model, image, size):
+def stages(run_config, model, image, size):
     """Seconds of each stage on its own, each in a graph of its own: the device's work without gaps."""
     marks, kept = [], {}
     for stage in STAGES:
@@ -85,24 +87,24 @@ def stages(setting, model, image, size):
                 return kept["fields"]
             return model.render_grid(kept["inp"], size, fields=kept["fields"], epilogue="unit")
 
-        if setting.device.type == "cuda":
-            replay, result = capture(run, setting.device)
+        if run_config.device.type == "cuda":
+            replay, result = capture(run, run_config.device)
             replay()  # the next stage's inputs are this one's results
             marks.append((replay, result))
         else:
             run()
             marks.append((run, None))
-    return {stage: clock.device_time(replay, [()], setting)["seconds"]["median"]
+    return {stage: clock.device_time(replay, [()], run_config)["seconds"]["median"]
             for stage, (replay, _) in zip(STAGES, marks)}
 
 
-def published(setting, lr, size, dtype):
+def published(run_config, lr, size, dtype):
     """image in [0, 1] -> picture, the published decoder behind the same encoder; half types under autocast."""
-    model = renders.loaded(setting, "lmliif", "float32", full=True)
+    model = renders.loaded(run_config, "lmliif", "float32", full=True)
     render = peers.published_render(model)
 
     def run(image):
-        with torch.autocast(setting.device.type, FLOATS[dtype], enabled=dtype != "float32"):
+        with torch.autocast(run_config.device.type, FLOATS[dtype], enabled=dtype != "float32"):
             inp = image * 2 - 1
             pixels = render(*peers.published_start(model, inp, model.encode(inp), size))
         return (pixels * 0.5 + 0.5).clamp_(0, 1).view(1, *size, 3).permute(0, 3, 1, 2)

@@ -5,7 +5,8 @@ counted (cases times what one should take), not measured. A part may take longer
 it left over.
 """
 
-from typing import Callable, NamedTuple, Union
+from typing import NamedTuple
+from collections.abc import Callable
 
 CALL = 540  # seconds, from the start of bench/device.sh
 BUILD, BUILD_EXPECTED = 150, 60  # seconds; bench/device.sh keeps to the first
@@ -17,7 +18,7 @@ class Part(NamedTuple):
     """One process. work: "module:function" of this package, imported in that process; gets a part.Job."""
 
     name: str
-    work: Union[str, Callable]
+    work: str | Callable
     limit: float  # seconds
     base: float = 0  # seconds expected without cases: start, CUDA, models, pictures
     what: str = ""
@@ -30,23 +31,23 @@ class Part(NamedTuple):
 
 
 # First in each call: which GPU it is decides which earlier records go with the new ones.
-CARD = Part("card", "card:card", 20, 10, "the GPU, its clocks, the versions")
+GPU_INFO = Part("gpu-info", "gpu_info:gpu_info", 20, 10, "the GPU, its clocks, the versions")
 TRAINING = Part(TRAIN, "train:train", 0, 0, "with --train DATA: EDSR-baseline LM-LIIF, with what is left of the call")
 
 CALLS = {
     1: ("our CUDA kernels", (
-        CARD,
-        Part("tests", "trials:kernel_tests", 85, 45, "numerics of the CUDA kernels: without them no time counts"),
+        GPU_INFO,
+        Part("tests", "device_tests:kernel_tests", 85, 45, "numerics of the CUDA kernels: without them no time counts"),
         # 7 sizes, 2 models, 3 types
         Part("render", "render_stage:kernels", 95, 8, "CUDA kernels at every size in fp16, bf16, fp32", 42, 1.2),
         Part("rates", "rates:rates", 20, 12, "the ceilings: copy, matrix products, mma.sync in registers"),
         Part("ncu", "counters:counters", 55, 40, "hardware counters of one launch of each kernel"),
         Part("memcheck", "sanitizer:memcheck", 55, 35, "small renders by the CUDA kernels under memcheck"),
-        Part("other-tests", "trials:other_tests", 45, 30, "the other tests marked gpu, without Triton's"),
+        Part("other-tests", "device_tests:other_tests", 45, 30, "the other tests marked gpu, without Triton's"),
     )),
     2: ("Triton's kernels, peers, pipeline", (
-        CARD,
-        Part("triton-tests", "trials:triton_tests", 95, 50, "numerics of the Triton kernels"),
+        GPU_INFO,
+        Part("triton-tests", "device_tests:triton_tests", 95, 50, "numerics of the Triton kernels"),
         Part("triton-render", "render_stage:triton_kernels", 105, 8, "Triton kernels at every size; each compiles", 42,
              2.0),
         # 3 sizes, 2 models: 3 kernels, the reference in 3 types, the published way in 2
@@ -55,8 +56,8 @@ CALLS = {
         Part("pipeline", "pipeline:pipeline", 80, 8, "picture to picture, one CUDA graph, each stage", 21, 2.5),
     )),
     3: ("gradients, overheads, compiled peers", (
-        CARD,
-        Part("gradient-tests", "trials:gradient_tests", 100, 75, "numerics of the Triton backward kernels"),
+        GPU_INFO,
+        Part("gradient-tests", "device_tests:gradient_tests", 100, 75, "numerics of the Triton backward kernels"),
         Part("gradients", "gradients:gradients", 55, 40, "a training step's render stage there and back, whole step"),
         Part("racecheck", "sanitizer:racecheck", 50, 40, "small renders under racecheck; Triton's under memcheck"),
         Part("overheads", "overheads:overheads", 50, 40, "host time of a call, a tile's latency, memory, first call"),
@@ -69,9 +70,9 @@ NEEDED = tuple(part.name for part in PARTS if part.name != TRAIN)  # for a compl
 
 
 def parts_of(call, only=None, train=False):
-    """The parts of a call (None: of all), of those the ones named in `only` (None: all) and always the card."""
+    """The parts of a call (None: of all), of those the ones named in `only` (None: all) and always the first one."""
     chosen = PARTS if call is None else CALLS[call][1]
-    return [part for part in chosen if part is CARD or (part.name == TRAIN and train) or
+    return [part for part in chosen if part is GPU_INFO or (part.name == TRAIN and train) or
             (part.name != TRAIN and (only is None or part.name in only))]
 
 

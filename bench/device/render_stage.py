@@ -2,10 +2,10 @@
 
 import torch
 
-import operations
+from bench import operations
 
 from . import clock, renders
-from .setting import FLOATS, MODELS
+from .run_config import FLOATS, MODELS
 
 COMPILED = (("lmliif", "x12", "float32"), ("lmliif", "x12", "half"), ("lmliif", "x4", "float32"),
             ("lmlte", "x12", "float32"), ("lmliif", "x4", "half"), ("lmlte", "x12", "half"))
@@ -13,29 +13,29 @@ COMPILED = (("lmliif", "x12", "float32"), ("lmliif", "x12", "half"), ("lmliif", 
 
 def kernels(job):
     """The CUDA kernels at every size."""
-    all_of(job, [(*kernel, kernel_case) for kernel in job.setting.cuda], job.setting.sizes)
+    all_of(job, [(*kernel, kernel_case) for kernel in job.run_config.cuda], job.run_config.sizes)
 
 
 def triton_kernels(job):
     """The Triton kernels at every size."""
-    all_of(job, [(*kernel, kernel_case) for kernel in job.setting.triton], job.setting.sizes)
+    all_of(job, [(*kernel, kernel_case) for kernel in job.run_config.triton], job.run_config.sizes)
 
 
 def peers(job):
     """The reference and the published way at some sizes, and the CUDA kernels once more: ratios compare what was
     measured side by side."""
-    setting = job.setting
-    ways = [(*kernel, kernel_case) for kernel in setting.cuda]
-    ways += [("reference", dtype, kernel_case) for dtype in FLOATS if not (setting.dry and dtype == "float16")]
-    ways += [("published", dtype, published_case) for dtype in ("float32", setting.half)]
-    all_of(job, ways, setting.peer_sizes)
+    run_config = job.run_config
+    ways = [(*kernel, kernel_case) for kernel in run_config.cuda]
+    ways += [("reference", dtype, kernel_case) for dtype in FLOATS if not (run_config.dry and dtype == "float16")]
+    ways += [("published", dtype, published_case) for dtype in ("float32", run_config.half)]
+    all_of(job, ways, run_config.peer_sizes)
 
 
 @torch.no_grad()
 def all_of(job, ways, sizes):
     """Measure ways, (name, dtype, function that makes the case), of every model at sizes."""
     exactly()
-    if not ways and not job.setting.dry:
+    if not ways and not job.run_config.dry:
         job.fail("no kernel to measure runs here")
     ways = sorted(ways, key=lambda way: (way[1], way[0] == "published"))  # stable: one type's inputs serve its kernels
     for case in job.todo([(case_title(way, name, lr, scale, dtype), make, way, name, lr, scale, dtype)
@@ -51,39 +51,39 @@ def case_title(way, name, lr, scale, dtype):
 def compiled(job):
     """torch.compile of the published way, the most telling cases first: each compiles for its own shapes."""
     exactly()
-    setting = job.setting
-    lr = setting.sizes[0][0]
-    todo = [(name, scale, setting.half if dtype == "half" else dtype) for name, scale, dtype in COMPILED]
-    if setting.dry:
+    run_config = job.run_config
+    lr = run_config.sizes[0][0]
+    todo = [(name, scale, run_config.half if dtype == "half" else dtype) for name, scale, dtype in COMPILED]
+    if run_config.dry:
         todo = [("lmliif", "x2", "float32")]
     way = "compiled-published"
     for title, name, scale, dtype in job.todo([(case_title(way, name, lr, scale, dtype), name, scale, dtype)
-                                               for name, scale, dtype in todo], 0 if setting.dry else 35):
+                                               for name, scale, dtype in todo], 0 if run_config.dry else 35):
         torch.compiler.reset()
         measured(job, title, compiled_case, way, name, lr, scale, dtype)
 
 
-def kernel_case(setting, way, name, lr, scale, dtype):
-    return renders.kernel(setting, name, lr, scale, way, dtype)
+def kernel_case(run_config, way, name, lr, scale, dtype):
+    return renders.kernel(run_config, name, lr, scale, way, dtype)
 
 
-def published_case(setting, way, name, lr, scale, dtype):
-    return renders.published(setting, name, lr, scale, dtype)
+def published_case(run_config, way, name, lr, scale, dtype):
+    return renders.published(run_config, name, lr, scale, dtype)
 
 
-def compiled_case(setting, way, name, lr, scale, dtype):
-    backend = "eager" if setting.dry else "inductor"  # a dry run shows that torch can trace it
-    return renders.published(setting, name, lr, scale, dtype,
+def compiled_case(run_config, way, name, lr, scale, dtype):
+    backend = "eager" if run_config.dry else "inductor"  # a dry run shows that torch can trace it
+    return renders.published(run_config, name, lr, scale, dtype,
                              lambda stage: torch.compile(stage, dynamic=False, backend=backend))
 
 
 def measured(job, title, make, way, name, lr, scale, dtype):
     """Check, time, check again, and write the record; a case that fails is told and stops no other."""
-    setting = job.setting
+    run_config = job.run_config
     try:
-        case = make(setting, way, name, lr, scale, dtype)
+        case = make(run_config, way, name, lr, scale, dtype)
         error = case.check(case.run(*case.inputs[0]), *case.inputs[0])
-        timing = clock.device_time(case.run, case.inputs, setting)
+        timing = clock.device_time(case.run, case.inputs, run_config)
         case.check(case.run(*case.inputs[-1]), *case.inputs[-1])
     except torch.OutOfMemoryError:
         job.warn(f"{title} does not fit the device's memory")
@@ -92,9 +92,9 @@ def measured(job, title, make, way, name, lr, scale, dtype):
         fail(job, title, wrong)
         return
     finally:
-        if setting.device.type == "cuda":
+        if run_config.device.type == "cuda":
             torch.cuda.empty_cache()
-    job.case({**record(setting, title, way, name, scale, dtype, case, timing["seconds"]["median"], error), **timing})
+    job.case({**record(run_config, title, way, name, scale, dtype, case, timing["seconds"]["median"], error), **timing})
 
 
 def fail(job, title, wrong):
@@ -105,18 +105,18 @@ def fail(job, title, wrong):
         raise wrong
 
 
-def record(setting, title, way, name, scale, dtype, case, median, error):
+def record(run_config, title, way, name, scale, dtype, case, median, error):
     """A case as a results file has it, but for its times."""
     pixels = case.size[0] * case.size[1]
     found = {
-        "name": title, "kind": "render" if way in dict(setting.kernels) else "peer", "stage": "render",
+        "name": title, "kind": "render" if way in dict(run_config.kernels) else "peer", "stage": "render",
         "backend": way, "family": "modulated_mlp", "model": name, "dtype": dtype, "store": dtype, "scale": scale,
         "lr": case.lr, "size": case.size, "cells": case.lr[0] * case.lr[1], "pixels": pixels,
         "inputs": len(case.inputs), "error": error, "gpixel_per_s": pixels / median / 1e9,
         "ns_per_pixel": median / pixels * 1e9}
     flop = case.flop
     if flop is None:
-        model = renders.loaded(setting, name, "float32")
+        model = renders.loaded(run_config, name, "float32")
         flop = operations.grid_flop(model.render_spec, case.lr, case.size)
     found |= {"flop": flop, "gflop_per_s": flop / median / 1e9}
     if case.bytes:

@@ -3,20 +3,17 @@
 import functools
 import math
 from dataclasses import dataclass
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 
 import lmf_kernels as lmf
 from lmf_kernels import ops
+from lmf_kernels.families import MODULATED_MLP
 
-import cases
-import checks
-import operations
-import peers
-import settings
+from bench import cases, checks, config, operations, peers
 
-from .setting import FLOATS, size_of
+from .run_config import FLOATS, size_of
 
 MOST_INPUTS = 12
 NOISE = 2.0  # a half kernel's error may be this many times that of the same maths in eager torch of the same type
@@ -36,27 +33,27 @@ class Case:
     bytes: int = None  # fields and skip read once, output written once
 
 
-def kernel(setting, name, lr, scale, backend, dtype):
+def kernel(run_config, name, lr, scale, backend, dtype):
     """A model's render stage through the public operator; the output is stored in the fields' type."""
-    model, size, torch_dtype = loaded(setting, name, dtype), size_of(lr, scale), FLOATS[dtype]
+    model, size, torch_dtype = loaded(run_config, name, dtype), size_of(lr, scale), FLOATS[dtype]
     weights, spec = model.render_weights(), model.render_spec
 
     def run(fields, skip, backend=backend):
         return ops.modulated_mlp(fields, weights, spec, size, skip=skip, dtype=torch_dtype, backend=backend)
 
-    inputs = fields_of(setting, name, lr, scale, dtype)
+    inputs = fields_of(run_config, name, lr, scale, dtype)
 
     def check(out, fields, skip):
         worst = 0.0
         for window in checks.crops(size):
-            truth = cropped(fields, skip, weights, spec, size, window, torch.float64)
+            expected = checks.reference_window(MODULATED_MLP, spec, fields, weights, size, window, skip)
             y, x, rows, cols = window
             part = out[:, :, y:y + rows, x:x + cols].double()
-            allowed = checks.RELATIVE * truth.abs().max().item()
-            error = (part - truth).abs().max().item()
+            allowed = checks.RELATIVE * expected.abs().max().item()
+            error = (part - expected).abs().max().item()
             if dtype != "float32":
-                eager = cropped(fields, skip, weights, spec, size, window, torch_dtype).double()
-                error, allowed = rms(part - truth), NOISE * rms(eager - truth)
+                eager = checks.reference_window(MODULATED_MLP, spec, fields, weights, size, window, skip, torch_dtype)
+                error, allowed = rms(part - expected), NOISE * rms(eager.double() - expected)
             if not error <= allowed:
                 raise checks.WrongResult(f"{backend} {name} {dtype} {size} window {window}: error {error:.2e}, allowed "
                                          f"{allowed:.2e}.")
@@ -68,17 +65,17 @@ def kernel(setting, name, lr, scale, backend, dtype):
                 read + 3 * size[0] * size[1] * torch_dtype.itemsize)
 
 
-def published(setting, name, lr, scale, dtype, compiler=None):
+def published(run_config, name, lr, scale, dtype, compiler=None):
     """The published render stage. In a half type as its users run it: under autocast. compiler: wraps it, or None."""
-    model, size = loaded(setting, name, "float32"), size_of(lr, scale)
+    model, size = loaded(run_config, name, "float32"), size_of(lr, scale)
     inputs = []
-    for inp in pictures(setting, lr, 2):
+    for inp in pictures(run_config, lr, 2):
         inputs.append(peers.published_start(model, inp, model.encode(inp), size))
     plain = peers.published_render(model)
     half = dtype != "float32"
 
     def stage(*given):
-        with torch.autocast(setting.device.type, FLOATS[dtype], enabled=half):
+        with torch.autocast(run_config.device.type, FLOATS[dtype], enabled=half):
             return plain(*given)
 
     def check(out, inp, features, *_):
@@ -86,13 +83,13 @@ def published(setting, name, lr, scale, dtype, compiler=None):
         picture = out.view(1, *size, 3).permute(0, 3, 1, 2)
         worst = 0.0
         for window in checks.crops(size):
-            truth = cropped(fields, inp if model.has_skip else None, model.render_weights(), model.render_spec, size,
-                            window, torch.float64)
+            expected = checks.reference_window(MODULATED_MLP, model.render_spec, fields, model.render_weights(), size,
+                                               window, inp if model.has_skip else None)
             y, x, rows, cols = window
             part = picture[:, :, y:y + rows, x:x + cols].double()
             # The published coordinates are float32: their own noise grows with the map.
-            allowed = EAGER * truth.abs().max().item() if half else checks.PUBLISHED * max(1, max(lr) / 320)
-            error = rms(part - truth) if half else (part - truth).abs().max().item()
+            allowed = EAGER * expected.abs().max().item() if half else checks.PUBLISHED * max(1, max(lr) / 320)
+            error = rms(part - expected) if half else (part - expected).abs().max().item()
             if not error <= allowed:
                 raise checks.WrongResult(f"published {name} {dtype} {size}: error {error:.2e}, allowed {allowed:.2e}.")
             worst = max(worst, error)
@@ -101,53 +98,39 @@ def published(setting, name, lr, scale, dtype, compiler=None):
     return Case(compiler(stage) if compiler else stage, inputs, check, lr, size)
 
 
-def cropped(fields, skip, weights, spec, size, window, dtype):
-    """A window rendered by the reference in `dtype`, from the LR rows and columns that it reads."""
-    lr = fields.shape[1:3]
-    spans = []
-    for n_in, n_out, first, count in zip(lr, size, window[:2], window[2:]):
-        low = max(0, math.floor((first + 0.5) * n_in / n_out - 0.5))
-        high = min(n_in, math.floor((first + count - 0.5) * n_in / n_out - 0.5) + 2)
-        spans.append(slice(low, high))
-    part = fields[:, spans[0], spans[1]].to(dtype)
-    skip = None if skip is None else skip[:, :, spans[0], spans[1]].to(dtype)
-    return ops.modulated_mlp(part, weights.to(dtype), spec, size, skip=skip, window=window, lr_size=tuple(lr),
-                             lr_origin=(spans[0].start, spans[1].start), dtype=dtype, backend="reference")
-
-
 def rms(difference):
     return difference.square().mean().sqrt().item()
 
 
-@functools.lru_cache(maxsize=None)
-def loaded(setting, name, dtype, full=False):
+@functools.cache
+def loaded(run_config, name, dtype, full=False):
     """The golden checkpoint of a model on the device; full: LM-LIIF behind an encoder of 16 blocks."""
     if full:
-        return cases.full_model().to(setting.device, FLOATS[dtype]).to(memory_format=torch.channels_last)
-    path = settings.CHECKPOINTS / f"{name}.pth"
-    return lmf.load_model(path, device=setting.device, dtype=FLOATS[dtype]).requires_grad_(False)
+        return cases.full_model().to(run_config.device, FLOATS[dtype]).to(memory_format=torch.channels_last)
+    path = config.CHECKPOINTS / f"{name}.pth"
+    return lmf.load_model(path, device=run_config.device, dtype=FLOATS[dtype]).requires_grad_(False)
 
 
-def pictures(setting, lr, count, dtype="float32", unit=False):
+def pictures(run_config, lr, count, dtype="float32", unit=False):
     """`count` different pictures (1, 3, h, w) on the device, normalised, or in [0, 1]."""
     whole = cases.picture(lr)
     made = [whole.roll((5 * k, 37 * k), (2, 3)) if k % 2 == 0 else whole.roll(37 * k, 3).flip(3) for k in range(count)]
-    return [(one if unit else one * 2 - 1).to(setting.device, FLOATS[dtype]) for one in made]
+    return [(one if unit else one * 2 - 1).to(run_config.device, FLOATS[dtype]) for one in made]
 
 
 @functools.lru_cache(maxsize=1)  # kernels of one size and type follow each other
-def fields_of(setting, name, lr, scale, dtype):
+def fields_of(run_config, name, lr, scale, dtype):
     """[(fields, skip or None)], several: together too large for the GPU's cache, so that no round finds its data."""
-    model, size = loaded(setting, name, dtype), size_of(lr, scale)
+    model, size = loaded(run_config, name, dtype), size_of(lr, scale)
     rel_cell = model.rel_cell_of(lr, size)
 
     def make(inp):
         return model.fields(model.encode(inp), rel_cell), inp if model.has_skip else None
 
-    first, = pictures(setting, lr, 1, dtype)
+    first, = pictures(run_config, lr, 1, dtype)
     one = make(first)
     count = 2
-    if setting.device.type == "cuda":
-        cache = torch.cuda.get_device_properties(setting.device).L2_cache_size
+    if run_config.device.type == "cuda":
+        cache = torch.cuda.get_device_properties(run_config.device).L2_cache_size
         count = min(max(2, math.ceil(3 * cache / (one[0].numel() * one[0].element_size()))), MOST_INPUTS)
-    return [one, *(make(inp) for inp in pictures(setting, lr, count, dtype)[1:])]
+    return [one, *(make(inp) for inp in pictures(run_config, lr, count, dtype)[1:])]

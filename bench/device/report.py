@@ -11,19 +11,18 @@ A record is what a results file holds:
 
 import functools
 
-import machine
 from lmf_kernels.backends.cuda import native
+from bench.results_file import environment, now
 
-from . import card, derived, identity, merging
-from .part import now
+from . import derived, identity, merging
 from .results_file import SCHEMA
 
 
 class Report:
     """The findings of one call, part by part."""
 
-    def __init__(self, setting, started, call=None):
-        self.setting, self.started, self.call = setting, started, call
+    def __init__(self, run_config, started, call=None):
+        self.run_config, self.started, self.call = run_config, started, call
         self.cases, self.facts, self.parts = [], {}, {}
 
     def take(self, job, reason, seconds):
@@ -50,18 +49,18 @@ class Report:
     def record(self):
         """The record of this call alone."""
         facts = {**self.facts}
-        versions = {**machine.versions(), **facts.pop("versions", {})}
+        context = environment()
+        context["versions"] |= facts.pop("versions", {})
         return {
-            "schema": SCHEMA, "on": "gpu", "started": self.started, "finished": now(), "quick": self.setting.dry,
-            "machine": machine.processor(), "versions": versions, "commit": card.commit(), "sources": sources(),
-            "parts": self.parts, "facts": facts, "cases": self.cases}
+            "schema": SCHEMA, "on": "gpu", "started": self.started, "finished": now(), "quick": self.run_config.dry,
+            **context, "sources": sources(), "parts": self.parts, "facts": facts, "cases": self.cases}
 
     def finish(self, earlier=()):
         """The record of this call and of earlier records, which must go with it, as a results file has it."""
         return derived.finished(merging.merged([*earlier, self.record()]))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def sources():
     """A digest of what is installed and measured: Python files, and what the compiled modules were built from."""
     built = native.module.build_info()["sources"] if native.module else "none"

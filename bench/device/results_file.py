@@ -3,7 +3,7 @@
 import json
 import re
 
-from lmf_kernels.files import atomic_write
+from bench import results_file
 
 SCHEMA = 2
 
@@ -15,13 +15,8 @@ def name_of(record):
 
 
 def write(record, folder):
-    """Write the results file, whole or not at all, and return its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name_of(record)}.json"
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        json.dump(record, file, indent=1)
-        file.write("\n")
-    return path
+    """Write the results file and return its path."""
+    return results_file.write(record, folder, name_of(record))
 
 
 def read(path):

@@ -11,12 +11,13 @@ FOUND = 9  # the exit status that compute-sanitizer is asked for
 
 def memcheck(job):
     """The CUDA kernels under memcheck."""
-    _watched(job, {"memcheck": ("memcheck", job.setting.cuda)})
+    _watched(job, {"memcheck": ("memcheck", job.run_config.cuda)})
 
 
 def racecheck(job):
     """The CUDA kernels under racecheck, and Triton's under memcheck."""
-    _watched(job, {"racecheck": ("racecheck", job.setting.cuda), "memcheck, Triton": ("memcheck", job.setting.triton)})
+    _watched(job, {"racecheck": ("racecheck", job.run_config.cuda),
+                   "memcheck, Triton": ("memcheck", job.run_config.triton)})
 
 
 def _watched(job, watches):
@@ -25,8 +26,8 @@ def _watched(job, watches):
     Each kernel in a process of its own and all side by side, for most of the time goes into loading torch.
     """
     tool = tools.find("compute-sanitizer")
-    if job.setting.dry:
-        renders = [f"{backend}/{dtype}" for backend, dtype in job.setting.kernels] or ["reference"]
+    if job.run_config.dry:
+        renders = [f"{backend}/{dtype}" for backend, dtype in job.run_config.kernels] or ["reference"]
         runs = [("nothing", _command(renders))]
     elif tool is None:
         job.warn("compute-sanitizer was not found")

@@ -1,6 +1,7 @@
 """Finds the CUDA tools, on PATH and where they usually lie: an image may hold them without naming them on PATH.
 
-    python tools.py      prints the folders to add to PATH, with colons between: theirs, and that of Python's programs
+    python bench/device/tools.py      prints the folders to add to PATH, with colons between: theirs, and that of
+                                      Python's programs
 """
 
 import glob

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import settings
+from bench import config
 from lmf_kernels.training.run_folder import LOG, STATE, WEIGHTS, RunFolder
 
 PIECE = 14_000_000  # bytes
@@ -23,19 +23,19 @@ def train(job):
     facts["train"]. The learning rate reaches zero when --train-total minutes are used, over all calls.
     """
     options, work = job.options, job.folder / "train"
-    minutes = max(job.left() - ENDING, 1) / 60 if not job.setting.dry else 0.05
+    minutes = max(job.left() - ENDING, 1) / 60 if not job.run_config.dry else 0.05
     minutes = min(minutes, options.train_total or minutes)
-    out = Path(options.out or settings.FOLDER / "out" / "train")
+    out = Path(options.out or config.FOLDER / "out" / "train")
     work.mkdir()
     out.mkdir(parents=True, exist_ok=True)
     join(Path(options.train_from or out), work)
-    size = ["--blocks", "1", "--features", "8", "--batch", "1"] if job.setting.dry else ["--blocks", "16", "--batch",
+    size = ["--blocks", "1", "--features", "8", "--batch", "1"] if job.run_config.dry else ["--blocks", "16", "--batch",
                                                                                         "16"]
     resume = ["--resume"] if RunFolder(work).started else []
     started = time.monotonic()
     done = subprocess.run([sys.executable, "-m", "lmf_kernels", "train", options.train, work, "--device",
-                           job.setting.device.type, *size, "--minutes", str(options.train_total or minutes),
-                           "--pause-after", str(minutes), *resume], cwd=settings.FOLDER)
+                           job.run_config.device.type, *size, "--minutes", str(options.train_total or minutes),
+                           "--pause-after", str(minutes), *resume], cwd=config.FOLDER)
     spent = (time.monotonic() - started) / 60
     kept = split(work, out)
     job.fact("train", {"minutes": spent, "resumed": bool(resume), "status": done.returncode, "files": kept})

@@ -3,12 +3,15 @@ such a GPU, by us or by a self-check on this machine."""
 
 import os
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from ..errors import BackendError, InputError
 from ..selfcheck import lookup
 from . import cpu, cuda, evidence, reference, triton
+from .interface import Backend
 
 BACKENDS = {backend.name: backend for backend in (cpu.backend, cuda.backend, triton.backend, reference.backend)}
 ENVIRONMENT = "LMF_KERNELS_BACKEND"
@@ -17,7 +20,7 @@ _in_use = ContextVar("lmf_kernels_backend", default=None)
 _warned = set()
 
 
-def register_backend(backend):
+def register_backend(backend: Backend) -> None:
     """Make a Backend (see `interface`) known under its name. "auto" tries it after the kernels and before the fallback.
 
     Raises:
@@ -39,7 +42,7 @@ def check_name(name):
 
 
 @contextmanager
-def use_backend(name):
+def use_backend(name: str) -> Iterator[None]:
     """Run everything inside the `with` block, in this thread or task, on backend `name`.
 
     A backend given to a model or a call directly takes precedence over it, and it over LMF_KERNELS_BACKEND.
@@ -193,7 +196,7 @@ def _check_fallback(call, selection, task=evidence.RENDER):
                       stacklevel=2)
 
 
-def describe():
+def describe() -> list[dict[str, Any]]:
     """One row per backend: {"name", "available", "detail", "families", "measured"}.
 
     measured: for backends that need evidence, how many measured cases "auto" knows of them; None for the others.

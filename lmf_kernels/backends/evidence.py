@@ -1,4 +1,7 @@
-"""What has been measured on GPUs, and which kernel it speaks for. `bench/evidence.py --write` makes measured.json."""
+"""What has been measured on GPUs, and which kernel it speaks for.
+
+`python -m bench.evidence --write` makes measured.json.
+"""
 
 import json
 import math
@@ -41,7 +44,7 @@ def entries():
     stored = json.loads(FILE.read_text(encoding="utf-8"))
     if stored["schema"] != SCHEMA:
         raise ValueError(f"{FILE} has schema {stored['schema']}, this version reads {SCHEMA}; "
-                         "write it again with bench/evidence.py.")
+                         "write it again with python -m bench.evidence.")
     return tuple(Entry(**{**entry, "capability": tuple(entry["capability"])}) for entry in stored["entries"])
 
 

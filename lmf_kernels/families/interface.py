@@ -50,18 +50,18 @@ class Family(ABC):
             cls.whole_numbers = tuple(name for name, kind in kinds if (get_origin(kind) or kind) in (int, tuple))
 
     @abstractmethod
-    def validate_spec(self, spec):
+    def validate_spec(self, spec: Any) -> None:
         """Raise InputError unless `spec` (of `spec_type`, with values of the right types) is a member."""
 
     @abstractmethod
-    def field_channels(self, spec):
+    def field_channels(self, spec: Any) -> int:
         """Number of channels C of the fields (B, rows, cols, C)."""
 
     @abstractmethod
-    def weight_shapes(self, spec):
+    def weight_shapes(self, spec: Any) -> list[tuple[int, ...]]:
         """Shapes of the pieces of the flat weight vector, in order."""
 
-    def variant(self, spec):
+    def variant(self, spec: Any) -> str:
         """A short name for members of the family that run different code and are measured separately."""
         return "all"
 
@@ -85,7 +85,7 @@ class Family(ABC):
         """
         raise NotImplementedError(f"{self.name} has no dense form.")
 
-    def weight_count(self, spec):
+    def weight_count(self, spec: Any) -> int:
         """Length of the flat weight vector."""
         return sum(map(math.prod, self.weight_shapes(spec)))
 

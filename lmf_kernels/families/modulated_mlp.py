@@ -8,8 +8,11 @@ Flat weights: the head's | W_1 .. W_{depth-1} (with the Fourier head from W_0) |
 `csrc/common/params.h` is this page for the C++ kernels, `backends/triton/layout.py` for Triton's.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from . import dense, render_spec
 from .interface import Example, Family
@@ -24,12 +27,12 @@ class ModulatedMLP(Family):
     spec_type = RenderSpec
     plain_torch = "python_ref.modulated_mlp.render"
 
-    def validate_spec(self, spec):
+    def validate_spec(self, spec: RenderSpec) -> None:
         render_spec.validate(spec)
         if not spec.widths or len(set(spec.widths)) != 1:
             raise InputError(f"the modulated family needs one hidden width throughout, got widths {list(spec.widths)}.")
 
-    def variant(self, spec):
+    def variant(self, spec: RenderSpec) -> str:
         return f"{spec.head} head"
 
     def examples(self):
@@ -38,21 +41,21 @@ class ModulatedMLP(Family):
             "fourier head": Example(RenderSpec("fourier", 16, (16,) * 8), RenderSpec("fourier", 20, (24,) * 2), 3810),
         }
 
-    def field_channels(self, spec):
+    def field_channels(self, spec: RenderSpec) -> int:
         return 2 * sum(spec.widths) + sum(render_spec.head_channels(spec))
 
-    def weight_shapes(self, spec):
+    def weight_shapes(self, spec: RenderSpec) -> list[tuple[int, ...]]:
         layers = render_spec.layer_shapes(spec)
         return [*render_spec.head_shapes(spec), *layers, (layers[-1][1],)]
 
     def pack_weights(
         self,
-        spec,
-        rel,  # (width, 2) the first layer's columns on rel; None for a Fourier head
-        cell,  # (width, 2) its columns on rel_cell, or the Fourier phase (in_dim / 2, 2); None: no cell decoding
-        layers,  # [W (out, in)] hidden layers after the head
-        out,  # (W (out_dim, width), b (out_dim,))
-    ):
+        spec: RenderSpec,
+        rel: Tensor | None,  # (width, 2) the first layer's columns on rel; None for a Fourier head
+        cell: Tensor | None,  # (width, 2) on rel_cell, or the Fourier phase (in_dim / 2, 2); None: no cell decoding
+        layers: Sequence[Tensor],  # [W (out, in)] hidden layers after the head
+        out: tuple[Tensor, Tensor],  # (W (out_dim, width), b (out_dim,))
+    ) -> Tensor:
         """Flat weights from the matrices of a checkpoint, (weight_count,). Differentiable."""
         head = render_spec.head_pieces(spec, rel, cell, out[0])
         return self.flatten_weights(spec, [*head, *(weight.t() for weight in layers), out[0].t(), out[1]])

@@ -6,7 +6,10 @@ Parameters of a cell, C channels: the head's (`render_spec`). The linear head's 
 Flat weights: the head's | W_1, b_1 .. (with the Fourier head from W_0, b_0) | W_out (width, 3), b_out (3).
 """
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
+from torch import Tensor
 
 from . import dense, render_spec
 from .interface import Example, Family
@@ -20,10 +23,10 @@ class PlainMLP(Family):
     spec_type = RenderSpec
     plain_torch = "python_ref.plain_mlp.render"
 
-    def validate_spec(self, spec):
+    def validate_spec(self, spec: RenderSpec) -> None:
         render_spec.validate(spec)
 
-    def variant(self, spec):
+    def variant(self, spec: RenderSpec) -> str:
         return f"{spec.head} head"
 
     def examples(self):
@@ -32,20 +35,20 @@ class PlainMLP(Family):
             "fourier head": Example(RenderSpec("fourier", 256, (256,) * 3), RenderSpec("fourier", 20, (40,) * 2), 7540),
         }
 
-    def field_channels(self, spec):
+    def field_channels(self, spec: RenderSpec) -> int:
         return sum(render_spec.head_channels(spec))
 
-    def weight_shapes(self, spec):
+    def weight_shapes(self, spec: RenderSpec) -> list[tuple[int, ...]]:
         layers = [shape for n_in, n_out in render_spec.layer_shapes(spec) for shape in ((n_in, n_out), (n_out,))]
         return [*render_spec.head_shapes(spec), *layers]
 
     def pack_weights(
         self,
-        spec,
-        rel,  # (width, 2) the first layer's columns on rel; None for a Fourier head
-        cell,  # (width, 2) its columns on rel_cell, or the Fourier phase (in_dim / 2, 2); None: no cell decoding
-        layers,  # [(W (out, in), b (out,))] after the head, the output layer last
-    ):
+        spec: RenderSpec,
+        rel: Tensor | None,  # (width, 2) the first layer's columns on rel; None for a Fourier head
+        cell: Tensor | None,  # (width, 2) on rel_cell, or the Fourier phase (in_dim / 2, 2); None: no cell decoding
+        layers: Sequence[tuple[Tensor, Tensor]],  # [(W (out, in), b (out,))] after the head, the output layer last
+    ) -> Tensor:
         """Flat weights from the matrices of a checkpoint, (weight_count,). Differentiable."""
         head = render_spec.head_pieces(spec, rel, cell, rel if rel is not None else layers[0][0])
         return self.flatten_weights(spec, [*head, *(piece for weight, bias in layers for piece in (weight.t(), bias))])

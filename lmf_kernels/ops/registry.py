@@ -10,6 +10,7 @@ compiled graph each counts when the operator itself runs.
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from .. import families
 from ..backends import RenderCall, choose, choose_backward, requested, validate
@@ -34,7 +35,7 @@ library = torch.library.Library("lmf_kernels", "DEF")
 _operators = {}  # family name: _Operators
 
 
-def register_family(family):
+def register_family(family: families.Family) -> None:
     """Make a `families.Family` known, with the operators `lmf_kernels::<name>` and `lmf_kernels::<name>_points`.
 
     Raises:
@@ -143,22 +144,22 @@ def _call(family, operator, tensors, *rest):
 
 
 def render_grid(
-    family,
-    fields,  # (B, rows, cols, C) float
-    weights,  # (weight_count,) float
-    spec,
-    size,
+    family: families.Family,
+    fields: Tensor,  # (B, rows, cols, C) float
+    weights: Tensor,  # (weight_count,) float
+    spec: Any,
+    size: tuple[int, int],
     *,
-    skip=None,  # (B, out_dim, h, w) float
-    cell=None,
-    window=None,
-    lr_size=None,
-    lr_origin=(0, 0),
-    epilogue="none",
-    dtype=torch.float32,
-    layout="nchw",
-    backend="auto",
-):
+    skip: Tensor | None = None,  # (B, out_dim, h, w) float
+    cell: tuple[float, float] | None = None,
+    window: tuple[int, int, int, int] | None = None,
+    lr_size: tuple[int, int] | None = None,
+    lr_origin: tuple[int, int] = (0, 0),
+    epilogue: str = "none",
+    dtype: torch.dtype = torch.float32,
+    layout: str = "nchw",
+    backend: str = "auto",
+) -> Tensor:
     """Render a grid of pixels with the operator of a `families.Family`. See `ops.modulated_mlp` for the arguments.
 
     lr_size: may be left out only where the fields are on cells, one per LR pixel.
@@ -179,16 +180,16 @@ def render_grid(
 
 
 def render_points(
-    family,
-    fields,  # (B, rows, cols, C) float
-    weights,  # (weight_count,) float
-    spec,
-    coord,  # (B, Q, 2) float, (y, x) in [-1, 1]
-    cell,  # (B, Q, 2) float
+    family: families.Family,
+    fields: Tensor,  # (B, rows, cols, C) float
+    weights: Tensor,  # (weight_count,) float
+    spec: Any,
+    coord: Tensor,  # (B, Q, 2) float, (y, x) in [-1, 1]
+    cell: Tensor,  # (B, Q, 2) float
     *,
-    skip=None,  # (B, out_dim, h, w) float
-    backend="auto",
-):
+    skip: Tensor | None = None,  # (B, out_dim, h, w) float
+    backend: str = "auto",
+) -> Tensor:
     """Render free query points with the operator of a `families.Family`. See `ops.modulated_mlp_points`.
 
     Raises InputError also where the family renders no points.

@@ -13,7 +13,7 @@ from . import rendering
 
 _SMALL = 0.05  # errors of the mean up to here count by their square
 
-RENDER = rendering.render_fused  # a step takes 0.93 of the time of render_points: bench/bench_training_cpu.py
+RENDER = rendering.render_fused  # a step takes 0.93 of the time of render_points: bench/cpu/bench_training.py
 
 
 class Objective(nn.Module):

@@ -107,8 +107,8 @@ def launch(
 
 
 def tile(configuration, rows):
-    """(rows, cols) of a tile. A window of one row, as points are, is cut along it; every other shape between would be
-    one more to compile."""
+    """(rows, cols) of a tile. A window of one row, as points are, is cut along it. Windows of a few rows keep the usual
+    tile: every other shape would be one more kernel to compile."""
     if rows == 1:
         return 1, configuration.rows * configuration.cols
     return configuration.rows, configuration.cols

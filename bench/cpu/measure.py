@@ -11,10 +11,11 @@ import time
 
 from lmf_kernels import _cpu
 
-import settings
+from bench import config
+from bench.samples import summary
 
 
-def timed(benchmark, results, name, run, inputs, *, check=None, pixels=None, flop=None, rounds=settings.ROUNDS,
+def timed(benchmark, results, name, run, inputs, *, check=None, pixels=None, flop=None, rounds=config.ROUNDS,
           iterations=1, compiles=False, **facts):
     """Measure `run(*inputs[i])` over the inputs in turn and append a record to `results`.
 
@@ -39,12 +40,12 @@ def timed(benchmark, results, name, run, inputs, *, check=None, pixels=None, flo
 
     def setup():
         if flop:
-            peaks.append(_cpu.fma_rate(settings.PEAK_SECONDS, settings.THREADS))
+            peaks.append(_cpu.fma_rate(config.PEAK_SECONDS, config.THREADS))
         current[:] = next(turns)
         return tuple(current), {}
 
     benchmark.group, benchmark.name = facts["kind"], name
-    count = min(max(int(settings.SECONDS / max(estimate * iterations, 1e-9)), rounds[0]), rounds[1])
+    count = min(max(int(config.SECONDS / max(estimate * iterations, 1e-9)), rounds[0]), rounds[1])
     if iterations > 1:
         current[:] = inputs[0]
         output = benchmark.pedantic(run, args=inputs[0], rounds=count, iterations=iterations)
@@ -55,16 +56,11 @@ def timed(benchmark, results, name, run, inputs, *, check=None, pixels=None, flo
     if benchmark.stats is None:
         return None
     record = {"name": name, **facts, "rounds": count, "iterations": iterations, "first_call_s": first_call,
-              "seconds": _seconds(benchmark.stats.stats)}
+              "seconds": summary(list(benchmark.stats.stats.data))}
     _add_rates(record, pixels, flop, peaks)
     benchmark.extra_info.update({k: v for k, v in record.items() if k != "seconds"})
     results.cases.append(record)
     return record
-
-
-def _seconds(stats):
-    return {"median": stats.median, "min": stats.min, "max": stats.max, "q1": stats.q1, "q3": stats.q3,
-            "iqr": stats.iqr, "samples": list(stats.data)}
 
 
 def _add_rates(record, pixels, flop, peaks):

@@ -4,14 +4,12 @@ import pytest
 
 from lmf_kernels import _cpu
 
-import cases
-import checks
-import settings
+from bench import cases, checks, config
 
 ISAS = [isa for isa, usable in _cpu.isas().items() if usable]
 
 
-@pytest.mark.parametrize("scale", settings.SCALES)
+@pytest.mark.parametrize("scale", config.SCALES)
 @pytest.mark.parametrize("isa", ISAS)
 def test_render(timed, use_isa, isa, scale):
     use_isa(isa)

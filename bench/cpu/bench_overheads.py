@@ -9,13 +9,10 @@ import torch
 
 from lmf_kernels import _cpu, ops
 
-import cases
-import peers
-import results as results_file
-import settings
+from bench import cases, config, peers, results_file
 
-CALLS, CALL_ROUNDS = (20, (2, 2)) if settings.QUICK else (1000, (20, 20))
-PROCESSES = 1 if settings.QUICK else 5
+CALLS, CALL_ROUNDS = (20, (2, 2)) if config.QUICK else (1000, (20, 20))
+PROCESSES = 1 if config.QUICK else 5
 
 
 def one_cell():
@@ -43,10 +40,10 @@ def test_call_of_torch(timed):
 
 def test_first_call(results):
     """A fresh process from start to first and second picture of a tile."""
-    found = [results_file.run_child("child_first_call.py", settings.CHECKPOINTS / "lmliif.pth", settings.TILE[0],
-                                    settings.THREADS) for _ in range(PROCESSES)]
+    found = [results_file.run_child("first_call.py", config.CHECKPOINTS / "lmliif.pth", config.TILE[0],
+                                    config.THREADS) for _ in range(PROCESSES)]
     results.facts["first_call"] = {
-        "processes": PROCESSES, "tile": settings.TILE, "scale": 4,
+        "processes": PROCESSES, "tile": config.TILE, "scale": 4,
         "seconds": {name: statistics.median(run[name] for run in found) for name in found[0]}}
 
 
@@ -61,7 +58,7 @@ def test_memory_of_kernel(results, name):
 
 @pytest.mark.parametrize("way", ["published", "reference"])
 def test_memory_of_peer(results, way):
-    lr = settings.SMALL_LR
+    lr = config.SMALL_LR
     size = cases.size_of(lr, "x12")
     if way == "published":
         inp, features, mods, coord, cell = peers.published_inputs("lmliif", lr, size)
@@ -75,11 +72,11 @@ def test_memory_of_peer(results, way):
 
 
 def peak_memory(way, given, size, spec):
-    """What `child_memory.py` finds in a fresh process that holds nothing but the inputs."""
+    """What `children/memory.py` finds in a fresh process that holds nothing but the inputs."""
     with tempfile.TemporaryDirectory() as folder:
         torch.save({"tensors": {key: value.clone() for key, value in given.items()}, "size": size, "spec": spec},
                    f"{folder}/inputs.pt")
-        return results_file.run_child("child_memory.py", way, f"{folder}/inputs.pt", settings.THREADS)
+        return results_file.run_child("memory.py", way, f"{folder}/inputs.pt", config.THREADS)
 
 
 @pytest.mark.parametrize("name", ["lmliif", "lmlte"])
@@ -91,10 +88,10 @@ def test_equal_bits(results, use_isa, isa, name):
     fields, skip = case.inputs[0]
     whole = case.run(fields, skip)
     threads = {}
-    for count in (1, 2, settings.THREADS):
+    for count in (1, 2, config.THREADS):
         torch.set_num_threads(count)
         threads[count] = torch.equal(case.run(fields, skip), whole)
-    torch.set_num_threads(settings.THREADS)
+    torch.set_num_threads(config.THREADS)
     bands = torch.full_like(whole, torch.nan)
     height, width = case.size
     rows, cols = [0, 1, 8, height // 2 + 1, height], [0, width // 3, width - 5, width]

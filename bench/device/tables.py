@@ -1,6 +1,7 @@
-"""The tables of a run of bench/device.sh. `tables.py` prints them and writes them into the README."""
+"""The tables of a run of bench/device.sh. `bench.tables` prints them and writes them into docs/."""
 
-from formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
+from bench import formats
+from bench.formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
 
 TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 NAMES = {"lmliif": "LM-LIIF", "lmlte": "LM-LTE"}
@@ -130,10 +131,7 @@ def ceilings(run):
 
 
 def caption(run, first=""):
-    """What the numbers stand on, under each table."""
-    versions, commit = run.stored["versions"], run.stored["commit"] or {}
     device = run.facts.get("device", {})
-    source = f"commit {commit.get('describe', 'unknown')}{' with changes' if commit.get('dirty') else ''}"
-    said = [first, device.get("name"), f"torch {versions['torch']}", f"driver {device['driver']}" if
-            device.get("driver") else "", source, run.file_name, *run.stored["warnings"]]
-    return f"\n<sub>{'; '.join(part for part in said if part)}.</sub>\n"
+    return formats.caption(run.stored, run.file_name, first, device.get("name"),
+                           f"torch {run.stored['versions']['torch']}",
+                           f"driver {device['driver']}" if device.get("driver") else "")

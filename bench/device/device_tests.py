@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-import settings
+from bench import config
 
 from .command import TESTS, ended, run_within
 
@@ -25,18 +25,18 @@ def kernel_tests(job):
 def other_tests(job):
     """All others but Triton's."""
     ignored = [f"--ignore={file}" for file in _files("render", "gradients")]
-    _tests(job, "others", [str(TESTS), *ignored], "not triton", "test_repeated.py", "lmliif or copies")
+    _tests(job, "others", [str(TESTS), *ignored], "not triton", "test_graphed.py", "lmliif or copies")
 
 
 def triton_tests(job):
     """Those of the Triton kernels, gradients left out."""
-    if not job.setting.dry:
+    if not job.run_config.dry:
         _tests(job, "triton", [str(TESTS), *(f"--ignore={file}" for file in _files("gradients"))], "triton")
 
 
 def gradient_tests(job):
     """Those of the Triton kernels that make gradients, which take longest to compile."""
-    if not job.setting.dry:
+    if not job.run_config.dry:
         _tests(job, "triton-gradients", _files("gradients"), "triton")
 
 
@@ -49,14 +49,14 @@ def _tests(job, group, where, expression, dry_file=None, dry_expression=None):
     """
     found = job.folder / f"outcomes-{group}.jsonl"
     arguments = ["-q", "--tb=short", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
-    if job.setting.dry:
+    if job.run_config.dry:
         arguments += [str(TESTS / dry_file), "-k", dry_expression]
     else:
         arguments += [*where, "-m", "gpu and not slow", "-k", expression]
         if importlib.util.find_spec("xdist"):
             arguments += ["-n", str(WORKERS)]
-    status = run_within(job.left(), [sys.executable, "-m", "pytest", "-c", str(settings.ROOT / "pyproject.toml"),
-                                     "--rootdir", str(settings.ROOT), *arguments], LMF_TEST_OUTCOMES=str(found))
+    status = run_within(job.left(), [sys.executable, "-m", "pytest", "-c", str(config.ROOT / "pyproject.toml"),
+                                     "--rootdir", str(config.ROOT), *arguments], LMF_TEST_OUTCOMES=str(found))
     outcomes = [json.loads(line) for line in found.read_text(encoding="utf-8").splitlines()] if found.exists() else []
     counts = count(outcomes)
     failed = [outcome["test"] for outcome in outcomes if outcome["outcome"] == "failed"]

@@ -13,10 +13,9 @@ import sys
 
 import pytest
 
-import results as results_file
-import settings
+from bench import config, results_file
 
-ROUNDS, SECONDS, SIDE = (1, 0.05, 24) if settings.QUICK else (5, 2.0, 112)
+ROUNDS, SECONDS, SIDE = (1, 0.05, 24) if config.QUICK else (5, 2.0, 112)
 WAYS = {
     "command": {"OMP_WAIT_POLICY": "passive"},  # as `lmf-kernels` sets it
     "library": {},  # torch loaded first: lmf_kernels.threads.spin_briefly
@@ -38,7 +37,7 @@ def other_work(loops):
 
 @pytest.mark.parametrize("condition", ["idle", "busy"])
 def test_threads(results, condition, monkeypatch):
-    if settings.THREADS < 2:
+    if config.THREADS < 2:
         pytest.skip("one thread has nothing to be compared with")
     ratios = {way: [] for way in WAYS}
     processors = len(os.sched_getaffinity(0))
@@ -49,10 +48,10 @@ def test_threads(results, condition, monkeypatch):
                     monkeypatch.delenv(name, raising=False)
                 for name, value in setting.items():
                     monkeypatch.setenv(name, value)
-                one, all_of_them = (results_file.run_child("child_threads.py", threads, SIDE, SECONDS)
-                                    for threads in (1, settings.THREADS))
+                one, all_of_them = (results_file.run_child("threads.py", threads, SIDE, SECONDS)
+                                    for threads in (1, config.THREADS))
                 ratios[way].append(all_of_them / one)
     results.facts[f"threads/{condition}"] = {
-        "threads": settings.THREADS, "processors": processors, "lr": (SIDE, SIDE), "scale": 4,
+        "threads": config.THREADS, "processors": processors, "lr": (SIDE, SIDE), "scale": 4,
         "time_over_one_thread": {way: {"median": statistics.median(found), "all": found}
                                  for way, found in ratios.items()}}

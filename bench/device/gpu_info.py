@@ -1,24 +1,23 @@
 """Which device this is, and what torch, the driver and the compilers call themselves."""
 
-import os
 import platform
 import shutil
 import subprocess
 
 import torch
 
-import machine
+from bench import machine
 from lmf_kernels.backends.cuda import native
 
 
-def card(job):
+def gpu_info(job):
     """facts["device"], the GPU as torch and the driver name it, and facts["versions"].
 
     A part, for it touches the GPU: what later parts are forked from must not.
     """
     found = {"name": "CPU", "capability": None}
-    if job.setting.device.type == "cuda":
-        gpu = torch.cuda.get_device_properties(job.setting.device)
+    if job.run_config.device.type == "cuda":
+        gpu = torch.cuda.get_device_properties(job.run_config.device)
         found = {"name": gpu.name, "capability": [gpu.major, gpu.minor], "memory_gib": gpu.total_memory / 2**30,
                  "multiprocessors": gpu.multi_processor_count, "l2_bytes": gpu.L2_cache_size,
                  "clocks": clocks(), "driver": driver()}
@@ -47,12 +46,6 @@ def versions():
     return {**machine.versions(), "python": platform.python_version(), "cuda_of_torch": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(), "triton": triton, "nvcc": built.get("nvcc"),
             "architectures": built.get("architectures")}
-
-
-def commit():
-    """The commit of the sources; where they are no git checkout, the one that BENCH_COMMIT names, or None."""
-    named = os.environ.get("BENCH_COMMIT")
-    return machine.commit() or ({"describe": named, "dirty": False} if named else None)
 
 
 def _ask(what):

@@ -18,7 +18,7 @@ DRY_CASES = (((5, 7), ("x2", "x3.3")),)
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunConfig:
     dry: bool
 
     @cached_property

@@ -14,13 +14,10 @@ from lmf_kernels import _cpu, build_model
 from lmf_kernels.training import objective, rendering, shipping_spec
 from lmf_kernels.training.memory import keep_freed_memory
 
-import cases
-import checks
-import operations
-import settings
+from bench import cases, checks, config, operations
 
 RENDERERS = {"fused": rendering.render_fused, "torch": rendering.render_points}
-BATCH, QUERIES = (2, 64) if settings.QUICK else (16, 2304)
+BATCH, QUERIES = (2, 64) if config.QUICK else (16, 2304)
 
 
 @pytest.fixture(autouse=True)
@@ -66,17 +63,17 @@ def test_step(timed, monkeypatch, way):
     optimiser = torch.optim.Adam(parameters, lr=0.0)
 
     def check(loss, *batch):
-        """The other renderer must give the same loss and the same gradients."""
+        """The reference must give the same loss and the same gradients."""
         found = [p.grad.clone() for p in parameters]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(objective, "RENDER", RENDERERS["torch"])
+            patch.setattr(objective, "RENDER", checks.reference_points)
             checks.close(loss, step(optimiser, *batch), 1e-5, f"{way} loss")
         checks.gradients(found, [p.grad for p in parameters], way)
 
     monkeypatch.setattr(objective, "RENDER", RENDERERS[way])
     timed(f"training/step-{way}", functools.partial(step, optimiser), batches(), check=check, pixels=BATCH * QUERIES,
-          kind="training", model="lmliif", isa=_cpu.isa(), lr=settings.TILE, size=(BATCH, QUERIES),
-          rounds=settings.PEER_ROUNDS)
+          kind="training", model="lmliif", isa=_cpu.isa(), lr=config.TILE, size=(BATCH, QUERIES),
+          rounds=config.PEER_ROUNDS)
 
 
 @pytest.mark.parametrize("way", RENDERERS)
@@ -85,7 +82,7 @@ def test_render_and_back(timed, way):
     inputs = []
     for inp, coord, cell, rgb in batches():
         with torch.no_grad():
-            fields = model.fields(model.encode(inp), cell[:, None] * cell.new_tensor(settings.TILE))
+            fields = model.fields(model.encode(inp), cell[:, None] * cell.new_tensor(config.TILE))
             weights = model.render_weights()
         cells = cell[:, None, None].expand(coord.shape)
         inputs.append((fields.requires_grad_(), weights.requires_grad_(), coord, cells, rgb))
@@ -95,9 +92,9 @@ def test_render_and_back(timed, way):
         return torch.autograd.grad(values, (fields, weights), grad)
 
     def check(found, *given):
-        checks.gradients(found, run(*given, render=RENDERERS["torch"]), way)
+        checks.gradients(found, run(*given, render=checks.reference_points), way)
 
     timed(f"training/render-{way}", run, tuple(inputs), check=check, pixels=BATCH * QUERIES,
           flop=operations.points_flop(model.render_spec, BATCH * QUERIES) * operations.FORWARD_AND_BACKWARD,
-          kind="training", model="lmliif", isa=_cpu.isa(), lr=settings.TILE, size=(BATCH, QUERIES),
-          rounds=settings.PEER_ROUNDS)
+          kind="training", model="lmliif", isa=_cpu.isa(), lr=config.TILE, size=(BATCH, QUERIES),
+          rounds=config.PEER_ROUNDS)

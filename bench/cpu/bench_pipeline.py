@@ -15,10 +15,7 @@ import python_ref
 from lmf_kernels.upscale import run_stages
 from python_ref.decoding import published_queries
 
-import cases
-import checks
-import peers
-import settings
+from bench import cases, checks, config, peers
 
 STAGES = ("encoder", "latent", "render")
 QUERIES = 2048  # drawn at random and compared with the reference
@@ -76,16 +73,16 @@ def check(model, size, out, image):
 @pytest.mark.parametrize("way", [ours, published], ids=["lmf_kernels", "published"])
 def test_pipeline(timed, way, request):
     model, clock, name = cases.full_model(), Clock(), request.node.callspec.id
-    size = cases.size_of(settings.LR, "x4")
+    size = cases.size_of(config.LR, "x4")
     stages = way(model, size, clock)
 
     def run(image):
         clock.start()
         return stages(image)
 
-    record = timed(f"pipeline/{name}", run, ((cases.picture(settings.LR),), (cases.picture(settings.LR, True),)),
+    record = timed(f"pipeline/{name}", run, ((cases.picture(config.LR),), (cases.picture(config.LR, True),)),
                    check=lambda out, image: check(model, size, out, image), pixels=size[0] * size[1], kind="pipeline",
-                   rounds=settings.PEER_ROUNDS, model="lmliif", scale="x4", lr=settings.LR, size=size)
+                   rounds=config.PEER_ROUNDS, model="lmliif", scale="x4", lr=config.LR, size=size)
     if record:
         rounds = {stage: clock.seconds[stage][-record["rounds"]:] for stage in STAGES}
         record["stages"] = {stage: statistics.median(seconds) for stage, seconds in rounds.items()}

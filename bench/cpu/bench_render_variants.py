@@ -7,9 +7,7 @@ import torch
 
 from lmf_kernels import _cpu
 
-import cases
-import checks
-import settings
+from bench import cases, checks, config
 
 
 def measure_case(timed, name, case, scale, kind="variant", run=None, **facts):
@@ -39,7 +37,7 @@ def test_without_ensemble(timed):
 
 def test_tile(timed):
     """What an interactive user waits for: one 48x48 tile."""
-    measure_case(timed, "cpu/lmliif-tile/x4", cases.checkpoint_case("lmliif", "x4", lr=settings.TILE), "x4")
+    measure_case(timed, "cpu/lmliif-tile/x4", cases.checkpoint_case("lmliif", "x4", lr=config.TILE), "x4")
 
 
 def test_points(timed):
