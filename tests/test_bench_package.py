@@ -1,0 +1,62 @@
+"""The package bench: which lmf_kernels it measures, what its reference is, and what both suites share."""
+
+import os
+import pathlib
+import random
+import subprocess
+import sys
+
+import pytest
+import torch
+from bench import checks, results_file, samples
+from lmf_kernels import ops
+from lmf_kernels.families import MODULATED_MLP, RenderSpec
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def test_the_installed_package_goes_before_the_source_folder(tmp_path):
+    (tmp_path / "lmf_kernels").mkdir()
+    (tmp_path / "lmf_kernels" / "__init__.py").touch()
+    code = "import bench, importlib.util; print(importlib.util.find_spec('lmf_kernels').origin)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+                          capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(tmp_path / "lmf_kernels" / "__init__.py")
+
+
+def test_summary_of_samples():
+    found = samples.summary([4.0, 1.0, 2.0, 3.0, 5.0])
+    assert found == {"median": 3, "min": 1, "max": 5, "q1": 2, "q3": 4, "iqr": 2, "samples": [4, 1, 2, 3, 5]}
+    assert samples.summary([2.0]) == {"median": 2, "min": 2, "max": 2, "q1": 2, "q3": 2, "iqr": 0, "samples": [2]}
+
+
+def test_a_results_file_is_written_whole_or_not_at_all(tmp_path):
+    path = results_file.write({"a": 1}, tmp_path / "new", "name")
+    assert path == tmp_path / "new" / "name.json" and path.read_text() == '{\n "a": 1\n}\n'
+    with pytest.raises(TypeError):
+        results_file.write({"a": object()}, tmp_path / "new", "name")
+    assert [one.name for one in path.parent.iterdir()] == ["name.json"] and '"a": 1' in path.read_text()
+
+
+@pytest.mark.parametrize("head", ["linear", "fourier"])
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_the_reference_of_a_window_is_that_part_of_the_whole(head, ensemble, seed):
+    """Though it reads only the LR rows and columns of the window."""
+    spec = RenderSpec(head, 0 if head == "linear" else 8, (8, 8), ensemble)
+    fields = torch.randn(1, 7, 9, MODULATED_MLP.field_channels(spec), dtype=torch.float64)
+    weights = torch.randn(MODULATED_MLP.weight_count(spec), dtype=torch.float64)
+    skip = torch.randn(1, 3, 7, 9, dtype=torch.float64)
+    size = random.choice([(23, 31), (7, 9), (84, 108), (5, 6)])
+    whole = ops.modulated_mlp(fields, weights, spec, size, skip=skip, dtype=torch.float64, backend="reference")
+    for window in checks.crops(size):
+        y, x, rows, cols = window
+        part = checks.reference_window(MODULATED_MLP, spec, fields, weights, size, window, skip)
+        torch.testing.assert_close(part, whole[:, :, y:y + rows, x:x + cols], rtol=0, atol=1e-11)  # another matmul size
+
+
+def test_a_wrong_number_is_found():
+    right = torch.zeros(1, 3, 2, 2, dtype=torch.float64) + 1
+    checks.compare(right.float(), right, "x")
+    for wrong in (right.float() + 2e-5, right.float() * torch.nan, right.float()[..., :1]):
+        with pytest.raises(checks.WrongResult):
+            checks.compare(wrong, right, "x")
