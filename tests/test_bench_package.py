@@ -47,7 +47,7 @@ def test_the_reference_of_a_window_is_that_part_of_the_whole(head, ensemble, see
     weights = torch.randn(MODULATED_MLP.weight_count(spec), dtype=torch.float64)
     skip = torch.randn(1, 3, 7, 9, dtype=torch.float64)
     size = random.choice([(23, 31), (7, 9), (84, 108), (5, 6)])
-    whole = ops.modulated_mlp(fields, weights, spec, size, skip=skip, backend="reference")
+    whole = ops.modulated_mlp(fields, weights, spec, size, skip=skip, dtype=torch.float64, backend="reference")
     for window in checks.crops(size):
         y, x, rows, cols = window
         part = checks.reference_window(MODULATED_MLP, spec, fields, weights, size, window, skip)
