@@ -9,6 +9,8 @@ from itertools import groupby
 
 import torch
 
+from .. import build_info
+
 HALVES = (torch.float16, torch.bfloat16)
 DIFFERENTIABLE = ("fields", "weights", "skip")  # tensors with respect to which backward kernels compute gradients
 _FLOAT32, _WITH_HALVES = (torch.float32,), (torch.float32, *HALVES)
@@ -116,6 +118,18 @@ class Packer:
         stride_b, stride_c, stride_y, stride_x = skip.stride()
         return self._skip(data=skip.data_ptr(), element=self._elements[skip.dtype],
                           stride_b=stride_b, stride_c=stride_c, stride_y=stride_y, stride_x=stride_x)
+
+
+def load_module(name):
+    """(module, Packer, "") of the compiled module `name`, or (None, None, why it is missing)."""
+    module, reason = build_info.load(name)
+    if module is None:
+        return None, None, f"the compiled module lmf_kernels.{name} cannot be imported: {reason}"
+    try:
+        return module, Packer(module), ""
+    except AttributeError:  # it exports no structs
+        return None, None, (f"the compiled module lmf_kernels.{name} was built from older sources; "
+                            "install lmf_kernels again")
 
 
 def refuse_common(call, halves):

@@ -5,7 +5,7 @@ absorbed the layer's bias: `shift = published shift + b * (1 + scale)`.
 
 Parameters of a cell, C channels: scale (depth * width) | shift (depth * width) | the head's (`render_spec`).
 Flat weights: the head's | W_1 .. W_{depth-1} (with the Fourier head from W_0) | W_out (width, 3) | b_out (3).
-`csrc/common/params.h` is this page for the C++ kernels, `backends/triton/layout.py` for Triton's.
+`csrc/common/modulated_layout.h` is this page for the C++ kernels, `backends/triton/layout.py` for Triton's.
 """
 
 from collections.abc import Sequence

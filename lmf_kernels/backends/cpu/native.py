@@ -4,17 +4,10 @@ import warnings
 
 import torch  # noqa: F401
 
-from ...build_info import load, source_folder
-from ..native_call import Packer
+from ...build_info import source_folder
+from ..native_call import load_module
 
-module, _reason = load("_cpu")
-packer = None
-why_missing = _reason and f"the compiled module lmf_kernels._cpu cannot be imported: {_reason}"
-if module is not None:
-    try:
-        packer = Packer(module)
-    except AttributeError:  # it exports no structs
-        module, why_missing = None, "the compiled module lmf_kernels._cpu was built from older sources; install again"
+module, packer, why_missing = load_module("_cpu")
 
 if module is None and source_folder() is not None:
     warnings.warn(

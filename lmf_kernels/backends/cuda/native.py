@@ -5,17 +5,9 @@ from functools import cache
 import torch
 
 from . import architectures as rules
-from ...build_info import load
-from ..native_call import Packer
+from ..native_call import load_module
 
-module, _reason = load("_cuda")
-packer = None
-why_missing = _reason and f"the compiled module lmf_kernels._cuda cannot be imported: {_reason}"
-if module is not None:
-    try:
-        packer = Packer(module)
-    except AttributeError:  # it exports no structs
-        module, why_missing = None, "the compiled module lmf_kernels._cuda was built from older sources; install again"
+module, packer, why_missing = load_module("_cuda")
 
 
 @cache
