@@ -19,8 +19,9 @@ MODEL = str(golden_cases.path("lmliif"))
 
 
 def run(*arguments):
-    """The program in a process of its own."""
-    return subprocess.run([sys.executable, "-m", "lmf_kernels", *map(str, arguments)], capture_output=True, text=True)
+    """The program in a process of its own, from this folder: in the root Python would import the uncompiled sources."""
+    return subprocess.run([sys.executable, "-m", "lmf_kernels", *map(str, arguments)], capture_output=True, text=True,
+                          cwd=pathlib.Path(__file__).parent)
 
 
 def test_a_photo_goes_through(tmp_path):

@@ -208,9 +208,10 @@ def test_one_check_where_several_processes_start_at_once(kernels, tmp_path):
         "with standins.registered('fast') as kernels:\n"
         "    setup.render()\n"
         "print(setup.who_ran(kernels))\n")
-    environment = {**os.environ, lookup.SWITCH: "1", "PYTHONPATH": os.path.dirname(__file__)}
+    here = os.path.dirname(os.path.abspath(__file__))  # in the root Python would import the uncompiled sources
+    environment = {**os.environ, lookup.SWITCH: "1", "PYTHONPATH": here}
     started = [subprocess.Popen([sys.executable, "-c", script], text=True, env=environment, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE) for _ in range(3)]
+                                stderr=subprocess.PIPE, cwd=here) for _ in range(3)]
     ended = [process.communicate() for process in started]
     assert [out.strip() for out, _ in ended] == ["['fast']"] * 3, ended
     (line,) = "".join(errors for _, errors in ended).splitlines()  # on stderr, of all three

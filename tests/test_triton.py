@@ -132,7 +132,7 @@ def test_a_wrong_file_gets_one_sentence(text, tmp_path, monkeypatch):
 @WITH_TRITON
 def test_tuning_needs_a_gpu(tmp_path):
     done = subprocess.run([sys.executable, "-m", "lmf_kernels", "tune", tmp_path / "out.json"], capture_output=True,
-                          text=True)
+                          text=True, cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("lmf-kernels: error: Tuning needs a GPU that Triton can use: Triton ")
     assert not (tmp_path / "out.json").exists()
