@@ -154,4 +154,4 @@ def test_the_tests_compile_few_kernels(tmp_path):
     for path in tmp_path.iterdir():
         for entry in map(json.loads, path.read_text().splitlines()):
             kernels.setdefault(entry["kernel"], set()).add(entry["key"])
-    assert len(kernels["modulated_mlp_kernel"]) <= 200 and len(kernels["modulated_backward_kernel"]) <= 50
+    assert len(kernels["modulated_mlp_kernel"]) <= 200 and len(kernels["modulated_backward_kernel"]) <= 60
