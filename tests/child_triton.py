@@ -118,7 +118,7 @@ def test_half_stores(dtype, layout, seed):
 
 def test_auto_leaves_it_out(seed):
     call = small(seed, PAPERS["lm-liif"])
-    fit = dict(family="modulated_mlp", spec=call.spec, fields=call.fields, weights=call.weights, size=(6, 10),
+    fit = dict(family=MODULATED_MLP, spec=call.spec, fields=call.fields, weights=call.weights, size=(6, 10),
                window=(0, 0, 6, 10), lr=(0, 0, 3, 5))
     from lmf_kernels.backends import RenderCall
 

@@ -20,6 +20,7 @@ os.environ[lookup.SWITCH] = "0"  # no test starts a self-check by chance: those 
 if interpreter.INTERPRETING:
     interpreter.sum_in_order()
     interpreter.look_once()
+    interpreter.count_with_new_numpy()
 
 
 @pytest.fixture

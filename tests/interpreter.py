@@ -1,4 +1,4 @@
-"""Triton's interpreter, made to add a row's products in one order wherever the row stands, and to waste less time."""
+"""Triton's interpreter, changed for the tests: the same sums wherever a row stands, less waste, new numpy."""
 
 import os
 
@@ -41,3 +41,16 @@ def look_once():
                 interpreter._patch_attr(module, name, member, builder, scope)
 
     interpreter._patch_builtin = patch_builtin
+
+
+def count_with_new_numpy():
+    """Let `range` take a tensor of one value: numpy 2.4 refuses what Triton before 3.9 does with it."""
+    from triton.runtime import interpreter
+
+    original = interpreter._patch_lang_tensor
+
+    def patch_lang_tensor(tensor, scope):
+        original(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
+
+    interpreter._patch_lang_tensor = patch_lang_tensor
