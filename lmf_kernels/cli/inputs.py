@@ -53,7 +53,8 @@ def plan(sources, target, suffix=None, *, recursive=False, overwrite=False):
         else:
             found.pairs.append((source, os.path.join(target, _output_name(source, suffix))))
     if not found.pairs:
-        inner = f", apart from its sub-folders, which --recursive enters ({len(found.left_out)})" if found.left_out else ""
+        count = len(found.left_out)
+        inner = f", apart from its sub-folders, which --recursive enters ({count})" if count else ""
         raise InputError(f"There is no picture in {' '.join(sources)}{inner}; known suffixes: "
                          f"{' '.join(READ_SUFFIXES)}.")
     _check_distinct(found.pairs)
