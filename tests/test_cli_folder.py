@@ -115,7 +115,7 @@ def test_folders_that_are_refused_before_any_work(folder, tmp_path, capsys):
     assert "there is no folder" in refused(capsys, source, tmp_path / "no" / "where", *FAST)
     assert "There is no picture in" in refused(capsys, source / "inner", out, *FAST)
     assert "Cannot write .xyz files" in refused(capsys, source, out, *FAST, "--suffix", "xyz")
-    assert "is for folders" in refused(capsys, source / "a.png", tmp_path / "o.png", *FAST, "--suffix", "png")
+    assert "--format is for folders" in refused(capsys, source / "a.png", tmp_path / "o.png", *FAST, "--suffix", "png")
     assert "--max-memory is a number of bytes" in refused(capsys, source, out, *FAST, "--max-memory", "much")
     assert "There is no file x.pth" in refused(capsys, source, out, "--scale", "2", "--model", "x.pth")
     assert sorted(os.listdir(tmp_path)) == ["in"]

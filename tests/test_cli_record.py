@@ -118,7 +118,7 @@ def test_sub_folders_are_mirrored(photos, capsys):
     assert "0 upscaled, 4 skipped" in line and "out" not in os.listdir("in/out")
     os.remove("in/inner/c.png")
     assert main(["upscale", "in/inner", "new", "--scale", "2", "--model", MODEL]) == 2
-    assert "only in its sub-folders, which --recursive enters (1)" in capsys.readouterr().err
+    assert "apart from its sub-folders, which --recursive enters (1)" in capsys.readouterr().err
 
 
 def test_a_folder_onto_itself_only_if_asked_for(photos, capsys):

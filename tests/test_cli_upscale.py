@@ -8,11 +8,13 @@ import sys
 import golden_cases
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from lmf_kernels import InputError, load_model, save_model, upscale, upscale_file
 from lmf_kernels.checkpoints import RUN_WEIGHTS
 from lmf_kernels.cli import main, report
+from lmf_kernels.cli.evaluate import evaluate
 from lmf_kernels.images import WRITE_SUFFIXES, read_picture
 from lmf_kernels.picture_job import Box, place
 from lmf_kernels.training.run_folder import RunFolder
@@ -48,6 +50,15 @@ def size_of(path):
 def test_sizes(photo, words, size):
     run("photo.png", "out.png", *words)
     assert size_of("out.png") == size
+
+
+@pytest.mark.parametrize("words, scales", [
+    (["--scale", "2,3"], [2, 3]), (["--scale", "2x", "x3", "4"], [2, 3, 4]), ([], [2, 3, 4]),
+    (["--scale", "2,2.5", "--scale", "8", "--rgb"], [2, 2.5, 8]), (["--scale=2,3"], [2, 3]),
+])
+def test_factors_of_eval(words, scales):
+    given = evaluate.make_context("eval", ["set", *words]).params
+    assert [scale for several in given["scales"] for scale in several] == scales and given["folder"] == "set"
 
 
 def test_fill_is_the_middle_of_the_larger_result(photo):
@@ -116,6 +127,9 @@ def test_dpi_is_kept(photo):
             assert tuple(map(float, picture.info["dpi"])) == pytest.approx((300, 150), abs=0.02), suffix
         run(f"out.{suffix}", f"again.{suffix}", "--scale", "2")
         assert read_picture(f"again.{suffix}").dpi == pytest.approx((300, 150), abs=0.02)
+    tifffile.imwrite("metric.tif", np.zeros((4, 5, 3), np.uint8), photometric="rgb", resolution=(100, 200),
+                     resolutionunit="CENTIMETER")
+    assert read_picture("metric.tif").dpi == pytest.approx((254, 508))
     Image.open("photo.png").save("plain.png")
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -38,18 +38,12 @@ def plan(sources, target, suffix=None, *, recursive=False, overwrite=False):
     if suffix is not None and suffix not in WRITE_SUFFIXES:
         raise InputError(f"Cannot write {suffix} files: the suffix is one of {' '.join(WRITE_SUFFIXES)}.")
     found = Plan(many=len(sources) > 1 or os.path.isdir(sources[0]))
-    if not found.many:
-        if not os.path.isdir(target):
-            if suffix:
-                raise click.UsageError("--suffix is for folders; OUT names the file to write.")
-            found.pairs.append((sources[0], target))
-            return found
-    elif not os.path.isdir(target) and (
-            os.path.exists(target) or os.path.splitext(target)[1].lower() in WRITE_SUFFIXES):
-        what = f"{sources[0]} to {target}: it is a folder" if len(sources) == 1 else (
-            f"{len(sources)} inputs to the one file {target}")
-        raise InputError(f"Cannot upscale {what}, so OUT is a folder too.")
-    _check_target(target)
+    if not found.many and not os.path.isdir(target):
+        if suffix:
+            raise click.UsageError("--format is for folders and standard output; OUT's suffix names the format.")
+        found.pairs.append((sources[0], target))
+        return found
+    _check_target(sources, target)
     found.folder = target
     for source in sources:
         if os.path.isdir(source):
@@ -59,8 +53,8 @@ def plan(sources, target, suffix=None, *, recursive=False, overwrite=False):
         else:
             found.pairs.append((source, os.path.join(target, _output_name(source, suffix))))
     if not found.pairs:
-        inner = f" itself, only in its sub-folders, which --recursive enters ({len(found.left_out)})" * bool(
-            found.left_out)
+        count = len(found.left_out)
+        inner = f", apart from its sub-folders, which --recursive enters ({count})" if count else ""
         raise InputError(f"There is no picture in {' '.join(sources)}{inner}; known suffixes: "
                          f"{' '.join(READ_SUFFIXES)}.")
     _check_distinct(found.pairs)
@@ -69,6 +63,8 @@ def plan(sources, target, suffix=None, *, recursive=False, overwrite=False):
 
 def _add_folder(found, source, target, suffix, recursive):
     """Add the pictures of a folder, and of those within it if `recursive`. Never the results of this very run."""
+    if not os.access(source, os.R_OK | os.X_OK):
+        raise InputError(f"Cannot read the folder {source}: permission denied.")
     for entry in sorted(os.listdir(source)):
         path = os.path.join(source, entry)
         if entry.startswith("."):
@@ -100,7 +96,7 @@ def _check_distinct(pairs):
     for source, target in pairs:
         if target in taken:
             raise InputError(f"{taken[target]} and {source} would both become {target}; rename one, or leave out "
-                             "--suffix.")
+                             "--format.")
         taken[target] = source
 
 
@@ -108,11 +104,14 @@ def _check_source(source, target, overwrite):
     if os.path.realpath(source) == os.path.realpath(target) and not overwrite:
         raise InputError(f"IN and OUT are the same folder, {source}; give another OUT, or --overwrite to replace the "
                          "pictures by their results.")
-    if not os.access(source, os.R_OK | os.X_OK):
-        raise InputError(f"Cannot read the folder {source}: permission denied.")
 
 
-def _check_target(target):
+def _check_target(sources, target):
+    if not os.path.isdir(target) and (
+            os.path.exists(target) or os.path.splitext(target)[1].lower() in WRITE_SUFFIXES):
+        if len(sources) > 1:
+            raise InputError(f"Cannot write {len(sources)} inputs to the one file {target}; OUT is a folder then.")
+        raise InputError(f"Cannot upscale {sources[0]} to {target}: it is a folder, so OUT is a folder too.")
     place = target if os.path.isdir(target) else os.path.dirname(os.path.abspath(target))
     if not os.path.isdir(place):
         raise InputError(f"Cannot make the folder {target}: there is no folder {place}.")
