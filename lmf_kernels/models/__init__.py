@@ -9,15 +9,17 @@ from typing import Any
 
 from ..errors import InputError
 from .base import Decoder
+from .diif import DIIF
+from .dlte import DLTE
 from .liif import LIIF
 from .lmliif import LMLIIF
 from .lmlte import LMLTE
 from .lte import LTE
 
-__all__ = ["Decoder", "LIIF", "LMLIIF", "LMLTE", "LTE", "build_model"]
+__all__ = ["DIIF", "DLTE", "Decoder", "LIIF", "LMLIIF", "LMLTE", "LTE", "build_model"]
 
-_MODELS = {model.name: model for model in (LMLIIF, LMLTE, LIIF, LTE)}
-_NOT_YET = ("lmciaosr", "diif", "dlte")
+_MODELS = {model.name: model for model in (LMLIIF, LMLTE, LIIF, LTE, DIIF, DLTE)}
+_NOT_YET = ("lmciaosr",)
 
 
 def build_model(

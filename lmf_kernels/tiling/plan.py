@@ -74,7 +74,7 @@ class Halo(NamedTuple):
         encoder = model.encoder.receptive_field
         latent, window = model.receptive_field - encoder, getattr(model.encoder, "window", 1)
         overlap = encoder if window == 1 else min(encoder, OVERLAP_WINDOWS * window)
-        return cls(overlap, latent, window, overlap == encoder, model.family.map)
+        return cls(overlap, latent, window, overlap == encoder, model.family.map_of(model.render_spec))
 
     def held(self, side):
         """Rows or columns of the map that a tile of `side` cells reads, clipped nowhere."""
