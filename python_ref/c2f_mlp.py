@@ -51,6 +51,7 @@ def render(
     values = mean.index_select(2, x.owners) + x.rels[:, None] * half.index_select(2, x.owners)
     for weight, bias in fine[1:]:
         values = F.linear(torch.relu(values).to(weight.dtype), weight, bias)
+    values = values.to(y.rels.dtype)
     return values if skip is None else values + lr_skip.bilinear(skip, queries)
 
 

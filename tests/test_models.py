@@ -185,8 +185,10 @@ def test_absent_options_without_weights_are_on():
 
 @pytest.mark.parametrize("name, args, says", [
     ("resnet", {}, "known models: lmliif, lmlte, liif, lte"),
-    ("diif", {}, "not available yet"),
-    ("dlte", {}, "not available yet"),
+    ("diif", {}, "lack 'encoder_spec'"),
+    ("diif", {"encoder_spec": {"name": "edsr-baseline", "args": {}}, "slicing": "cubic"}, "unknown slicing 'cubic'"),
+    ("diif", {"encoder_spec": {"name": "edsr-baseline", "args": {}}, "ensemble_num": 2}, "ensemble_num is 4"),
+    ("dlte", {"encoder_spec": {"name": "edsr-baseline", "args": {}}, "fine": []}, "fine is a list of one or more"),
     ("lmciaosr", {}, "not available yet"),
     ("lmliif", None, "mapping"),
     ("lmliif", {"depth": 3}, "no option 'depth'"),

@@ -9,7 +9,8 @@ from ..models import build_model
 ENCODERS = ("edsr-baseline",)
 BLOCKS, FEATURES = 10, 64  # of the model that ships: what two CPU cores train in an hour
 
-# The decoders of the published configurations. LMF: arXiv 2404.16451, section 4; LIIF: 2012.09161; LTE: 2111.08918.
+# The decoders of the published configurations. LMF: arXiv 2404.16451, section 4; LIIF: 2012.09161; LTE:
+# 2111.08918; DIIF and DLTE: 2306.12321.
 _DECODERS = {
     "lmliif": {"imnet_spec": {"name": "lmmlp", "args": {"out_dim": 3, "hidden_dim": 16, "hidden_depth": 6,
                                                         "mod_scale": True, "mod_shift": True}},
@@ -20,6 +21,8 @@ _DECODERS = {
               "hidden_dim": 128},
     "liif": {"imnet_spec": {"name": "mlp", "args": {"out_dim": 3, "hidden_list": [256] * 4}}},
     "lte": {"imnet_spec": {"name": "mlp", "args": {"out_dim": 3, "hidden_list": [256] * 3}}, "hidden_dim": 256},
+    "diif": {"slicing": "linear", "slice_ensemble": True, "coarse": [256, 256], "fine": [256, 256]},
+    "dlte": {"hidden_dim": 64, "coarse": [256, 256], "fine": [256, 256]},
 }
 
 
@@ -28,13 +31,14 @@ def shipping_spec():
     return named_spec("lmliif")
 
 
-def named_spec(name, encoder=ENCODERS[0], blocks=BLOCKS, features=FEATURES):
+def named_spec(name, encoder=ENCODERS[0], blocks=BLOCKS, features=FEATURES, encoder_spec=None):
     """A published decoder on an encoder of the given size.
 
     Args:
-        name: lmliif, lmlte, liif or lte.
+        name: lmliif, lmlte, liif, lte, diif or dlte.
         encoder: one of ENCODERS.
         blocks, features: the encoder's residual blocks and channels.
+        encoder_spec: the encoder's whole spec instead of these three, or None.
 
     Returns:
         {"name", "args"} for `models.build_model`.
@@ -45,7 +49,8 @@ def named_spec(name, encoder=ENCODERS[0], blocks=BLOCKS, features=FEATURES):
     if encoder not in ENCODERS:
         raise InputError(f"There is no encoder {encoder!r:.60} to train; give one of {', '.join(ENCODERS)}.")
     size = {"no_upsampling": True, "n_resblocks": blocks, "n_feats": features}
-    return {"name": name, "args": {"encoder_spec": {"name": encoder, "args": size}, **_DECODERS[name]}}
+    encoder_spec = encoder_spec or {"name": encoder, "args": size}
+    return {"name": name, "args": {"encoder_spec": encoder_spec, **_DECODERS[name]}}
 
 
 def read_spec(path):
