@@ -11,7 +11,6 @@ Fields (B, h + 1, w + 1, C), a row a vertex, or (B, h, w, C), a row a cell, with
     Fourier head: [coef (n) | freq (n)]
 """
 
-import math
 from typing import NamedTuple
 
 import torch

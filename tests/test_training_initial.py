@@ -66,8 +66,8 @@ def test_training_a_diif_on_the_encoder_of_another_model(seed, tmp_path):
     data = pieces.make_pictures(tmp_path / "pictures", seed)
     save_model(initial_model(pieces.SPEC, seed % 1000), tmp_path / "other.safetensors")
     (tmp_path / "diif.json").write_text(json.dumps(DIIF))
-    given = [str(data), str(tmp_path / "out"), "--model", str(tmp_path / "diif.json"), "--minutes", "0.02", "--patch", "8",
-             "--batch", "2", "--queries", "64", "--threads", "1", "--precision", "fp32"]
+    given = [str(data), str(tmp_path / "out"), "--model", str(tmp_path / "diif.json"), "--minutes", "0.02",
+             "--patch", "8", "--batch", "2", "--queries", "64", "--threads", "1", "--precision", "fp32"]
     assert main(["train", *given, "--init-encoder", str(tmp_path / "other.safetensors")]) == 0
     model = load_model(tmp_path / "out")
     assert model.spec["name"] == "diif"

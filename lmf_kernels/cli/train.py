@@ -14,8 +14,8 @@ _RECIPE = ("batch", "patch", "queries", "max_scale", "shrink", "graphics", "patt
 @click.option("--resume", is_flag=True, help="Go on with the run saved in OUT, exactly where it was left.")
 @click.option("--pause-after", type=click.FloatRange(min=0, min_open=True), metavar="N",
               help="Stop this part of the run after N minutes, saved; --resume goes on.")
-@click.option("--model", metavar="NAME|FILE", help="lmliif, lmlte, liif, lte, diif, dlte, or a JSON file with 'name' and 'args'.  "
-              "[default: lmliif, the model that ships]")
+@click.option("--model", metavar="NAME|FILE", help="lmliif, lmlte, liif, lte, diif, dlte, or a JSON file with 'name' "
+              "and 'args'.  [default: lmliif, the model that ships]")
 @click.option("--init", metavar="NAME|FILE", help="Begin with the weights of a built-in model or of a file, and train "
               "that model.")
 @click.option("--init-encoder", metavar="NAME|FILE", help="Begin with the encoder's weights of a built-in model or of "
@@ -59,8 +59,8 @@ _RECIPE = ("batch", "patch", "queries", "max_scale", "shrink", "graphics", "patt
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda; with torchrun, one GPU a process.")
 @click.option("--threads", type=click.IntRange(1, 4096), metavar="N", help="CPU threads; the default is torch's.")
 @click.pass_context
-def train(context, data, out, minutes, resume, pause_after, model, init, init_encoder, encoder, blocks, features, fonts, validate,
-          save_every, licence, device, threads, **recipe):
+def train(context, data, out, minutes, resume, pause_after, model, init, init_encoder, encoder, blocks, features,
+          fonts, validate, save_every, licence, device, threads, **recipe):
     """Train a model on the pictures in the folder DATA for a given time, into the folder OUT.
 
     OUT gets weights.safetensors, which every command takes as --model, and what --resume needs. SIGTERM and Ctrl-C save
@@ -79,7 +79,8 @@ def train(context, data, out, minutes, resume, pause_after, model, init, init_en
     if init and init_encoder:
         raise click.UsageError("--init takes a whole model's weights, --init-encoder an encoder's; give one.")
     saved = run.saved_config(out) if resume else None
-    spec = _spec(saved, init, init_encoder, {"model": model, "encoder": encoder, "blocks": blocks, "features": features})
+    asked = {"model": model, "encoder": encoder, "blocks": blocks, "features": features}
+    spec = _spec(saved, init, init_encoder, asked)
     with distributed.team(device) as team:
         recipe = _recipe(saved, spec, team.device, {name: recipe[name] for name in _RECIPE})
 
@@ -119,8 +120,8 @@ def _spec(saved, init, init_encoder, given):
         return saved["spec"]
     if init_encoder is not None:
         if asked:
-            raise click.UsageError(f"--{next(iter(asked))} describes an encoder, and --init-encoder {init_encoder} holds "
-                                   "one; give one.")
+            raise click.UsageError(f"--{next(iter(asked))} describes an encoder, and --init-encoder {init_encoder} "
+                                   "holds one; give one.")
         asked["encoder_spec"] = load_model(init_encoder, device="cpu").spec["args"]["encoder_spec"]
     return models.named_spec(model or "lmliif", **asked)
 

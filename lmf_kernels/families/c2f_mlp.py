@@ -14,8 +14,8 @@ fourier  phase (2, in_dim / 2)            coef (in_dim), freq (in_dim)
 =======  ===============================  ===========================
 
 info meets (cell_y, cell_x, first_y, first_x, last_y, last_x). Flat weights: the head's | coarse W_1, b_1 .. (with the
-Fourier head from W_0, b_0) | fine W_0 (coarse[-1] + 2, fine[0]), b_0, its last two rows for rel_y and rel_x | .. | W_out
-(fine[-1], 3), b_out (3). Matrices are stored input-major, (in, out).
+Fourier head from W_0, b_0) | fine W_0 (coarse[-1] + 2, fine[0]), b_0, its last two rows for rel_y and rel_x | .. |
+W_out (fine[-1], 3), b_out (3). Matrices are stored input-major, (in, out).
 """
 
 from collections.abc import Sequence

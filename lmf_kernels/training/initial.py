@@ -1,8 +1,9 @@
 """First weights of a model in training: a seed's, and from there a network that already passes its input on.
 
 LIIF, LM-LIIF and DIIF add no interpolated input to their output, so with torch's first weights they spend thousands of
-steps on learning to repeat the picture before they learn to sharpen it. Here they begin as an interpolation: three channels
-take the colours, raised by 1 so that every ReLU on their way lets them through, and the output layer lowers them again.
+steps on learning to repeat the picture before they learn to sharpen it. Here they begin as an interpolation: three
+channels take the colours, raised by 1 so that every ReLU on their way lets them through, and the output layer lowers
+them again.
 All shapes and names stay the authors' own.
 """
 
