@@ -54,10 +54,11 @@ inline int64_t panel_elements(int in, int out) {
 inline void assign(float* to, float x) { *to = x; }
 inline void assign(BFloat16* to, float x) { *to = narrow_bfloat16(x); }
 
-// Packs a matrix (in, out), row-major, and its bias (out). bias: (padded(out)) to write.
+// Packs a matrix (in, out), row-major, and its bias (out), which lie at these offsets of the flat weights.
+// panels: (panel_elements(in, out)) and bias: (padded(out)), to write.
 template <class T>
-DenseLayer<T> pack_dense(const void* matrix, const void* vector, Element type, int64_t matrix_at, int64_t vector_at,
-                         int in, int out, T* panels, float* bias) {
+DenseLayer<T> pack_dense(const void* weights, Element type, int64_t matrix_at, int64_t bias_at, int in, int out,
+                         T* panels, float* bias) {
   const int64_t columns = padded(out);
   const int pairs = (in + kPair<T> - 1) / kPair<T>;
   T* to = panels;
@@ -67,19 +68,19 @@ DenseLayer<T> pack_dense(const void* matrix, const void* vector, Element type, i
       for (int64_t c = n; c < n + width; ++c)
         for (int i = 0; i < kPair<T>; ++i) {
           const int64_t row = int64_t(k) * kPair<T> + i;
-          assign(to++, row < in && c < out ? element(matrix, type, matrix_at + row * out + c) : 0.0f);
+          assign(to++, row < in && c < out ? element(weights, type, matrix_at + row * out + c) : 0.0f);
         }
     n += width;
   }
-  for (int64_t c = 0; c < columns; ++c) bias[c] = c < out ? element(vector, type, vector_at + c) : 0.0f;
+  for (int64_t c = 0; c < columns; ++c) bias[c] = c < out ? element(weights, type, bias_at + c) : 0.0f;
   return {in, out, panels, bias};
 }
 
 // Copies a matrix (rows, columns), row-major, to float32 rows of padded(columns), padded with zeros.
-inline void pack_rows(const void* matrix, Element type, int64_t at, int rows, int columns, float* to) {
+inline void pack_rows(const void* weights, Element type, int64_t at, int rows, int columns, float* to) {
   for (int r = 0; r < rows; ++r)
     for (int64_t c = 0; c < padded(columns); ++c)
-      *to++ = c < columns ? element(matrix, type, at + int64_t(r) * columns + c) : 0.0f;
+      *to++ = c < columns ? element(weights, type, at + int64_t(r) * columns + c) : 0.0f;
 }
 
 // y[r] = x[r] W + b for ROWS rows and one panel of PANEL x 16 columns.
