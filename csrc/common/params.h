@@ -52,6 +52,10 @@ struct RenderCall {
   Skip skip;
   Output out;
   Points points;
+  // Grid mode with at least as many pixels as cells: (batch, fields.rows, fields.cols) bytes. Only pixels whose owner,
+  // the cell (floor(y * lr_h / height), floor(x * lr_w / width)), has a byte other than 0 are computed and written.
+  // nullptr: all pixels.
+  const uint8_t* mask;
   float rel_cell_y, rel_cell_x;  // grid mode: cell * (lr_h, lr_w), the same for the whole picture
   int32_t threads;               // of the CPU kernels, at least 1
 };

@@ -54,8 +54,9 @@ constexpr Member kRenderCallMembers[] = {
     LMF_MEMBER(RenderCall, out.x0),          LMF_MEMBER(RenderCall, out.rows),
     LMF_MEMBER(RenderCall, out.cols),        LMF_MEMBER(RenderCall, out.epilogue),
     LMF_MEMBER(RenderCall, out.store),       LMF_MEMBER(RenderCall, points.coord),
-    LMF_MEMBER(RenderCall, points.cell),     LMF_MEMBER(RenderCall, rel_cell_y),
-    LMF_MEMBER(RenderCall, rel_cell_x),      LMF_MEMBER(RenderCall, threads),
+    LMF_MEMBER(RenderCall, points.cell),     LMF_MEMBER(RenderCall, mask),
+    LMF_MEMBER(RenderCall, rel_cell_y),      LMF_MEMBER(RenderCall, rel_cell_x),
+    LMF_MEMBER(RenderCall, threads),
 };
 
 constexpr Member kModulatedMlpMembers[] = {

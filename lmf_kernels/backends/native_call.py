@@ -82,7 +82,7 @@ class Packer:
 
     def _render(self, call, out, threads):
         """(bytes of a RenderCall, tensors to keep alive): the part that all families share."""
-        fields, skip, coord = call.fields, call.skip, call.coord
+        fields, skip, coord, mask = call.fields, call.skip, call.coord, call.mask
         stride_b, stride_y, stride_x, stride_c = fields.stride()
         if stride_c != 1:
             fields = fields.contiguous()
@@ -110,9 +110,10 @@ class Packer:
                       height=height, width=width, y0=y0, x0=x0, rows=out_rows, cols=out_cols,
                       epilogue=self._epilogues[call.epilogue], store=self._stores[call.dtype]),
             points,
-            self._render_call(rel_cell_y=rel_cell_y, rel_cell_x=rel_cell_x, threads=threads),
+            self._render_call(mask=0 if mask is None else mask.data_ptr(), rel_cell_y=rel_cell_y,
+                              rel_cell_x=rel_cell_x, threads=threads),
         )
-        return b"".join(parts), (fields, coord, cell)
+        return b"".join(parts), (fields, coord, cell, mask)
 
     def _pack_skip(self, skip):
         stride_b, stride_c, stride_y, stride_x = skip.stride()
