@@ -11,6 +11,6 @@ from .graphed import GraphedUpscaler
 from .upscale import upscale, upscale_rows
 from .upscale_file import UpscaledFile, upscale_file
 
-__all__ = ["BackendError", "CMSR", "CheckpointError", "InputError", "GraphedUpscaler", "RenderSpec", "UpscaledFile", "backends",
-           "build_model", "explain", "load_model", "save_model", "upscale", "upscale_file", "upscale_rows",
+__all__ = ["BackendError", "CMSR", "CheckpointError", "InputError", "GraphedUpscaler", "RenderSpec", "UpscaledFile",
+           "backends", "build_model", "explain", "load_model", "save_model", "upscale", "upscale_file", "upscale_rows",
            "use_backend"]

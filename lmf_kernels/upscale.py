@@ -74,9 +74,9 @@ def upscale(
         dtype: of a tensor's result: torch.float32 or another floating-point type, or torch.uint8 for values 0 to 255,
             rounded half to even; None: torch.uint8 for uint8, else torch.float32.
         layout: of a tensor's result: "nchw" for (B, 3, H, W), "nhwc" for (B, H, W, 3).
-        cmsr: multi-scale rendering (LMF, section 3.4), which renders smooth parts at lower scales: "auto" or a precision
-            such as 1e-4 for a table that ships with the model, a table's file, a table, or a `CMSR`, which also counts
-            the work; None: everything in full. Up to x4 it does nothing.
+        cmsr: multi-scale rendering (LMF, section 3.4), which renders smooth parts at lower scales: "auto" or a
+            precision such as 1e-4 for a table that ships with the model, a table's file, a table, or a `CMSR`, which
+            also counts the work; None: everything in full. Up to x4 it does nothing.
 
     Returns:
         An image of the same kind and number of dimensions, H pixels high and W wide; values are clamped to their range.
