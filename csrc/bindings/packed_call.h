@@ -50,6 +50,7 @@ inline void export_tables(pybind11::module_& m) {
   structs["RenderCall"] = describe_struct<RenderCall>(kRenderCallMembers);
   structs["ModulatedMlp"] = describe_struct<ModulatedMlp>(kModulatedMlpMembers);
   structs["ModulatedGradients"] = describe_struct<ModulatedGradients>(kModulatedGradientsMembers);
+  structs["BilinearCall"] = describe_struct<BilinearCall>(kBilinearCallMembers);
   enums["Head"] = describe_enum(kHeads);
   enums["Epilogue"] = describe_enum(kEpilogues);
   enums["Element"] = describe_enum(kElements);

@@ -74,6 +74,16 @@ struct ModulatedCall {
   ModulatedMlp mlp;
 };
 
+// A bilinear resizing with half-pixel centres and repeated borders, 3 channels. `out` says which window of which size.
+struct BilinearCall {
+  Output out;
+  const float* source;  // (batch, rows, cols, 3), contiguous: a window of the whole source
+  int64_t batch, rows, cols;
+  int64_t y0, x0;                // where it begins in the whole source
+  int64_t full_rows, full_cols;  // size of the whole source
+  int32_t threads;               // at least 1
+};
+
 // Gradients of a call's tensors, float32 and contiguous in the shape of their tensor. nullptr: not needed. With them
 // the call's `out` holds the float32 gradient with respect to the output, and is only read.
 struct ModulatedGradients {

@@ -71,6 +71,20 @@ constexpr Member kModulatedGradientsMembers[] = {
     LMF_MEMBER(ModulatedGradients, skip),
 };
 
+constexpr Member kBilinearCallMembers[] = {
+    LMF_MEMBER(BilinearCall, out.data),     LMF_MEMBER(BilinearCall, out.stride_b),
+    LMF_MEMBER(BilinearCall, out.stride_c), LMF_MEMBER(BilinearCall, out.stride_y),
+    LMF_MEMBER(BilinearCall, out.stride_x), LMF_MEMBER(BilinearCall, out.height),
+    LMF_MEMBER(BilinearCall, out.width),    LMF_MEMBER(BilinearCall, out.y0),
+    LMF_MEMBER(BilinearCall, out.x0),       LMF_MEMBER(BilinearCall, out.rows),
+    LMF_MEMBER(BilinearCall, out.cols),     LMF_MEMBER(BilinearCall, out.epilogue),
+    LMF_MEMBER(BilinearCall, out.store),    LMF_MEMBER(BilinearCall, source),
+    LMF_MEMBER(BilinearCall, batch),        LMF_MEMBER(BilinearCall, rows),
+    LMF_MEMBER(BilinearCall, cols),         LMF_MEMBER(BilinearCall, y0),
+    LMF_MEMBER(BilinearCall, x0),           LMF_MEMBER(BilinearCall, full_rows),
+    LMF_MEMBER(BilinearCall, full_cols),    LMF_MEMBER(BilinearCall, threads),
+};
+
 #undef LMF_MEMBER
 
 // Whether a table lists every member of its struct: nothing lies between two of them but the second one's alignment.
@@ -87,6 +101,7 @@ constexpr bool is_complete(const Member (&members)[N]) {
 
 static_assert(is_complete<RenderCall>(kRenderCallMembers), "kRenderCallMembers lacks a member of RenderCall");
 static_assert(is_complete<ModulatedMlp>(kModulatedMlpMembers), "kModulatedMlpMembers lacks a member of ModulatedMlp");
+static_assert(is_complete<BilinearCall>(kBilinearCallMembers), "kBilinearCallMembers lacks a member of BilinearCall");
 static_assert(is_complete<ModulatedGradients>(kModulatedGradientsMembers),
               "kModulatedGradientsMembers lacks a member of ModulatedGradients");
 

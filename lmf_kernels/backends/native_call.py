@@ -53,6 +53,8 @@ class Packer:
         self._fields, self._skip, self._out, self._points, self._render_call = render.values()
         self._mlp = pack_functions("ModulatedMlp", *structs["ModulatedMlp"])["ModulatedMlp"]
         self._gradients = pack_functions("ModulatedGradients", *structs["ModulatedGradients"])["ModulatedGradients"]
+        bilinear = pack_functions("BilinearCall", *structs["BilinearCall"])
+        self._bilinear_out, self._bilinear_call = bilinear["out"], bilinear["BilinearCall"]
         self._heads, self._epilogues = enums["Head"], enums["Epilogue"]
         self._elements, self._stores = ({getattr(torch, name): value for name, value in enums[enum].items()}
                                         for enum in ("Element", "Store"))
@@ -79,6 +81,25 @@ class Packer:
         """Bytes of a ModulatedGradients."""
         return self._gradients(**{name: gradients[name].data_ptr() if name in gradients else 0
                                   for name in DIFFERENTIABLE})
+
+    def resize_bilinear(
+        self,
+        source,  # (B, rows, cols, 3) float32, contiguous
+        out,  # (B, y, x, 3) float32 or uint8
+        *,
+        first, source_size, size, window, epilogue, threads,
+    ):
+        """Bytes of a BilinearCall. The arguments are those of `cmsr.bilinear.resized`."""
+        batch, rows, cols, _ = source.shape
+        to_b, to_y, to_x, to_c = out.stride()
+        y0, x0, out_rows, out_cols = window
+        return self._bilinear_out(
+            data=out.data_ptr(), stride_b=to_b, stride_c=to_c, stride_y=to_y, stride_x=to_x, height=size[0],
+            width=size[1], y0=y0, x0=x0, rows=out_rows, cols=out_cols, epilogue=self._epilogues[epilogue],
+            store=self._stores[out.dtype],
+        ) + self._bilinear_call(
+            source=source.data_ptr(), batch=batch, rows=rows, cols=cols, y0=first[0], x0=first[1],
+            full_rows=source_size[0], full_cols=source_size[1], threads=threads)
 
     def _render(self, call, out, threads):
         """(bytes of a RenderCall, tensors to keep alive): the part that all families share."""
@@ -128,7 +149,7 @@ def load_module(name):
         return None, None, f"the compiled module lmf_kernels.{name} cannot be imported: {reason}"
     try:
         return module, Packer(module), ""
-    except AttributeError:  # it exports no structs
+    except (AttributeError, KeyError):  # it exports no structs, or lacks one
         return None, None, (f"the compiled module lmf_kernels.{name} was built from older sources; "
                             "install lmf_kernels again")
 

@@ -6,7 +6,7 @@ import torch
 from python_ref import cmsr as rule
 
 from ..ops import render_cells
-from .bilinear import resized, source_range
+from .bilinear import resize_into, resized, source_range
 
 PIXELS_AT_ONCE = 1 << 20  # of the output: what a piece takes stays below about 100 MB
 GPU_FACTOR = 8
@@ -73,12 +73,14 @@ class Rendering:
         for index, level in enumerate(self.levels):
             (y0, y1), (x0, x1) = (axis[1 + index] for axis in spans)
             part = y0, x0, y1 - y0, x1 - x0
-            picture = resized(picture, first, n_in, level.size, part)
+            where = {"first": first, "source_size": n_in, "size": level.size, "window": part}
             first, n_in = (y0, x0), level.size
             if index == len(self.levels) - 1:
-                _store(picture, out, epilogue, layout)
+                pixels = out if layout == "nhwc" else out.permute(0, 2, 3, 1)
+                resize_into(pixels, picture, **where, epilogue=epilogue)
                 self._render(inp, fields, (top, left), level, None, level_of == index, part, out, epilogue, layout)
             else:
+                picture = resized(picture, **where)
                 cell = tuple(rel / n for rel, n in zip(level.rel_cell, self.lr_size))
                 self._render(inp, fields, (top, left), level, cell, level_of == index, part, picture, "none", "nhwc")
 
@@ -113,11 +115,3 @@ class Rendering:
                             device=own.device)
         self.count(cost[own].sum(), own.numel())
 
-
-def _store(picture, out, epilogue, layout):
-    """Bring values (B, rows, cols, 3) to what `out` holds, and write them there. Overwrites `picture`."""
-    if epilogue == "unit":
-        picture.mul_(0.5).add_(0.5).clamp_(0, 1)
-    if out.dtype == torch.uint8:
-        picture.mul_(255).round_()
-    out.copy_(picture if layout == "nhwc" else picture.permute(0, 3, 1, 2))
