@@ -162,7 +162,24 @@ struct Worker {
     for (int lane = 0; lane < kLanes; ++lane) set_rel_cell(lane, call.rel_cell_y, call.rel_cell_x);
     make_block(x, out.x0 + out.cols, call.fields.lr_w, out.width, block);
     params_row[0] = params_row[1] = -1;
+    if (call.mask) return masked_rows<HID>(b, x, row0, row1);
     for (int64_t row = row0; row < row1; ++row) grid_row<HID>(b, row);
+  }
+
+  // The active pixels of a block's rows. The rows that one LR row owns have the same active columns.
+  template <int HID>
+  void masked_rows(int64_t b, int64_t x0, int64_t row0, int64_t row1) {
+    const Fields& f = call.fields;
+    for (int64_t row = row0, end; row < row1; row = end) {
+      const int64_t owner = row * f.lr_h / call.out.height;
+      end = ((owner + 1) * call.out.height + f.lr_h - 1) / f.lr_h;
+      if (end > row1) end = row1;
+      const uint8_t* active = call.mask + (b * f.rows + owner - f.lr_y0) * f.cols + block->cell0 - f.lr_x0;
+      for (int64_t x = x0; x < block->x_end;) {
+        x = fill_active_steps(x, f.lr_w, call.out.width, active, block);
+        for (int64_t y = row; y < end && block->steps > 0; ++y) grid_row<HID>(b, y);
+      }
+    }
   }
 
   template <int HID>
@@ -238,7 +255,8 @@ void run_grid(const ModulatedCall& c) {
   int64_t run = 16 * out.height / call.fields.lr_h;
   const int64_t per_run = blocks * call.fields.batch;
   if (call.threads > 1) {
-    const int64_t enough = (8 * call.threads + per_run - 1) / per_run;
+    const int64_t per_thread = call.mask ? 32 : 8;  // tasks; with a mask they differ in size
+    const int64_t enough = (per_thread * call.threads + per_run - 1) / per_run;
     const int64_t balanced = out.rows / enough;
     if (balanced < run) run = balanced;
   }

@@ -1,9 +1,10 @@
 """The operators that torch sees, a grid and a points operator per render family, and the parameters they take."""
 
 from ..families import RenderSpec
+from .cells import render_cells
 from .modulated_mlp import modulated_mlp, modulated_mlp_points
 from .plain_mlp import plain_mlp, plain_mlp_points
 from .registry import register_family, render_grid, render_points
 
 __all__ = ["RenderSpec", "modulated_mlp", "modulated_mlp_points", "plain_mlp", "plain_mlp_points", "register_family",
-           "render_grid", "render_points"]
+           "render_cells", "render_grid", "render_points"]
