@@ -12,6 +12,8 @@ class Options(NamedTuple):
     mod_input: bool = True  # LMF: the latent MLP also gives the render MLP's code (else: the features themselves)
     mod_scale: bool = True  # LMF: layers are modulated by scales
     mod_shift: bool = True  # LMF: layers are modulated by shifts
+    multi_scale: tuple = (2,)  # LM-CiaoSR: the scales of the non-local attention, of 1 to 4; () leaves it out
+    softmax_scale: float = 1  # LM-CiaoSR: divides the logits of the attention over a cell's surroundings
 
     @property
     def modulation_count(self):
