@@ -27,12 +27,15 @@ class Decoder(nn.Module):
 
     Attributes:
         receptive_field: how many LR pixels away an input pixel still reaches a cell's fields.
+        latent_block: 1; or the side of the blocks, counted from the picture's corner, in which the latent stage sees
+            the whole block besides (`ops.non_local` has the rule). `receptive_field` is then counted from the block.
     """
 
     name: str  # the official name
     family: Family  # the render family
     has_skip: bool = False  # add the bilinearly sampled input to the rendering
     uses_cell: bool = True  # False: neither stage looks at the cell
+    latent_block: int = 1
 
     def __init__(self, encoder_spec: Any) -> None:
         super().__init__()
@@ -90,6 +93,19 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """The latent stage: one row of render parameters per LR cell, (B, h, w, C), contiguous."""
         raise NotImplementedError
+
+    def window_fields(
+        self,
+        features: Tensor,  # (B, out_dim, rows, cols), of a window of the picture
+        rel_cell: Any,  # as in `fields`
+        lr_size: tuple[int, int],  # (h, w) of the picture
+        origin: tuple[int, int],  # (y, x) where the window begins
+    ) -> Tensor:
+        """The latent stage on a window of a picture, (B, rows, cols, C), contiguous.
+
+        Fields are those of the whole picture where the window reaches as far as the latent stage sees.
+        """
+        return self.fields(features, rel_cell)
 
     def render_weights(self) -> Tensor:
         """The render MLP's shared matrices as one flat vector (1-D), packed once and kept while they do not change."""

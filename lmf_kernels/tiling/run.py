@@ -60,7 +60,7 @@ class _Work:
             if (ey, eb, ex, er) != (ly, lb, lx, lr):  # a copy, so that the whole is let go
                 features = features[:, :, ly - ey:lb - ey, lx - ex:lr - ex].clone(
                     memory_format=torch.channels_last)
-            fields = self.model.fields(features, self.rel_cell)
+            fields = self.model.window_fields(features, self.rel_cell, tuple(self.lr_size), (ly, lx))
             del features
             self.on_stage_end("latent")
             yield (col_first, col_end), rows, cols, fields[:, top - ly:bottom - ly, left - lx:right - lx]
