@@ -19,7 +19,7 @@ from .mlp import MLP
 from .options import attention_scales, extent, flag, hidden_list, positive, render_mlp, switches
 from .pack_cache import parameters_of
 
-CELLS_AT_ONCE = 4096  # of the local attention; a cell takes about 12 kB
+CELLS_AT_ONCE, CELLS_AT_ONCE_ON_GPU = 1 << 10, 1 << 14  # of the local attention; a cell takes about 16 kB
 
 
 class CrossScaleAttention(nn.Module):
@@ -100,13 +100,17 @@ class LMCiaoSR(Decoder):
         self.render_mlp = mlp = render_mlp(imnet_q, "imnet_q")
         widths = {name: hidden_list(spec, name) for name, spec in
                   (("prenet_q", prenet_q), ("hypernet_q", hypernet_q), ("imnet_k", imnet_k), ("imnet_v", imnet_v))}
+        if imnet_q["args"].get("mod_up_merge"):
+            raise InputError("imnet_q's mod_up_merge is on, a published branch that forgets in evaluation to add 1 to the "
+                             "scale modulation, as training does; leave it out.")
         latent_out = extent(shapes, f"hypernet_q.layers.{2 * len(widths['hypernet_q'])}.weight", 0)
         guessed = {} if shapes is None else {"non_local_attn": "cs_attn.down.weight" in shapes}
         if latent_out is not None:
             guessed["mod_input"] = latent_out != mlp.mod_dim
         on = switches({"non_local_attn": non_local_attn, "mod_input": mod_input}, guessed)
         self.mod_input = on["mod_input"]
-        self.scales = attention_scales(multi_scale) if on["non_local_attn"] else ()
+        scales = attention_scales(multi_scale)
+        self.scales = scales if on["non_local_attn"] else ()
         self.softmax_scale = positive(softmax_scale, "softmax_scale")
         key, beyond = 4 * channels, channels * len(self.scales)
         self.corners = [(y, x) for y in (-1, 1) for x in (-1, 1)] if ensemble else [(0, 0)]
@@ -118,7 +122,6 @@ class LMCiaoSR(Decoder):
         self.prenet_q = MLP(9 * channels, widths["prenet_q"], key)
         self.imnet_q = MLP((2 * mlp.hidden if self.mod_input else key + beyond) + 2, [mlp.hidden] * mlp.depth, 3)
         self.receptive_field = self.encoder.receptive_field + 1
-        self.latent_block = non_local.BLOCK if self.scales else 1
         self.render_spec = RenderSpec("linear", 0, (mlp.hidden,) * mlp.depth, ensemble=ensemble)
         self.spec = {"name": self.name, "args": {
             "encoder": encoder, "prenet_q": prenet_q, "hypernet_q": hypernet_q, "imnet_q": imnet_q, "imnet_k": imnet_k,
@@ -132,6 +135,14 @@ class LMCiaoSR(Decoder):
     ):
         """[scale (depth * hidden) | shift (depth * hidden) | base (hidden)], (B, h, w, C), contiguous."""
         return self.window_fields(features, rel_cell, features.shape[-2:], (0, 0))
+
+    @property
+    def latent_at_once(self):
+        """Cells of the local attention that are worked on at a time."""
+        return CELLS_AT_ONCE if next(parameters_of(self.imnet_q)).device.type == "cpu" else CELLS_AT_ONCE_ON_GPU
+
+    def tile_starts(self, lr_size):
+        return non_local.starts(lr_size) if self.scales else None
 
     def window_fields(
         self,
@@ -150,10 +161,12 @@ class LMCiaoSR(Decoder):
         if torch.compiler.is_compiling():  # the whole picture, as sizes may be free
             return self._modulate(padded, beyond, biases, latent)
         batch, _, h, w = features.shape
-        rows = max(1, CELLS_AT_ONCE // (batch * w))
-        parts = [self._modulate(padded[:, :, y:y + rows + 2], None if beyond is None else beyond[:, y:y + rows], biases,
-                                latent) for y in range(0, h, rows)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        cols = min(w, max(1, self.latent_at_once // batch))
+        rows = max(1, self.latent_at_once // (batch * cols))
+        return _joined([_joined([
+            self._modulate(padded[:, :, y:y + rows + 2, x:x + cols + 2],
+                           None if beyond is None else beyond[:, y:y + rows, x:x + cols], biases, latent)
+            for x in range(0, w, cols)], dim=2) for y in range(0, h, rows)], dim=1)
 
     def _modulate(
         self,
@@ -209,6 +222,10 @@ class LMCiaoSR(Decoder):
         first, *rest, out = self.imnet_q.linears
         return self.family.pack_weights(self.render_spec, first.weight[:, -2:], None,
                                         [linear.weight for linear in rest], (out.weight, out.bias))
+
+
+def _joined(parts, dim):
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
 def _layers(mlp):

@@ -24,12 +24,12 @@ class RenderMLP(NamedTuple):
 
 
 def render_mlp(spec, what="imnet_spec"):
-    """The render MLP of an LMF model, `{"name": "lmmlp", "args": {...}}`, checked; what: the option's name."""
+    """The render MLP of an LMF model, `{"name": "lmmlp", "args": {...}}`, checked; what: the option's name.
+
+    `mod_up_merge` plays no part: the authors' LM-LIIF and LM-LTE set it to false whatever a checkpoint says.
+    """
     args = _args(spec, what, "lmmlp", ("in_dim", "out_dim", "hidden_dim", "hidden_depth", "mod_scale", "mod_shift",
                                        "mod_up_merge", "use_conv"))
-    if args.get("mod_up_merge"):
-        raise InputError(f"{what}'s mod_up_merge is on, a published branch that forgets to add 1 to the scale "
-                         "modulation and that no published model takes; leave it out.")
     return RenderMLP(
         whole(args.get("hidden_dim"), f"{what}'s hidden_dim"),
         whole(args.get("hidden_depth"), f"{what}'s hidden_depth"),

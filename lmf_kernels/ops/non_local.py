@@ -34,30 +34,26 @@ def non_local(
     return torch.ops.lmf_kernels.non_local(features, weights, scale, lr_size, origin)
 
 
-def is_whole(
+def starts(
     lr_size,  # (h, w)
 ):
-    """Whether a picture is one block."""
-    return lr_size[0] * lr_size[1] <= BLOCK * BLOCK
+    """Rows and columns at which blocks begin, two lists from 0 on. [0] also for a side without a block."""
+    whole = lr_size[0] * lr_size[1] <= BLOCK * BLOCK
+    return [[0] if whole or n < BLOCK else list(range(0, n // BLOCK * BLOCK, BLOCK)) for n in lr_size]
 
 
 def _blocks(lr_size, origin, window):
     """(seen, own, place) of each block in a window of the picture: slices (y, x) of the window's cells that the block
     sees, of its own cells among those, and of its own cells in the window."""
-    for top, bottom in _spans(lr_size, 0):
-        for left, right in _spans(lr_size, 1):
+    if min(lr_size) < BLOCK and lr_size[0] * lr_size[1] > BLOCK * BLOCK:
+        return  # as published
+    rows, cols = ([*zip(axis, [*axis[1:], n])] for axis, n in zip(starts(lr_size), lr_size))
+    for top, bottom in rows:
+        for left, right in cols:
             own = (top, bottom), (left, right)
             seen = tuple((max(start - 1, 0), min(stop + 1, n)) for (start, stop), n in zip(own, lr_size))
             if all(at <= start and stop <= at + n for (start, stop), at, n in zip(seen, origin, window)):
                 yield _slices(seen, origin), _slices(own, [start for start, _ in seen]), _slices(own, origin)
-
-
-def _spans(lr_size, axis):
-    n = lr_size[axis]
-    if is_whole(lr_size):
-        return [(0, n)]
-    starts = range(0, n // BLOCK * BLOCK, BLOCK)
-    return list(zip(starts, [*starts[1:], n]))
 
 
 def _slices(ranges, origin):
