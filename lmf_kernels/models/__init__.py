@@ -9,16 +9,18 @@ from typing import Any
 
 from ..errors import InputError
 from .base import Decoder
+from .diif import DIIF
+from .dlte import DLTE
 from .liif import LIIF
 from .lmciaosr import LMCiaoSR
 from .lmliif import LMLIIF
 from .lmlte import LMLTE
 from .lte import LTE
 
-__all__ = ["Decoder", "LIIF", "LMCiaoSR", "LMLIIF", "LMLTE", "LTE", "build_model"]
+__all__ = ["DIIF", "DLTE", "Decoder", "LIIF", "LMCiaoSR", "LMLIIF", "LMLTE", "LTE", "build_model"]
 
-_MODELS = {model.name: model for model in (LMLIIF, LMLTE, LMCiaoSR, LIIF, LTE)}
-_NOT_YET = ("diif", "dlte")
+_MODELS = {model.name: model for model in (LMLIIF, LMLTE, LMCiaoSR, LIIF, LTE, DIIF, DLTE)}
+_NOT_YET = ()
 
 
 def build_model(

@@ -77,7 +77,9 @@ class Halo(NamedTuple):
 
         rendering: a cmsr.Rendering, whose windows read `margin` more cells, or None.
         """
-        fields_map = model.family.map if rendering is None else WithMargin(model.family.map, rendering.margin)
+        fields_map = model.family.map_of(model.render_spec)
+        if rendering is not None:
+            fields_map = WithMargin(fields_map, rendering.margin)
         encoder = model.encoder.receptive_field
         latent, window = model.receptive_field - encoder, getattr(model.encoder, "window", 1)
         overlap = encoder if window == 1 else min(encoder, OVERLAP_WINDOWS * window)

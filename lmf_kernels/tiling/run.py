@@ -136,7 +136,8 @@ class _Work:
 
     def _input(self, rows, cols):
         """The network's input at the LR pixels over which a part of the map lies."""
-        (y0, y1), (x0, x1) = self.map.cells(*rows), self.map.cells(*cols)
+        (y0, y1), (x0, x1) = (windows.with_halo(*self.map.cells(*part), n, 0) for part, n in
+                              zip((rows, cols), self.lr_size))
         return self.source.window(y0, x0, y1 - y0, x1 - x0, self.like)
 
     def _render(self, inp, fields, origin, window):
