@@ -14,7 +14,7 @@ from . import original as originals
 from .queries import render
 
 
-def methods(fields_of, maps, *, mod_of=None):
+def methods(fields_of, maps):
     """{name: function that makes the new method from the original}.
 
     fields_of(twin, *maps, modulations): fields, see below. maps: names of the leading arguments of `query_rgb` and its
@@ -99,6 +99,8 @@ def forward(original):
         self.inp = inp
         twin = self._lmf_twin.of(self)
         coord, cell = twin.check_queries(inp, coord, given.get("cell"))
+        if coord.shape[1] == 0:
+            return inp.new_zeros(inp.shape[0], 0, 3)
         features = self.encoder(inp)
         fields = twin.fields(features, twin.first_rel_cell(inp, cell))
         return render(twin, fields, features, coord, cell, inp if twin.has_skip else None)

@@ -126,7 +126,7 @@ def _class_of(original, name):
 def _reduce(self, protocol):
     """A pickle holds the unpatched object: whoever reads it needs the authors' code and not ours."""
     cls, original = type(self), type(self)._lmf_original
-    make, args, state, *rest = original.__reduce_ex__(self, protocol)
+    make, args, state, *rest = original.__reduce_ex__(self, 1)  # later protocols insist on the object's present class
     state = {key: value for key, value in state.items() if key != _STATE}
     return make, tuple(original if arg is cls else arg for arg in args), state, *rest
 
