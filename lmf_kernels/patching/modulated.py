@@ -14,15 +14,15 @@ from . import original as originals
 from .queries import render
 
 
-def methods(fields_of, maps):
+def methods(fields_of, maps, *, own=(), skip=True):
     """{name: function that makes the new method from the original}.
 
-    fields_of(twin, *maps, modulations): fields, see below. maps: names of the leading arguments of `query_rgb` and its
-    relatives.
+    fields_of(twin, *maps): fields, see below. maps: names of the leading arguments of `query_rgb` and its relatives.
+    own: further maps, which are attributes of the object. skip: these methods add the LR skip if the model has one.
     """
 
     def query(original):
-        """query_rgb, query_rgb_fast: (*maps, coord, cell[, batched])."""
+        """query_rgb, query_rgb_fast, batched_query_rgb: (*maps, coord, cell[, batched or bsize]), all at once."""
         signature = inspect.signature(original)
 
         @wraps(original)
@@ -30,33 +30,18 @@ def methods(fields_of, maps):
             if self.training:
                 return originals.run(original, self, *args, **kwargs)
             given = signature.bind(self, *args, **kwargs).arguments
-            skip = not given.get("batched", False)
-            return rendered(self, [given[name] for name in maps], given["coord"], given.get("cell"), skip)
+            twin = self._lmf_twin.of(self)
+            read = (*(given[name] for name in maps), *(getattr(self, name) for name in own))
+            fields = self._lmf_twin.fields.get((*read, *_render_mlp(twin).parameters()),
+                                               lambda: fields_of(twin, *read))
+            added = self.inp if skip and twin.has_skip and not given.get("batched") else None
+            return render(twin, fields, read[0], given["coord"], given.get("cell", given.get("scale")), added)
 
         return method
 
-    def batched_query(original):
-        """batched_query_rgb: (*maps, coord, cell, bsize), all at once."""
-        signature = inspect.signature(original)
-
-        @wraps(original)
-        def method(self, *args, **kwargs):
-            if self.training:
-                return originals.run(original, self, *args, **kwargs)
-            given = signature.bind(self, *args, **kwargs).arguments
-            return rendered(self, [given[name] for name in maps], given["coord"], given.get("cell"), True)
-
-        return method
-
-    def rendered(self, given, coord, cell, skip):
-        twin = self._lmf_twin.of(self)
-        sources = (*given, *twin.imnet.parameters())
-        fields = self._lmf_twin.fields.get(sources, lambda: fields_of(twin, *given))
-        return render(twin, fields, given[0], coord, cell, self.inp if skip and twin.has_skip else None)
-
-    return {"forward": forward, "gen_feats": theirs, "gen_modulations": gen_modulations, "query_rgb": query,
-            "query_rgb_fast": query, "batched_query_rgb": batched_query, "query_rgb_cmsr": theirs,
-            "update_scale2mean": theirs}
+    return {"forward": forward, "gen_modulations": gen_modulations,
+            **dict.fromkeys(("query_rgb", "query_rgb_fast", "batched_query_rgb"), query),
+            **dict.fromkeys(("gen_feats", "query_latent", "query_rgb_cmsr", "update_scale2mean"), theirs)}
 
 
 def theirs(original):
@@ -114,8 +99,11 @@ def lmliif_fields(
     mod,  # (B, mod_dim and more, h, w)
 ):
     """[scale | shift with the bias | first layer's base], (B, h, w, C), of the authors' maps."""
-    base = F.linear(_rows(feat), twin.imnet.linears[0].weight[:, :feat.shape[1]])
-    return torch.cat((*_modulations(twin, twin.imnet, mod), base), dim=-1)
+    base = F.linear(_rows(feat), _render_mlp(twin).linears[0].weight[:, :feat.shape[1]])
+    return torch.cat((*_modulations(twin, mod), base), dim=-1)
+
+
+lmciaosr_fields = lmliif_fields  # the same, but for where the authors' methods find the modulations
 
 
 def lmlte_fields(
@@ -125,13 +113,17 @@ def lmlte_fields(
     mod,  # (B, mod_dim and more, h, w)
 ):
     """[scale | shift with the bias | coef | freq], (B, h, w, C), of the authors' maps."""
-    return torch.cat((*_modulations(twin, twin.imnet, mod), _rows(coef), _rows(freq)), dim=-1)
+    return torch.cat((*_modulations(twin, mod), _rows(coef), _rows(freq)), dim=-1)
 
 
-def _modulations(twin, imnet, mod):
+def _render_mlp(twin):
+    return twin.imnet_q if hasattr(twin, "imnet_q") else twin.imnet
+
+
+def _modulations(twin, mod):
     """(scale, shift with the bias) as rows, zero where the model has none."""
     mlp = twin.render_mlp
-    biases = torch.cat([linear.bias for linear in imnet.linears[:-1]])
+    biases = torch.cat([linear.bias for linear in _render_mlp(twin).linears[:-1]])
     parts = _rows(mod)[..., :mlp.mod_dim].split(len(biases), dim=-1)
     scale = parts[0] if mlp.mod_scale else torch.zeros_like(parts[0])
     shift = torch.addcmul(biases, biases, scale)

@@ -14,7 +14,8 @@ class Kind(NamedTuple):
 
     name: of our model. needs: attributes that its objects have. lacks: attributes of its relatives, which they do not
     have. options: attributes that are passed on to our model. specs: {argument of our model: function of the object}.
-    methods: {method name: function that makes the new one from the original}.
+    methods: {method name: function that makes the new one from the original}. encoder: name of the argument that is the
+    encoder.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Kind(NamedTuple):
     options: tuple[str, ...]
     specs: dict[str, Callable]
     methods: dict[str, Callable]
+    encoder: str = "encoder_spec"
 
     def flags(self, module):
         """The present values of the options."""
@@ -34,8 +36,8 @@ class Kind(NamedTuple):
         Raises:
             InputError: the object is not quite one of this kind; the message says what differs.
         """
-        options = {name: bool(getattr(module, name)) for name in self.options}
-        return {"encoder_spec": encoder, **{name: spec(module) for name, spec in self.specs.items()}, **options}
+        options = dict(zip(self.options, self.flags(module)))
+        return {self.encoder: encoder, **{name: spec(module) for name, spec in self.specs.items()}, **options}
 
 
 def plain_spec(attribute):
@@ -88,6 +90,12 @@ KINDS = (
          ("hypernet_q",), ("local_ensemble", "cell_decode", "mod_input"),
          {"imnet_spec": modulated_spec("imnet"), "hypernet_spec": plain_spec("hypernet"), "hidden_dim": _width},
          modulated.methods(modulated.lmlte_fields, ("coef", "freq", "mod"))),
+    Kind("lmciaosr", ("encoder", "imnet_q", "imnet_k", "imnet_v", "prenet_q", "hypernet_q", "gen_feats",
+                      "query_latent", "query_rgb_fast"),
+         (), ("local_size", "feat_unfold", "non_local_attn", "multi_scale", "softmax_scale", "mod_input"),
+         {"imnet_q": modulated_spec("imnet_q"),
+          **{name: plain_spec(name) for name in ("prenet_q", "hypernet_q", "imnet_k", "imnet_v")}},
+         modulated.methods(modulated.lmciaosr_fields, ("feat",), own=("mod",), skip=False), encoder="encoder"),
     Kind("liif", ("encoder", "imnet", "feat_unfold", "gen_feat", "query_rgb"), ("coef", "hypernet", "imnet_q"),
          ("local_ensemble", "feat_unfold", "cell_decode"), {"imnet_spec": plain_spec("imnet")},
          plain.methods(plain.liif_fields)),

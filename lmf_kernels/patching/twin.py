@@ -60,9 +60,11 @@ class Twin:
             _compare(model, module)
         model.backend = self.backend
         self._slots = []
-        for name, _ in model.named_parameters():
+        for name in (name for named in (model.named_parameters(), model.named_buffers()) for name, _ in named):
             *path, leaf = name.split(".")
-            self._slots.append((reduce(getattr, path, model)._parameters, leaf, (*path, leaf)))
+            holder = reduce(getattr, path, model)
+            own = holder._parameters if leaf in holder._parameters else holder._buffers
+            self._slots.append((own, leaf, (*path, leaf)))
         return model.train(False)
 
 
