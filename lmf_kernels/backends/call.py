@@ -32,6 +32,10 @@ class RenderCall(NamedTuple):
     epilogue: str = "none"
     dtype: torch.dtype = torch.float32
     layout: str = "nchw"
+    # Grid mode, for backends with a cell mask: only pixels whose owner, the cell (floor(y * h / H), floor(x * w / W)),
+    # is not 0 in the mask are rendered, into `out`; the others keep their values there.
+    mask: Tensor | None = None  # (B, rows, cols) uint8, contiguous, over the window of the fields
+    out: Tensor | None = None  # of output_shape() and dtype
 
     @property
     def on_grid(self):

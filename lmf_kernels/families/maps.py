@@ -57,6 +57,23 @@ class CellMap:
         return 0 if cell == 0 else min(max(-((n_in - n_out * (2 * cell + 1)) // (2 * n_in)), 0), n_out)
 
 
+class WithMargin:
+    """Another map, of which windows of the output read `margin` more on each side."""
+
+    def __init__(self, base, margin):
+        self.base, self.margin = base, margin
+        self.size, self.owned, self.cells = base.size, base.owned, base.cells
+
+    def held(self, first, end, n_in):
+        return self._wider(self.base.held(first, end, n_in), n_in)
+
+    def read(self, start, stop, n_in, n_out):
+        return self._wider(self.base.read(start, stop, n_in, n_out), n_in)
+
+    def _wider(self, part, n_in):
+        return max(0, part[0] - self.margin), min(self.size(n_in), part[1] + self.margin)
+
+
 class VertexMap:
     """One row of parameters per vertex, n + 1 for n cells: vertex k lies between the cells k - 1 and k. A position
     reads both vertices of the cell nearest to it, which owns it (`python_ref.slices`)."""

@@ -18,6 +18,7 @@ from ..checkpoints import load_model, read_metadata
 from ..encoders.edsr import EDSR
 from ..errors import InputError
 from ..models import build_model
+from .models import encoder_spec_of
 
 _COLOURS = 3
 _QUIET = 0.03  # factor on the output layer's other weights: what the network adds to the picture at first
@@ -50,7 +51,7 @@ def initial_model(spec, seed, encoder=None):
 def encoder_from_file(path_or_name):
     """The encoder of a model of `load_model`: (encoder, its spec, {"encoder_of": name, the metadata of its file})."""
     model = load_model(path_or_name, dtype=torch.float32, device="cpu")
-    return model.encoder, model.spec["args"]["encoder_spec"], {"encoder_of": _about(path_or_name)}
+    return model.encoder, encoder_spec_of(model.spec), {"encoder_of": _about(path_or_name)}
 
 
 def model_from_file(path_or_name, spec):

@@ -19,6 +19,11 @@ _DECODERS = {
                                                        "mod_scale": True, "mod_shift": True}},
               "hypernet_spec": {"name": "mlp", "args": {"out_dim": 288, "hidden_list": [288]}},
               "hidden_dim": 128},
+    "lmciaosr": {"imnet_q": {"name": "lmmlp", "args": {"out_dim": 3, "hidden_dim": 16, "hidden_depth": 8,
+                                                       "mod_scale": True, "mod_shift": True}},
+                 "hypernet_q": {"name": "mlp", "args": {"out_dim": 288, "hidden_list": [288]}},
+                 **{name: {"name": "mlp", "args": {"out_dim": 256, "hidden_list": [256]}}
+                    for name in ("prenet_q", "imnet_k", "imnet_v")}},
     "liif": {"imnet_spec": {"name": "mlp", "args": {"out_dim": 3, "hidden_list": [256] * 4}}},
     "lte": {"imnet_spec": {"name": "mlp", "args": {"out_dim": 3, "hidden_list": [256] * 3}}, "hidden_dim": 256},
     "diif": {"slicing": "linear", "slice_ensemble": True, "coarse": [256, 256], "fine": [256, 256]},
@@ -35,7 +40,7 @@ def named_spec(name, encoder=ENCODERS[0], blocks=BLOCKS, features=FEATURES, enco
     """A published decoder on an encoder of the given size.
 
     Args:
-        name: lmliif, lmlte, liif, lte, diif or dlte.
+        name: lmliif, lmlte, lmciaosr, liif, lte, diif or dlte.
         encoder: one of ENCODERS.
         blocks, features: the encoder's residual blocks and channels.
         encoder_spec: the encoder's whole spec instead of these three, or None.
@@ -50,7 +55,14 @@ def named_spec(name, encoder=ENCODERS[0], blocks=BLOCKS, features=FEATURES, enco
         raise InputError(f"There is no encoder {encoder!r:.60} to train; give one of {', '.join(ENCODERS)}.")
     size = {"no_upsampling": True, "n_resblocks": blocks, "n_feats": features}
     encoder_spec = encoder_spec or {"name": encoder, "args": size}
-    return {"name": name, "args": {"encoder_spec": encoder_spec, **_DECODERS[name]}}
+    option = "encoder" if name == "lmciaosr" else "encoder_spec"  # as the authors' checkpoints name it
+    return {"name": name, "args": {option: encoder_spec, **_DECODERS[name]}}
+
+
+def encoder_spec_of(spec):
+    """The encoder's spec in a model's."""
+    args = spec["args"]
+    return args["encoder"] if "encoder" in args else args["encoder_spec"]
 
 
 def read_spec(path):

@@ -13,6 +13,7 @@ from .fonts import find_fonts, font_names
 from .initial import encoder_from_file, initial_model, model_from_file
 from .loop import Trainer, TrainingFailed
 from .memory import keep_freed_memory
+from .models import encoder_spec_of
 from .objective import Objective
 from .run_folder import RunFolder
 from .signals import stop_signal
@@ -80,7 +81,7 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
         model, config["initial"] = model_from_file(initial, spec)
     elif initial_encoder is not None:
         encoder, encoder_spec, config["initial"] = encoder_from_file(initial_encoder)
-        if spec["args"]["encoder_spec"] != encoder_spec:
+        if encoder_spec_of(spec) != encoder_spec:
             raise InputError(f"{initial_encoder} holds another encoder than the model to train; leave the encoder's "
                              "options out.")
         model = initial_model(spec, recipe.seed, encoder)
