@@ -96,6 +96,14 @@ class C2FMLP(Family):
         layers = [*zip(widths, widths[1:]), *zip((spec.coarse[-1] + 2, *spec.fine), (*spec.fine, spec.out_dim))]
         return [head, *(shape for n_in, n_out in layers for shape in ((n_in, n_out), (n_out,)))]
 
+    @staticmethod
+    def seen_cell(call):
+        """(cell_y, cell_x) of a backend's RenderCall as the coarse MLP sees it: the size of an output pixel in half
+        cells."""
+        if call.spec.limit_cell or call.grid_cell is not None:
+            return call.rel_cell
+        return tuple(2 * n_in / n_out for n_in, n_out in zip(call.lr[2:], call.size))
+
     def pack_weights(
         self,
         spec: C2FSpec,
