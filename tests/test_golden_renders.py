@@ -9,7 +9,9 @@ from half_errors import DTYPES, check_bytes, check_error
 from lmf_kernels import load_model
 from lmf_kernels.ops import modulated_mlp, modulated_mlp_points
 
-CASES = golden_cases.ids(("lmliif", "lmlte"))
+# LM-CiaoSR renders like LM-LIIF, with a linear head and the skip: a few cases of it will do.
+CASES = golden_cases.ids(("lmliif", "lmlte")) + [
+    ("lmciaosr", name) for name in ("image0-48x40", "image1-72x60", "image1-points")]
 HALF_CASES = [pytest.param(*ids, marks=pytest.mark.slow if "175x146" in ids[1] else ()) for ids in CASES]
 
 
