@@ -3,7 +3,8 @@
 It imports only torch, takes encoder features rather than images, and runs in float64 when its inputs are float64.
 
 - `geometry`: where a query falls on the low-resolution (LR) map; `published`: the same as in the papers' code.
-- `modulated_mlp`, `plain_mlp`: one file per render family. `lmliif`, `lmlte`, `lmciaosr`, `liif`, `lte`: one file per model.
+- `modulated_mlp`, `plain_mlp`: one file per render family. `lmliif`, `lmlte`, `lmciaosr`, `liif`, `lte`: one per
+  model.
 - `heads`, `mlp`, `skip`, `options`, `decoding`: small parts that they have in common. `cross_scale`: the non-local
   attention of `lmciaosr`.
 
@@ -18,6 +19,6 @@ from . import (cross_scale, geometry, heads, liif, lmciaosr, lmliif, lmlte, lte,
 from .options import Options
 
 __all__ = [
-    "Options", "cross_scale", "geometry", "heads", "liif", "lmciaosr", "lmliif", "lmlte", "lte", "mlp", "modulated_mlp",
-    "plain_mlp", "published", "skip",
+    "Options", "cross_scale", "geometry", "heads", "liif", "lmciaosr", "lmliif", "lmlte", "lte", "mlp",
+    "modulated_mlp", "plain_mlp", "published", "skip",
 ]

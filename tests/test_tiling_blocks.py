@@ -1,4 +1,4 @@
-"""LM-CiaoSR in tiles: its attention in blocks depends on the place in the picture, and tiles are made of whole blocks."""
+"""LM-CiaoSR in tiles: its attention in blocks depends on the place in the picture; tiles are whole blocks."""
 
 import json
 import os
