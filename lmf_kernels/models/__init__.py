@@ -20,7 +20,6 @@ from .lte import LTE
 __all__ = ["DIIF", "DLTE", "Decoder", "LIIF", "LMCiaoSR", "LMLIIF", "LMLTE", "LTE", "build_model"]
 
 _MODELS = {model.name: model for model in (LMLIIF, LMLTE, LMCiaoSR, LIIF, LTE, DIIF, DLTE)}
-_NOT_YET = ()
 
 
 def build_model(
@@ -42,8 +41,6 @@ def build_model(
     if not isinstance(model_spec, Mapping) or not isinstance(model_spec.get("name"), str):
         raise InputError(f"A model spec is a mapping with a 'name' and 'args', got {model_spec!r:.80}.")
     name, args = model_spec["name"], model_spec.get("args")
-    if name in _NOT_YET:
-        raise InputError(f"The model '{name}' is not available yet; known models: {', '.join(_MODELS)}.")
     if name not in _MODELS:
         raise InputError(f"Unknown model {name!r:.60}; known models: {', '.join(_MODELS)}.")
     if not isinstance(args, Mapping):
