@@ -1,8 +1,8 @@
 """How much work a render is: the one count behind every GFLOP/s and every share of the peak.
 
 Only useful multiply-adds of the restructured algorithm count, two operations each. Per output pixel and ensemble corner
-of non-zero weight, the matrix of every dense layer, and 2 n of a linear head of width n (rel_y and rel_x). With depth d,
-hidden width n and Fourier width m that is
+of non-zero weight: the matrix of every dense layer, and 2 n of a linear head of width n (rel_y and rel_x). With depth
+d, hidden width n and Fourier width m that is
 
     linear head:   2 n  +  (d - 1) n^2  +  3 n
     Fourier head:  m n  +  (d - 1) n^2  +  3 n             =  d n^2 + 3 n  where m = n
@@ -28,8 +28,10 @@ def macs_per_corner(spec):
 
 
 def grid_corners(lr, size, ensemble=True, distinct=False):
-    """Corners of non-zero weight, summed over all pixels of a grid: four a pixel, fewer on rows of LR centres. distinct:
-    equal corners at the border count once."""
+    """Corners of non-zero weight, summed over all pixels of a grid: four a pixel, fewer on rows of LR centres.
+
+    distinct: equal corners at the border count once.
+    """
     if not ensemble:
         return size[0] * size[1]
     total = 1
