@@ -117,8 +117,7 @@ def published_render(model, **how):
 
 def options_of(model):
     """python_ref's options of a loaded model."""
-    known = {**model.spec["args"], **model.spec["args"]["imnet_spec"]["args"]}
-    return python_ref.Options(**{name: known[name] for name in python_ref.Options._fields if name in known})
+    return python_ref.Options.from_args(model.spec["args"])
 
 
 def _published(way, model_name, scale, lr):
