@@ -103,10 +103,19 @@ inline Lanes load_some(const T* p, int64_t count) {
 
 // Stores activations, 64-byte or 32-byte aligned.
 inline void store_as(float* p, const Lanes& x) { store(p, x); }
-inline void store_as(BFloat16* p, const Lanes& x) {
+inline void store_as(BFloat16* p, const Lanes& x) {  // narrow_bfloat16 of each
+#if defined(__AVX512F__)
+  const __m512i bits = _mm512_castps_si512(x.v[0]), high = _mm512_srli_epi32(bits, 16);
+  const __m512i half = _mm512_add_epi32(_mm512_set1_epi32(0x7fff), _mm512_and_si512(high, _mm512_set1_epi32(1)));
+  __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
+  const __mmask16 nan = _mm512_cmp_ps_mask(x.v[0], x.v[0], _CMP_UNORD_Q);
+  rounded = _mm512_mask_or_epi32(rounded, nan, high, _mm512_set1_epi32(0x40));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded));
+#else
   alignas(64) float value[kLanes];
   store(value, x);
   for (int i = 0; i < kLanes; ++i) p[i] = narrow_bfloat16(value[i]);
+#endif
 }
 
 }  // namespace
