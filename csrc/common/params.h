@@ -70,6 +70,21 @@ struct ModulatedCall {
   ModulatedMlp mlp;
 };
 
+// The plain family's render MLP. plain_layout.h has the layout of its weights and of its fields.
+struct PlainMlp {
+  const void* weights;
+  const int32_t* widths;  // of the hidden layers, (depth); not read if depth is 0
+  Element element;
+  Head head;
+  int32_t in_dim, depth;  // in_dim: width of the Fourier product, 0 with a linear head
+  bool ensemble;          // local ensemble of four cells, else the nearest cell
+};
+
+struct PlainCall {
+  RenderCall render;
+  PlainMlp mlp;
+};
+
 // Gradients of a call's tensors, float32 and contiguous in the shape of their tensor. nullptr: not needed. With them
 // the call's `out` holds the float32 gradient with respect to the output, and is only read.
 struct ModulatedGradients {
