@@ -32,7 +32,7 @@ void use_copy(const Thread& a, bool wait, bool barrier) {
   start_copy(a);
   if (wait) warp::copy_wait<0>();
   if (barrier) warp::block_barrier();
-  const float x = warp::shared_load(a.shared + 4 * (63 - a.thread));
+  const float x = warp::shared_load(a.shared + 4 * (a.thread ? a.thread - 1 : 0));
   warp::store(a.out + a.thread, x);
 }
 
