@@ -43,6 +43,9 @@ def marked(choices):
 
 
 over_all = pytest.mark.parametrize("backend", marked(CHOICES))
+PLAIN = [choice for choice in CHOICES if choice.startswith(("cpu", "reference"))]  # these have the plain family
+over_plain = pytest.mark.parametrize("backend", PLAIN)
+over_plain_kernels = pytest.mark.parametrize("backend", [choice for choice in PLAIN if choice != "reference"])
 PAPERS = tuple(networks.PAPERS.values())
 
 over_compiled = pytest.mark.parametrize("backend", marked(COMPILED))
