@@ -55,6 +55,20 @@ LMF_DEVICE void shared_store(T* p, T value) {
   *p = value;
 }
 
+// Copies 16 bytes from global to shared memory without waiting. The copies of a lane since its last copy_commit() form a
+// group. copy_wait<n>() waits until at most the lane's n youngest groups are on their way. Other lanes may read what has
+// arrived after a barrier.
+LMF_DEVICE void copy_async(uint4* shared, const uint4* global) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(uint32_t(__cvta_generic_to_shared(shared))),
+               "l"(global)
+               : "memory");
+}
+LMF_DEVICE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int kPending>
+LMF_DEVICE void copy_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
 // ---- synchronisation ------------------------------------------------------------------------------------------------
 LMF_DEVICE void block_barrier() { __syncthreads(); }
 

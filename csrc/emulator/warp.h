@@ -74,6 +74,22 @@ void shared_store(T* p, T value) {
   std::memcpy(p, &value, sizeof value);
 }
 
+inline void copy_async(uint4* shared, const uint4* global) {
+  Machine& machine = Machine::current();
+  machine.copies().start(shared, global, sizeof *shared, machine.thread());
+}
+
+inline void copy_commit() {
+  Machine& machine = Machine::current();
+  machine.copies().commit(machine.thread());
+}
+
+template <int kPending>
+void copy_wait() {
+  Machine& machine = Machine::current();
+  machine.copies().wait(kPending, machine.thread());
+}
+
 // ---- operations of all lanes. file and line are the caller's, because all lanes must call from the same place. ------
 
 inline void block_barrier(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
