@@ -60,7 +60,7 @@ def fold_modulations(
     rows, offset = last
     depth, hidden = len(render_layers) - 1, render_layers[0][0].shape[0]
     count = depth * hidden
-    none = (torch.zeros_like(rows[:1]).expand(count, -1), torch.zeros_like(offset[:1]).expand(count))
+    none = (rows.new_zeros(count, rows.shape[1]), offset.new_zeros(count))
     scale = (rows[:count], offset[:count]) if options.mod_scale else none
     start = count if options.mod_scale else 0
     shift = (rows[start:start + count], offset[start:start + count]) if options.mod_shift else none

@@ -10,14 +10,15 @@ from typing import Any
 from ..errors import InputError
 from .base import Decoder
 from .liif import LIIF
+from .lmciaosr import LMCiaoSR
 from .lmliif import LMLIIF
 from .lmlte import LMLTE
 from .lte import LTE
 
-__all__ = ["Decoder", "LIIF", "LMLIIF", "LMLTE", "LTE", "build_model"]
+__all__ = ["Decoder", "LIIF", "LMCiaoSR", "LMLIIF", "LMLTE", "LTE", "build_model"]
 
-_MODELS = {model.name: model for model in (LMLIIF, LMLTE, LIIF, LTE)}
-_NOT_YET = ("lmciaosr", "diif", "dlte")
+_MODELS = {model.name: model for model in (LMLIIF, LMLTE, LMCiaoSR, LIIF, LTE)}
+_NOT_YET = ("diif", "dlte")
 
 
 def build_model(

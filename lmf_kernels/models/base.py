@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,12 +29,16 @@ class Decoder(QueryInterface, nn.Module):
 
     Attributes:
         receptive_field: how many LR pixels away an input pixel still reaches a cell's fields.
+            Where `tile_starts` gives blocks, the latent stage sees the whole block besides; it is then counted from
+            the block's border.
+        latent_at_once: how many LR pixels the latent stage works on at a time, or None: all of them.
     """
 
     name: str  # the official name
     family: Family  # the render family
     has_skip: bool = False  # add the bilinearly sampled input to the rendering
     uses_cell: bool = True  # False: neither stage looks at the cell
+    latent_at_once: int | None = None
 
     def __init__(self, encoder_spec: Any) -> None:
         super().__init__()
@@ -91,6 +96,25 @@ class Decoder(QueryInterface, nn.Module):
     ) -> Tensor:
         """The latent stage: one row of render parameters per LR cell, (B, h, w, C), contiguous."""
         raise NotImplementedError
+
+    def window_fields(
+        self,
+        features: Tensor,  # (B, out_dim, rows, cols), of a window of the picture
+        rel_cell: Any,  # as in `fields`
+        lr_size: tuple[int, int],  # (h, w) of the picture
+        origin: tuple[int, int],  # (y, x) where the window begins
+    ) -> Tensor:
+        """The latent stage on a window of a picture, (B, rows, cols, C), contiguous.
+
+        Fields are those of the whole picture where the window reaches as far as the latent stage sees.
+        """
+        return self.fields(features, rel_cell)
+
+    def tile_starts(
+        self, lr_size: tuple[int, int]  # (h, w) of the picture
+    ) -> tuple[Sequence[int], Sequence[int]] | None:
+        """Rows and columns where the blocks begin that the latent stage sees as a whole, from 0 on; None: no blocks."""
+        return None
 
     def render_weights(self) -> Tensor:
         """The render MLP's shared matrices as one flat vector (1-D), packed once and kept while they do not change."""
