@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 
 @overload
 def upscale(model: Decoder, image: Tensor, scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None, dtype: torch.dtype | None = None, layout: str = "nchw") -> Tensor: ...
+            max_memory: int | str | None = None, tta: bool = False, dtype: torch.dtype | None = None,
+            layout: str = "nchw") -> Tensor: ...
 
 
 @overload
 def upscale(model: Decoder, image: NDArray[Pixel], scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None) -> NDArray[Pixel]: ...
+            max_memory: int | str | None = None, tta: bool = False) -> NDArray[Pixel]: ...
 
 
 @overload
 def upscale(model: Decoder, image: Image, scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None) -> Image: ...
+            max_memory: int | str | None = None, tta: bool = False) -> Image: ...
 
 
 @torch.no_grad()
@@ -45,6 +46,7 @@ def upscale(
     size: Size | None = None,
     *,
     max_memory: int | str | None = None,
+    tta: bool = False,
     dtype: torch.dtype | None = None,
     layout: str = "nchw",
 ) -> Any:
@@ -68,6 +70,7 @@ def upscale(
         max_memory: bytes, or text such as "2GB", that this call may take beyond the image and the model, its result
             included; None: no limit. Where it asks for tiles, encoders with a finite receptive field (EDSR, RDN) give
             the same features but for rounding; attention (SwinIR) nearly the same.
+        tta: self-ensemble: the mean over the eight flips and quarter turns of the image. Takes eight times as long.
         dtype: of a tensor's result: torch.float32 or another floating-point type, or torch.uint8 for values 0 to 255,
             rounded half to even; None: torch.uint8 for uint8, else torch.float32.
         layout: of a tensor's result: "nchw" for (B, 3, H, W), "nhwc" for (B, H, W, 3).
@@ -85,7 +88,7 @@ def upscale(
 
         if dtype is not None or layout != "nchw":
             raise InputError("dtype and layout are for tensors; other images come back as they are given.")
-        return upscale_other_kind(model, image, scale, size, max_memory)
+        return upscale_other_kind(model, image, scale, size, max_memory, tta)
     check_model(model)
     batch = image[None] if image.dim() == 3 else image
     if image.dtype == torch.uint8:
@@ -95,10 +98,12 @@ def upscale(
     dtype = torch.float32 if dtype is None else dtype
     size = check_request(model, batch, scale, size)
     check_result(dtype, layout)  # before the encoder runs, which takes longest
-    if max_memory is None:
-        result = run_stages(model, batch, size, dtype=dtype, layout=layout)
+    if max_memory is not None:
+        result = _upscale_within(model, batch, size, memory.parse_size(max_memory), dtype, layout, tta)
+    elif tta:
+        result = _ensembled(model, batch, size, dtype, layout)
     else:
-        result = _upscale_within(model, batch, size, memory.parse_size(max_memory), dtype, layout)
+        result = run_stages(model, batch, size, dtype=dtype, layout=layout)
     return result if image.dim() == 4 else result[0]
 
 
@@ -109,6 +114,7 @@ def upscale_rows(
     size: Size | None = None,
     *,
     max_memory: int | str = "2GB",
+    tta: bool = False,
     dtype: torch.dtype = torch.uint8,
     layout: str = "nhwc",
     on_stage_end: Callable[[str], object] = lambda stage: None,
@@ -127,6 +133,7 @@ def upscale_rows(
             to 255) or uint16 (0 to 65535), whose floating-point copy never exists as a whole.
         max_memory: bytes, or text such as "2GB", that this may take beyond the image and the model, with two bands of
             rows: the one being made and the one given last.
+        tta: self-ensemble, as for `upscale`; in tiles too, but for LM-CiaoSR.
         dtype, layout: of the rows, as for `upscale`: (B, n, W, 3) for "nhwc", (B, 3, n, W) for "nchw".
         on_stage_end: called with "encoder", "latent" or "render" after each piece of that stage, to measure time.
         progress: called with the fraction of the rows that is done, 0 to 1, several times a band of tiles.
@@ -150,10 +157,10 @@ def upscale_rows(
         check_values(image)
     check_result(dtype, layout)
     budget = memory.parse_size(max_memory)
-    plan = tiling.make_plan(_job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype),
-                            tiling.Halo.of(model), budget)
-    return Rows(plan, tiling.bands(model, source, size, plan, dtype=dtype, layout=layout, on_stage_end=on_stage_end,
-                                   progress=progress))
+    job, costs = _job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype)
+    plan, bands = _planned(model, job, costs, tiling.Halo.of(model), budget, tta)
+    return Rows(plan, bands(model, source, size, plan, dtype=dtype, layout=layout, on_stage_end=on_stage_end,
+                            progress=progress))
 
 
 class Rows(Iterator[tuple[int, Tensor]]):
@@ -166,7 +173,7 @@ class Rows(Iterator[tuple[int, Tensor]]):
         return next(self._bands)
 
 
-def _upscale_within(model, image, size, budget, dtype, layout):
+def _upscale_within(model, image, size, budget, dtype, layout, tta):
     """`upscale` in at most `budget` bytes: in one piece where that fits, else in tiles, else image by image."""
     batch = image.shape[0]
     job = _job(model, (batch, *image.shape[2:]), size, dtype)
@@ -177,17 +184,35 @@ def _upscale_within(model, image, size, budget, dtype, layout):
             f"more than max_memory allows ({memory.format_bytes(budget)}); allow more, or take it in rows with "
             "upscale_rows.")
     costs, halo = tiling.stage_bytes(model, dtype), tiling.Halo.of(model)
-    if tiling.untiled_peak(job, costs, halo) <= budget:
+    if not tta and tiling.untiled_peak(job, costs, halo) <= budget:
         return run_stages(model, image, size, dtype=dtype, layout=layout)
-    plan = tiling.make_plan(job._replace(batch=1), costs, halo, budget - result, result)
+    plan, bands = _planned(model, job._replace(batch=1), costs, halo, budget - result, tta, result)
     shape = (batch, 3, *size) if layout == "nchw" else (batch, *size, 3)
     out = torch.empty(shape, dtype=dtype, device=image.device)
     down = 2 if layout == "nchw" else 1
     for one, picture in zip(out.split(1), image.split(1)):
         source = tiling.Source(picture)
-        for y0, rows in tiling.bands(model, source, size, plan, dtype=dtype, layout=layout):
+        for y0, rows in bands(model, source, size, plan, dtype=dtype, layout=layout):
             one.narrow(down, y0, rows.shape[down]).copy_(rows)
     return out
+
+
+def _planned(model, job, costs, halo, budget, tta, besides=0):
+    """(plan, the function that runs it) within `budget` bytes."""
+    if not tta:
+        return tiling.make_plan(job, costs, halo, budget, besides), tiling.bands
+    summed = job._replace(pixel_bytes=job.pixel_bytes + 3 * 8)  # sums in at most float64
+    plan = tiling.make_plan(summed, costs, halo, budget, besides, keeps=("pixels",))
+    tiling.self_ensemble.check_plan(model, plan)
+    return plan, tiling.self_ensemble.bands
+
+
+def _ensembled(model, image, size, dtype, layout):
+    """The self-ensemble of whole images."""
+    source = tiling.Source(image)
+    plan = tiling.self_ensemble.whole(source, size, tiling.Halo.of(model))
+    (_, rows), = tiling.self_ensemble.bands(model, source, size, plan, dtype=dtype, layout=layout)
+    return rows
 
 
 def _job(model, shape, size, dtype):
