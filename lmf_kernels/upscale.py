@@ -202,6 +202,7 @@ def _planned(model, job, costs, halo, budget, tta, besides=0):
     if not tta:
         return tiling.make_plan(job, costs, halo, budget, besides), tiling.bands
     summed = job._replace(pixel_bytes=job.pixel_bytes + 3 * 8)  # sums in at most float64
+    costs = tiling.self_ensemble.costs_of(costs)
     plan = tiling.make_plan(summed, costs, halo, budget, besides, keeps=("pixels",))
     tiling.self_ensemble.check_plan(model, plan)
     return plan, tiling.self_ensemble.bands
