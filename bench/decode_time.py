@@ -71,7 +71,8 @@ def measure(scales, longest):
                 samples = timed(run)
                 found.append({"model": name, "scale": scale, "size": list(size), "way": way,
                               "seconds": summary(samples)})
-                print(f"{NAMES[name]:8} x{scale:<5g} {way:7} {found[-1]['seconds']['median'] * 1e3:10.1f} ms", flush=True)
+                median = found[-1]["seconds"]["median"]
+                print(f"{NAMES[name]:8} x{scale:<5g} {way:7} {median * 1e3:10.1f} ms", flush=True)
                 if way == "before" and position + 1 < len(scales):
                     expected = min(samples) * (scales[position + 1] / scale) ** 2
     return {**results_file.environment(), "started": started, "finished": results_file.now(), "lr": list(LR),

@@ -19,7 +19,8 @@ _MORE = 1.4  # bytes of a stage: turned passes of two shapes leave holes in the 
 
 def costs_of(costs):
     """The StageBytes of the self-ensemble of a model with the StageBytes `costs`."""
-    return costs._replace(**{name: _MORE * getattr(costs, name) for name in ("encoder", "features", "latent", "fields")})
+    stages = ("encoder", "features", "latent", "fields")
+    return costs._replace(**{name: _MORE * getattr(costs, name) for name in stages})
 
 
 def check_plan(model, plan):
