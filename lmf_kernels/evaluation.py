@@ -87,11 +87,12 @@ def upscaled(
     model,
     lr,  # (h, w, 3) uint8
     size,  # (H, W)
+    tta=False,
 ):
-    """The model's picture of that size: (H, W, 3) uint8."""
+    """The model's picture of that size, with tta that of its self-ensemble: (H, W, 3) uint8."""
     weight = next(model.parameters())
     image = torch.from_numpy(lr.copy()).permute(2, 0, 1)[None].to(weight.device, weight.dtype) / 255
-    return upscale(model, image, size=size, dtype=torch.uint8, layout="nhwc")[0].cpu().numpy()
+    return upscale(model, image, size=size, tta=tta, dtype=torch.uint8, layout="nhwc")[0].cpu().numpy()
 
 
 def score(
@@ -122,11 +123,11 @@ def score(
     return Score(float(psnr), float(ssim))
 
 
-def evaluate(model, paths, scales, recipe=Recipe(), *, progress=lambda share: None):
-    """Scores of the model and of bicubic interpolation on originals at each scale.
+def evaluate(model, paths, scales, recipe=Recipe(), *, tta=False, progress=lambda share: None):
+    """Scores of the model and of bicubic interpolation on originals at each scale; with tta its self-ensemble too.
 
     Returns:
-        A list of {"scale", "picture", "size": (H, W) compared, "bicubic": Score, "model": Score}.
+        A list of {"scale", "picture", "size": (H, W) compared, "bicubic": Score, "model": Score}, with tta also "tta": Score.
 
     Raises:
         InputError: a picture cannot be read or used, a scale is unusable, or scikit-image is missing.
@@ -140,6 +141,8 @@ def evaluate(model, paths, scales, recipe=Recipe(), *, progress=lambda share: No
                 hr, lr = degrade(original, scale)
                 size = hr.shape[:2]
                 results = {"bicubic": bicubic(lr, size), "model": upscaled(model, lr, size)}
+                if tta:
+                    results["tta"] = upscaled(model, lr, size, tta=True)
                 scores = {name: score(result, hr, scale, recipe) for name, result in results.items()}
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
@@ -149,12 +152,13 @@ def evaluate(model, paths, scales, recipe=Recipe(), *, progress=lambda share: No
 
 
 def means(rows):
-    """{scale: {"bicubic": Score, "model": Score}}: each the mean over the pictures, as tables have it."""
+    """{scale: {"bicubic": Score, "model": Score}}, and "tta" where it was measured: each the mean over the pictures, as tables have it."""
     result = {}
     for scale in dict.fromkeys(row["scale"] for row in rows):
         here = [row for row in rows if row["scale"] == scale]
         result[scale] = {name: Score(*(float(np.mean([getattr(row[name], what) for row in here]))
-                                       for what in ("psnr", "ssim"))) for name in ("bicubic", "model")}
+                                       for what in ("psnr", "ssim"))) for name in ("bicubic", "model", "tta")
+                         if name in here[0]}
     return result
 
 

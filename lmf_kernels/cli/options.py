@@ -71,6 +71,12 @@ def model_options(command):
     return with_model
 
 
+def tta_option(command):
+    """Give a command the switch `tta`."""
+    return click.option("--tta", is_flag=True, help="Self-ensemble: the mean over the eight flips and turns of a "
+                        "picture; takes eight times as long.")(command)
+
+
 def loaded_model(run_on):
     """(model, what it was asked for as) of the options of `model_options`.
 

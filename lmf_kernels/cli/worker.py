@@ -21,6 +21,7 @@ class Request(NamedTuple):
     max_memory: str | None = None
     max_megapixels: float | None = None
     overwrite: bool = False
+    tta: bool = False
 
 
 class Worker:
@@ -55,7 +56,8 @@ class Worker:
 
     def run(self, job, model, progress):
         """Upscale and write; returns the job."""
-        picture_job.run(job, model, max_memory=self._max_memory, on_stage_end=self.clock, progress=progress)
+        picture_job.run(job, model, max_memory=self._max_memory, tta=self.request.tta,
+                        on_stage_end=self.clock, progress=progress)
         return job
 
     def run_alone(self, source, target, worded=str, keep_record=False):
@@ -95,6 +97,7 @@ class Worker:
                 raise InputError(f"Cannot read {path}: {error.strerror or error}.") from None
         box = self.request.box
         how = {"scale": self.request.scale} if box is None else {"size": [box.height, box.width], "fit": box.fit}
+        how = {**how, "tta": True} if self.request.tta else how
         return {**how, "model": self._model_digest, "dtype": self.run_on["dtype"],
                 "quality": self._quality_of(target)}
 
