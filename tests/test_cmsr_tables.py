@@ -30,7 +30,7 @@ def random_numbers(seed):
 
 def test_thresholds_by_hand():
     pool = build.Pool([1, 2, 3], top=0.5)
-    cells = torch.tensor([0.0, 0.004, 0.098, 0.098, 0.198, 0.298, 0.6])  # steps 0, 0, 19, 19, 39, 59; the last is outside
+    cells = torch.tensor([0.0, 0.004, 0.098, 0.098, 0.198, 0.298, 0.6])  # steps 0, 0, 19, 19, 39, 59, none
     ones = torch.ones(7)
     pool.add(cells, ones * 4, [
         torch.tensor([0, 3, 0, 0, 0, 0, 0.0]),  # x1: the first step has a mean of 3 / 8, all others none
