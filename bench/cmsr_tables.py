@@ -2,7 +2,7 @@
 
     python -m bench.cmsr_tables DIR [--model NAME] [--pictures N]
 
-DIR: a folder of photographs, of which N (default 120) are taken at equal distances in the order of their names. Takes
+DIR: a folder of photographs, of which N (default 100) are taken at equal distances in the order of their names. Takes
 about three minutes on one core for a model. Run it again whenever the weights of a model change: a test compares the
 digest of the weights that each table names.
 """
@@ -25,7 +25,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", metavar="DIR")
     parser.add_argument("--model", action="append", metavar="NAME", help="default: every built-in model")
-    parser.add_argument("--pictures", type=int, default=120, metavar="N")
+    parser.add_argument("--pictures", type=int, default=100, metavar="N")
     chosen = parser.parse_args(arguments)
     try:
         paths = pictures_in(chosen.folder)

@@ -122,6 +122,13 @@ struct Worker {
     return params[i];
   }
 
+  static void store_step(Lanes* rgb, const Step& st, const Output& out, int64_t offset) {
+    if (st.gaps)
+      store_apart(rgb, out, offset, st.at, st.count);
+    else
+      store_pixels(rgb, out, offset, st.count);
+  }
+
   template <int HID>
   void grid_row(int64_t b, int64_t row) {
     const Output& out = call.out;
@@ -152,7 +159,7 @@ struct Worker {
         }
       }
       const int64_t pixel = (row - out.y0) * out.stride_y + (st.x - out.x0) * out.stride_x;
-      store_pixels(sum, out, b * out.stride_b + pixel, st.count);
+      store_step(sum, st, out, b * out.stride_b + pixel);
     }
   }
 
