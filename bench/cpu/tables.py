@@ -2,6 +2,7 @@
 
 from bench import formats
 from bench.formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
+from bench.cmsr import cmsr
 from bench.quality import quality, robustness
 
 SCALES = ("x2", "x3.7", "x4", "x12")
@@ -166,9 +167,9 @@ def threads(run):
                  rows) + caption(run, f"The built-in model, {wxh(idle.get('lr') or busy.get('lr'))} at x4")
 
 
-TABLES = {"headline": headline, "plot": plot, "quality": quality, "robustness": robustness, "render": render,
-          "peers": peers, "isa": isa, "pipeline": pipeline, "overheads": overheads, "training": training,
-          "threads": threads}
+TABLES = {"headline": headline, "plot": plot, "quality": quality, "robustness": robustness, "cmsr": cmsr,
+          "render": render, "peers": peers, "isa": isa, "pipeline": pipeline, "overheads": overheads,
+          "training": training, "threads": threads}
 
 
 def caption(run, first=""):

@@ -119,6 +119,13 @@ struct Worker {
     return params[i];
   }
 
+  static void store_step(Lanes* rgb, const Step& st, const Output& out, int64_t offset) {
+    if (st.gaps)
+      store_apart(rgb, out, offset, st.at, st.count);
+    else
+      store_pixels(rgb, out, offset, st.count);
+  }
+
   // Adds rows of sixteen pixels at one ensemble corner to their sums: the network's value, the skip or both.
   template <int ROWS>
   void add_corner(const float* params, const Select& select, const float* rel_y, const float* rel_x,
@@ -180,7 +187,7 @@ struct Worker {
       }
       for (int r = 0; r < n; ++r) {
         const int64_t pixel = (row + r - out.y0) * out.stride_y + (st.x - out.x0) * out.stride_x;
-        store_pixels(sum[r], out, b * out.stride_b + pixel, st.count);
+        store_step(sum[r], st, out, b * out.stride_b + pixel);
       }
     }
   }

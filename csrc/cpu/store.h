@@ -52,6 +52,28 @@ inline void store_pixels(Lanes* rgb, const Output& out, int64_t offset, int coun
   }
 }
 
+// As store_pixels, with lane i written at[i] pixels after the first.
+inline void store_apart(Lanes* rgb, const Output& out, int64_t offset, const int32_t* at, int count) {
+  alignas(64) char packed[3 * kLanes * 4];
+  Output together = out;
+  together.data = packed;
+  together.stride_c = kLanes;
+  together.stride_x = 1;
+  store_pixels(rgb, together, 0, count);
+  const auto move = [&](auto element) {
+    auto* to = static_cast<decltype(element)*>(out.data) + offset;
+    const auto* from = reinterpret_cast<const decltype(element)*>(packed);
+    for (int c = 0; c < 3; ++c)
+      for (int i = 0; i < count; ++i) to[c * out.stride_c + at[i] * out.stride_x] = from[c * kLanes + i];
+  };
+  if (out.store == Store::uint8)
+    move(uint8_t());
+  else if (out.store == Store::float32)
+    move(float());
+  else
+    move(uint16_t());
+}
+
 }  // namespace
 }  // namespace LMF_ISA
 }  // namespace lmf
