@@ -18,7 +18,14 @@ namespace LMF_ISA {
 namespace {
 
 // The most output rows that are rendered together. They lie between the same two LR rows.
+#if defined(__AVX512F__)
+constexpr int kMaxRows = 4;
+#else
 constexpr int kMaxRows = 3;
+#endif
+
+// Cache lines that are fetched ahead at each corner.
+constexpr int kLinesAhead = 48;
 
 template <int N>
 struct Count {
@@ -37,6 +44,8 @@ struct Worker {
   Lanes *x, *y;      // (max(in_dim, hidden), kMaxRows) activations each
   Block* block;
   int64_t params_row[2] = {-1, -1};  // LR row in params[0] and params[1]
+  const char* ahead = nullptr;       // the part of the next LR row's parameters that is not in the cache yet
+  int64_t bytes_ahead = 0;
 
   explicit Worker(const ModulatedCall& c)
       : net(c.mlp), call(c.render), ensemble(c.mlp.ensemble), memory(bytes(net)), channels(net.layout.channels()) {
@@ -116,7 +125,18 @@ struct Worker {
     }
     fill_params(cells, skips, block->cells, params[i]);
     params_row[i] = row;
+    const bool last = row + 1 >= call.fields.lr_y0 + call.fields.rows || call.fields.stride_x != channels;
+    bytes_ahead = last ? 0 : block->cells * channels * 4;
+    if (!last) ahead = reinterpret_cast<const char*>(cell_params(b, row + 1, block->cell0));
     return params[i];
+  }
+
+  // Fetches some of the next LR row's parameters to the cache while the pixels above it are computed. Without it, small
+  // scale factors would spend more time waiting for memory than computing. A few lines at a time, because a core has a
+  // limited number of outstanding cache misses.
+  void fetch_ahead() {
+    for (int i = 0; i < kLinesAhead && bytes_ahead > 0; ++i, ahead += 64, bytes_ahead -= 64)
+      __builtin_prefetch(ahead, 0, 2);
   }
 
   // Adds rows of sixteen pixels at one ensemble corner to their sums: the network's value, the skip or both.
@@ -129,6 +149,7 @@ struct Worker {
       at.rel_y[r] = set(rel_y[r]);
       weight[r] = mul(set(weight_y[r]), load(weight_x));
     }
+    fetch_ahead();
     if (network) {
       Lanes rgb[ROWS][3];
       evaluate(net, at, head, x, y, rgb);
@@ -167,6 +188,7 @@ struct Worker {
           add_corner<rows_alike.value>(rows[a], select, rel_y[a] + first, rel_x, weight + first, weight_x, network,
                                        skip, sum + first);
         };
+        if constexpr (kMaxRows >= 4) if (end - first == 4) add(Count<4>());
         if (end - first == 3) add(Count<3>());
         if (end - first == 2) add(Count<2>());
         if (end - first == 1) add(Count<1>());
@@ -200,7 +222,7 @@ struct Worker {
         cy[n] = grid_corners(row + n, call.fields.lr_h, call.out.height);
         if (!alike(cy[0], cy[n])) break;
       }
-      if (n > kMaxRows) n = n == kMaxRows + 1 ? kMaxRows - 1 : kMaxRows;  // four are two times two
+      if (n > kMaxRows) n = n == kMaxRows + 1 ? (kMaxRows + 1) / 2 : kMaxRows;  // four are two times two
       grid_rows(b, row, cy, n);
       row += n;
     }

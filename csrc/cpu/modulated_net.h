@@ -48,7 +48,7 @@ struct Corner {
 template <int ROWS>
 constexpr int kBlockVectors = 1;
 template <int ROWS>
-constexpr int kBlockOutputs = ROWS == 1 ? 16 : 8;
+constexpr int kBlockOutputs = ROWS == 1 ? 16 : ROWS == 2 ? 8 : 4;
 #elif defined(__AVX2__)
 template <int ROWS>
 constexpr int kBlockVectors = ROWS == 1 ? 2 : 1;
