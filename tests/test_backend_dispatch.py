@@ -94,7 +94,7 @@ def test_auto_falls_back(ran):
 @pytest.mark.parametrize("operator, given, options, reason", [
     (plain_mlp, {"family": "plain_mlp", "spec": PLAIN}, {}, "no plain_mlp kernel yet"),
     (modulated_mlp, {"dtype": torch.float64}, {"dtype": torch.float64}, "fields is torch.float64"),
-    (modulated_mlp, {}, {"dtype": torch.float16}, "not torch.float16"),
+    (modulated_mlp, {}, {"dtype": torch.float64}, "not torch.float64"),
 ])
 def test_a_named_backend_runs_or_says_why(operator, given, options, reason):
     with pytest.raises(lmf.BackendError) as raised:
