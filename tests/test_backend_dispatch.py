@@ -95,7 +95,7 @@ def test_auto_falls_back(ran):
     (plain_mlp, {"family": "plain_mlp", "spec": PLAIN, "dtype": torch.float64}, {"dtype": torch.float64},
      "fields is torch.float64"),
     (modulated_mlp, {"dtype": torch.float64}, {"dtype": torch.float64}, "fields is torch.float64"),
-    (modulated_mlp, {}, {"dtype": torch.float16}, "not torch.float16"),
+    (modulated_mlp, {}, {"dtype": torch.float64}, "not torch.float64"),
 ])
 def test_a_named_backend_runs_or_says_why(operator, given, options, reason):
     with pytest.raises(lmf.BackendError) as raised:

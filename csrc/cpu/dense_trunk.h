@@ -53,11 +53,11 @@ inline int64_t panel_elements(int in, int out) {
 
 template <class S>
 inline void assign(float* to, S x) {
-  *to = widen(x);
+  *to = load1(&x);
 }
 template <class S>
 inline void assign(BFloat16* to, S x) {
-  *to = narrow_bfloat16(widen(x));
+  to->bits = to_bfloat16(load1(&x));
 }
 inline void assign(BFloat16* to, BFloat16 x) { *to = x; }
 
@@ -87,7 +87,7 @@ DenseLayer<T> pack_dense(const void* weights, Element type, int64_t matrix_at, i
     case Element::float16: pack_panels(static_cast<const Float16*>(weights) + matrix_at, in, out, panels); break;
     case Element::bfloat16: pack_panels(static_cast<const BFloat16*>(weights) + matrix_at, in, out, panels); break;
   }
-  for (int64_t c = 0; c < padded(out); ++c) bias[c] = c < out ? element(weights, type, bias_at + c) : 0.0f;
+  for (int64_t c = 0; c < padded(out); ++c) bias[c] = c < out ? load_element(weights, type, bias_at + c) : 0.0f;
   return {in, out, panels, bias};
 }
 
@@ -95,7 +95,7 @@ DenseLayer<T> pack_dense(const void* weights, Element type, int64_t matrix_at, i
 inline void pack_rows(const void* weights, Element type, int64_t at, int rows, int columns, float* to) {
   for (int r = 0; r < rows; ++r)
     for (int64_t c = 0; c < padded(columns); ++c)
-      *to++ = c < columns ? element(weights, type, at + int64_t(r) * columns + c) : 0.0f;
+      *to++ = c < columns ? load_element(weights, type, at + int64_t(r) * columns + c) : 0.0f;
 }
 
 // y[r] = x[r] W + b for ROWS rows and one panel of PANEL x 16 columns.

@@ -127,7 +127,7 @@ class Worker {
     const Skip& s = call_.skip;
     const Fields& f = call_.fields;
     const int64_t at = b * s.stride_b + (row - f.lr_y0) * s.stride_y + (col - f.lr_x0) * s.stride_x;
-    for (int c = 0; c < 3; ++c) sum[c] += weight * element(s.data, s.element, at + c * s.stride_c);
+    for (int c = 0; c < 3; ++c) sum[c] += weight * load_element(s.data, s.element, at + c * s.stride_c);
   }
 
   // Renders and stores the collected pixels.
