@@ -38,7 +38,7 @@ def load_model(
         path_or_name: a .pth or .pt file as the authors' training writes it, a .safetensors file of `save_model`, the
             folder of a training run, or the name of a built-in model.
         device: torch device or its name; None: torch's default device.
-        dtype: floating-point type of the weights; None: as stored.
+        dtype: floating-point type of the weights; None: as stored, of a built-in model float32.
         backend: which backend renders, see `lmf_kernels.backends`.
 
     Returns:
@@ -62,7 +62,8 @@ def load_model(
         raise CheckpointError(f"{path}: its args ask for layers larger than any tensor.") from None
     _check_fit(model.state_dict(), weights, path)
     stored = {value.dtype for value in weights.values() if value.is_floating_point()}
-    dtype = dtype or (stored.pop() if len(stored) == 1 else torch.float32)
+    shipped = built_in.path_of(os.fspath(path_or_name)) is not None  # may be stored in a half type to be small
+    dtype = dtype or (stored.pop() if len(stored) == 1 and not shipped else torch.float32)
     # Copies, so that nothing keeps a view into a larger storage or shares one with another parameter.
     weights = {key: torch.empty(value.shape, dtype=dtype if value.is_floating_point() else value.dtype, device=device,
                                 memory_format=_memory_format(value, device)).copy_(value)

@@ -11,7 +11,6 @@ Fields (B, h + 1, w + 1, C), a row a vertex, or (B, h, w, C), a row a cell, with
     Fourier head: [coef (n) | freq (n)]
 """
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -51,6 +50,7 @@ def render(
     values = mean.index_select(2, x.owners) + x.rels[:, None] * half.index_select(2, x.owners)
     for weight, bias in fine[1:]:
         values = F.linear(torch.relu(values).to(weight.dtype), weight, bias)
+    values = values.to(y.rels.dtype)
     return values if skip is None else values + lr_skip.bilinear(skip, queries)
 
 

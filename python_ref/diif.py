@@ -4,7 +4,6 @@ With the slice ensemble the coarse MLP sees the 4x4 features around a vertex, wi
 cell. Either way that part of its first layer is a convolution on the LR map, at the vertices or at the cells.
 """
 
-import torch
 import torch.nn.functional as F
 
 from . import c2f_mlp, mlp, slices

@@ -39,3 +39,8 @@ class SliceOptions(NamedTuple):
 
     slicing: str = "linear"  # "linear": a row of a cell is a slice; "constant": the whole cell
     slice_ensemble: bool = True  # blend the slice vectors of a cell's four vertices (else: one vector a slice)
+
+    @classmethod
+    def from_args(cls, args):
+        """The options that a checkpoint's args give. DLTE has none."""
+        return cls(**{name: args[name] for name in cls._fields if name in args})

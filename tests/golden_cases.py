@@ -19,17 +19,19 @@ from safetensors import safe_open
 from torch import Tensor
 
 from lmf_kernels.encoders import make_encoder
-from python_ref import Options
+from python_ref import Options, SliceOptions
 
 FOLDER = pathlib.Path(__file__).parent / "golden"
-MODELS = ("lmliif", "lmlte", "lmciaosr", "liif", "lte")
-WITH_SKIP = ("lmlte", "lmciaosr", "lte")
+MODELS = ("lmliif", "lmlte", "lmciaosr", "liif", "lte", "diif", "dlte")
+WITH_SKIP = ("lmlte", "lmciaosr", "lte", "dlte")
+SLICED = ("diif", "dlte")
+WITH_POINTS = tuple(name for name in MODELS if name not in SLICED)
 TOLERANCE = 2e-5  # absolute, on values as the network gives them
 
 
 class Model(NamedTuple):
     args: dict  # of the checkpoint
-    options: Options
+    options: Options | SliceOptions
     sd: dict  # all parameters under official names, the encoder's included
     encoder: torch.nn.Module
 
@@ -73,7 +75,8 @@ def load(model):
     encoder = make_encoder(args["encoder"] if "encoder" in args else args["encoder_spec"]).eval().requires_grad_(False)
     start = "encoder."
     encoder.load_state_dict({k[len(start):]: v for k, v in stored["sd"].items() if k.startswith(start)})
-    return Model(args, Options.from_args(args), stored["sd"], encoder)
+    kind = SliceOptions if model in SLICED else Options
+    return Model(args, kind.from_args(args), stored["sd"], encoder)
 
 
 @functools.cache
@@ -125,7 +128,12 @@ def fill(name, shape, gain=0.7):
 def _case(model, entry):
     stored = tensors(model)
     image = 2 * stored[f"image{entry['image']}"] - 1
-    lr_size, ensemble = image.shape[-2:], load(model).options.local_ensemble
+    lr_size = image.shape[-2:]
+    if model in SLICED:  # nothing there is decided by rounding noise
+        size = (entry["H"], entry["W"])
+        keep = torch.ones(size, dtype=torch.bool)
+        return Case(f"image{entry['image']}-{size[0]}x{size[1]}", model, image, stored[entry["out"]], keep, size=size)
+    ensemble = load(model).options.local_ensemble
     if "points" in entry:
         coord = stored[entry["coord"]]
         u = [((coord[..., i].double() + 1) * lr_size[i] - 1) / 2 for i in (0, 1)]

@@ -39,7 +39,8 @@ def assert_same(got, module):
             torch.testing.assert_close(got(inp), module(inp), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name, strict", [("lmliif", False), ("lmliif", True), ("lte", False), ("lmciaosr", False)])
+@pytest.mark.parametrize("name, strict", [
+    ("lmliif", False), ("lmliif", True), ("lte", False), ("lmciaosr", False), ("dlte", False)])
 def test_a_model_is_exported_saved_and_loaded(name, strict, tmp_path, seed):
     module, program = exported(name, strict)
     torch.export.save(program, tmp_path / "model.pt2")

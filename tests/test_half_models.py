@@ -56,6 +56,8 @@ def test_the_stages_keep_their_type_and_layout(name, dtype, picture):
 
 
 def test_points_have_float32_coordinates(name, dtype, picture):
+    if name in golden_cases.SLICED:
+        pytest.skip("renders grids only")
     half, full = pair(name, dtype)
     inp = picture.to(dtype) * 2 - 1
     coord = torch.rand(1, 50, 2) * 1.8 - 0.9

@@ -214,8 +214,10 @@ def test_a_model_without_modulations(name, mod_input, seed):
 
 @pytest.mark.parametrize("name, args, says", [
     ("resnet", {}, "known models: lmliif, lmlte, lmciaosr, liif, lte"),
-    ("diif", {}, "not available yet"),
-    ("dlte", {}, "not available yet"),
+    ("diif", {}, "lack 'encoder_spec'"),
+    ("diif", {"encoder_spec": {"name": "edsr-baseline", "args": {}}, "slicing": "cubic"}, "unknown slicing 'cubic'"),
+    ("diif", {"encoder_spec": {"name": "edsr-baseline", "args": {}}, "ensemble_num": 2}, "ensemble_num is 4"),
+    ("dlte", {"encoder_spec": {"name": "edsr-baseline", "args": {}}, "fine": []}, "fine is a list of one or more"),
     ("lmciaosr", {"local_size": 3}, "local_size is 1 or 2"),
     ("lmciaosr", {"feat_unfold": False}, "feat_unfold is off"),
     ("lmciaosr", {"multi_scale": [2, 5]}, "multi_scale is a list"),

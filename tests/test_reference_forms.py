@@ -116,7 +116,7 @@ def test_points_agree_with_grids(model, seed):
         same(points, grid, kept_on_grid((6, 7), size, True), decoder)
 
 
-@pytest.mark.parametrize("model", golden_cases.MODELS)
+@pytest.mark.parametrize("model", golden_cases.WITH_POINTS)
 def test_points_agree_with_grids_in_float32(model, seed):
     """Within 2e-5 up to 512 LR pixels a side, with trained weights and realistic features."""
     loaded, trained = golden_cases.load(model), golden_cases.case(model, "image0-48x40")

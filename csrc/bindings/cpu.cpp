@@ -46,6 +46,13 @@ void plain_mlp(const py::bytes& call) {
   k.plain_mlp(unpacked);
 }
 
+void c2f_mlp(const py::bytes& call) {
+  const auto unpacked = unpack<lmf::C2fCall>(call);
+  const lmf::CpuKernels& k = kernels();
+  py::gil_scoped_release release;
+  k.c2f_mlp(unpacked);
+}
+
 void resize_bilinear(const py::bytes& call) {
   const auto unpacked = unpack<lmf::BilinearCall>(call);
   py::gil_scoped_release release;
@@ -82,6 +89,7 @@ PYBIND11_MODULE(_cpu, m) {
         "Computes the gradients that a packed ModulatedGradients has addresses for. The call is that of modulated_mlp, "
         "but its output holds the gradient with respect to the output.");
   m.def("plain_mlp", &plain_mlp, py::arg("call"), "Renders a packed RenderCall followed by a PlainMlp.");
+  m.def("c2f_mlp", &c2f_mlp, py::arg("call"), "Renders a packed RenderCall followed by a C2fMlp.");
   m.def("resize_bilinear", &resize_bilinear, py::arg("call"), "Resizes the window of a packed BilinearCall.");
   m.def("fma_rate", &fma_rate, py::arg("seconds"), py::arg("threads"),
         "Operations per second of multiply-adds (two operations each) in registers: the peak for a kernel.");

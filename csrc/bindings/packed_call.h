@@ -50,6 +50,7 @@ inline void export_tables(pybind11::module_& m) {
   structs["RenderCall"] = describe_struct<RenderCall>(kRenderCallMembers);
   structs["ModulatedMlp"] = describe_struct<ModulatedMlp>(kModulatedMlpMembers);
   structs["PlainMlp"] = describe_struct<PlainMlp>(kPlainMlpMembers);
+  structs["C2fMlp"] = describe_struct<C2fMlp>(kC2fMlpMembers);
   structs["ModulatedGradients"] = describe_struct<ModulatedGradients>(kModulatedGradientsMembers);
   structs["BilinearCall"] = describe_struct<BilinearCall>(kBilinearCallMembers);
   enums["Head"] = describe_enum(kHeads);

@@ -89,6 +89,23 @@ struct PlainCall {
   PlainMlp mlp;
 };
 
+// The coarse-to-fine family's two MLPs. c2f_layout.h has the layout of its weights and of its fields.
+struct C2fMlp {
+  const void* weights;
+  const int32_t *coarse, *fine;  // widths: of the coarse layers (coarse_depth), of the hidden fine layers (fine_depth)
+  Element element;
+  Head head;
+  int32_t in_dim, coarse_depth, fine_depth;  // in_dim: width of the Fourier product, 0 with a linear head
+  float cell_y, cell_x;                      // size of an output pixel in half cells, as the network sees it
+  bool linear_slices;                        // a row of a cell is a slice, else the whole cell
+  bool slice_ensemble;                       // fields lie on vertices, else on cells
+};
+
+struct C2fCall {
+  RenderCall render;
+  C2fMlp mlp;
+};
+
 // A bilinear resizing with half-pixel centres and repeated borders, 3 channels. `out` says which window of which size.
 struct BilinearCall {
   Output out;

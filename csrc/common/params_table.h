@@ -71,6 +71,13 @@ constexpr Member kPlainMlpMembers[] = {
     LMF_MEMBER(PlainMlp, ensemble),
 };
 
+constexpr Member kC2fMlpMembers[] = {
+    LMF_MEMBER(C2fMlp, weights),       LMF_MEMBER(C2fMlp, coarse),         LMF_MEMBER(C2fMlp, fine),
+    LMF_MEMBER(C2fMlp, element),       LMF_MEMBER(C2fMlp, head),           LMF_MEMBER(C2fMlp, in_dim),
+    LMF_MEMBER(C2fMlp, coarse_depth),  LMF_MEMBER(C2fMlp, fine_depth),     LMF_MEMBER(C2fMlp, cell_y),
+    LMF_MEMBER(C2fMlp, cell_x),        LMF_MEMBER(C2fMlp, linear_slices),  LMF_MEMBER(C2fMlp, slice_ensemble),
+};
+
 constexpr Member kModulatedGradientsMembers[] = {
     LMF_MEMBER(ModulatedGradients, fields),
     LMF_MEMBER(ModulatedGradients, weights),
@@ -108,6 +115,7 @@ constexpr bool is_complete(const Member (&members)[N]) {
 static_assert(is_complete<RenderCall>(kRenderCallMembers), "kRenderCallMembers lacks a member of RenderCall");
 static_assert(is_complete<ModulatedMlp>(kModulatedMlpMembers), "kModulatedMlpMembers lacks a member of ModulatedMlp");
 static_assert(is_complete<PlainMlp>(kPlainMlpMembers), "kPlainMlpMembers lacks a member of PlainMlp");
+static_assert(is_complete<C2fMlp>(kC2fMlpMembers), "kC2fMlpMembers lacks a member of C2fMlp");
 static_assert(is_complete<BilinearCall>(kBilinearCallMembers), "kBilinearCallMembers lacks a member of BilinearCall");
 static_assert(is_complete<ModulatedGradients>(kModulatedGradientsMembers),
               "kModulatedGradientsMembers lacks a member of ModulatedGradients");
@@ -117,6 +125,7 @@ static_assert(offsetof(ModulatedCall, mlp) == sizeof(RenderCall) &&
               sizeof(ModulatedCall) == sizeof(RenderCall) + sizeof(ModulatedMlp));
 static_assert(offsetof(PlainCall, mlp) == sizeof(RenderCall) &&
               sizeof(PlainCall) == sizeof(RenderCall) + sizeof(PlainMlp));
+static_assert(offsetof(C2fCall, mlp) == sizeof(RenderCall) && sizeof(C2fCall) == sizeof(RenderCall) + sizeof(C2fMlp));
 
 struct Enumerator {
   const char* name;

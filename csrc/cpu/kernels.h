@@ -10,6 +10,7 @@ namespace lmf {
   void modulated_mlp(const ModulatedCall& call);                                           \
   void modulated_backward(const ModulatedCall& call, const ModulatedGradients& gradients); \
   void plain_mlp(const PlainCall& call);                                                   \
+  void c2f_mlp(const C2fCall& call);                                                       \
   double fma_chain(int64_t rounds);                                                        \
   }
 LMF_DECLARE_ISA(baseline)
@@ -22,6 +23,7 @@ struct CpuKernels {
   void (*modulated_mlp)(const ModulatedCall& call);
   void (*modulated_backward)(const ModulatedCall& call, const ModulatedGradients& gradients);
   void (*plain_mlp)(const PlainCall& call);
+  void (*c2f_mlp)(const C2fCall& call);
   double (*fma_chain)(int64_t rounds);  // runs `rounds` rounds of multiply-adds, returns the number of operations
 };
 

@@ -54,6 +54,7 @@ class Packer:
         self._fields, self._skip, self._out, self._points, self._render_call = render.values()
         self._mlp = pack_functions("ModulatedMlp", *structs["ModulatedMlp"])["ModulatedMlp"]
         self._plain = pack_functions("PlainMlp", *structs["PlainMlp"])["PlainMlp"]
+        self._c2f = pack_functions("C2fMlp", *structs["C2fMlp"])["C2fMlp"]
         self._gradients = pack_functions("ModulatedGradients", *structs["ModulatedGradients"])["ModulatedGradients"]
         bilinear = pack_functions("BilinearCall", *structs["BilinearCall"])
         self._bilinear_out, self._bilinear_call = bilinear["out"], bilinear["BilinearCall"]
@@ -89,6 +90,24 @@ class Packer:
                           element=self._elements[weights.dtype], head=self._heads[spec.head], in_dim=spec.in_dim,
                           depth=len(widths), ensemble=spec.ensemble)
         return render + mlp, (weights, widths, alive)
+
+    def c2f_mlp(
+        self,
+        call,
+        out,  # call.output_shape()
+        threads=1,
+    ):
+        """(bytes of a C2fCall, what to keep alive until the kernel has run)."""
+        render, alive = self._render(call, out, threads)
+        weights, spec = call.weights.contiguous(), call.spec
+        coarse, fine = array("i", spec.coarse), array("i", spec.fine)
+        cell_y, cell_x = call.family.seen_cell(call)
+        mlp = self._c2f(
+            weights=weights.data_ptr(), coarse=coarse.buffer_info()[0], fine=fine.buffer_info()[0],
+            element=self._elements[weights.dtype], head=self._heads[spec.head], in_dim=spec.in_dim,
+            coarse_depth=len(coarse), fine_depth=len(fine), cell_y=cell_y, cell_x=cell_x,
+            linear_slices=spec.slicing == "linear", slice_ensemble=spec.slice_ensemble)
+        return render + mlp, (weights, coarse, fine, alive)
 
     def modulated_gradients(
         self,

@@ -14,10 +14,12 @@ _RECIPE = ("batch", "patch", "queries", "max_scale", "shrink", "graphics", "patt
 @click.option("--resume", is_flag=True, help="Go on with the run saved in OUT, exactly where it was left.")
 @click.option("--pause-after", type=click.FloatRange(min=0, min_open=True), metavar="N",
               help="Stop this part of the run after N minutes, saved; --resume goes on.")
-@click.option("--model", metavar="NAME|FILE", help="lmliif, lmlte, lmciaosr, liif, lte, or a JSON file with "
+@click.option("--model", metavar="NAME|FILE", help="lmliif, lmlte, lmciaosr, liif, lte, diif, dlte, or a JSON file with "
               "'name' and 'args'.  [default: lmliif, the model that ships]")
 @click.option("--init", metavar="NAME|FILE", help="Begin with the weights of a built-in model or of a file, and train "
               "that model.")
+@click.option("--init-encoder", metavar="NAME|FILE", help="Begin with the encoder's weights of a built-in model or of "
+              "a file, and train --model on that encoder.")
 @click.option("--encoder", metavar="NAME", help="Encoder of a named model.  [default: edsr-baseline]")
 @click.option("--blocks", type=click.IntRange(0, 4096), metavar="N", help="Its residual blocks.  [default: 10]")
 @click.option("--features", type=click.IntRange(1, 4096), metavar="N", help="Its channels.  [default: 64]")
@@ -57,8 +59,8 @@ _RECIPE = ("batch", "patch", "queries", "max_scale", "shrink", "graphics", "patt
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda; with torchrun, one GPU a process.")
 @click.option("--threads", type=click.IntRange(1, 4096), metavar="N", help="CPU threads; the default is torch's.")
 @click.pass_context
-def train(context, data, out, minutes, resume, pause_after, model, init, encoder, blocks, features, fonts, validate,
-          save_every, licence, device, threads, **recipe):
+def train(context, data, out, minutes, resume, pause_after, model, init, init_encoder, encoder, blocks, features,
+          fonts, validate, save_every, licence, device, threads, **recipe):
     """Train a model on the pictures in the folder DATA for a given time, into the folder OUT.
 
     OUT gets weights.safetensors, which every command takes as --model, and what --resume needs. SIGTERM and Ctrl-C save
@@ -70,10 +72,15 @@ def train(context, data, out, minutes, resume, pause_after, model, init, encoder
 
     if threads:
         torch.set_num_threads(threads)
-    if init and resume:
-        raise click.UsageError("--init begins a run with given weights, --resume goes on with a saved one; give one.")
+    for option, value in (("--init", init), ("--init-encoder", init_encoder)):
+        if value and resume:
+            raise click.UsageError(f"{option} begins a run with given weights, --resume goes on with a saved one; give "
+                                   "one.")
+    if init and init_encoder:
+        raise click.UsageError("--init takes a whole model's weights, --init-encoder an encoder's; give one.")
     saved = run.saved_config(out) if resume else None
-    spec = _spec(saved, init, {"model": model, "encoder": encoder, "blocks": blocks, "features": features})
+    asked = {"model": model, "encoder": encoder, "blocks": blocks, "features": features}
+    spec = _spec(saved, init, init_encoder, asked)
     with distributed.team(device) as team:
         recipe = _recipe(saved, spec, team.device, {name: recipe[name] for name in _RECIPE})
 
@@ -83,7 +90,7 @@ def train(context, data, out, minutes, resume, pause_after, model, init, encoder
         try:
             outcome = run.train(data, out, spec, recipe, minutes=minutes, team=team, resume=resume,
                                 pause_after=pause_after, save_every=save_every, validate=validate, initial=init,
-                                fonts=fonts, licence=licence, report=report)
+                                initial_encoder=init_encoder, fonts=fonts, licence=licence, report=report)
         except run.TrainingFailed as error:
             raise click.ClickException(str(error)) from None
         if team.is_main:
@@ -93,7 +100,7 @@ def train(context, data, out, minutes, resume, pause_after, model, init, encoder
         context.exit(128 + outcome.signal)
 
 
-def _spec(saved, init, given):
+def _spec(saved, init, init_encoder, given):
     """The model's spec: that of the weights to begin with, what is asked for, that of the saved run, or the shipping
     model's."""
     from ..checkpoints import load_model
@@ -111,6 +118,11 @@ def _spec(saved, init, given):
         return models.read_spec(model)
     if saved is not None and model is None and not asked:
         return saved["spec"]
+    if init_encoder is not None:
+        if asked:
+            raise click.UsageError(f"--{next(iter(asked))} describes an encoder, and --init-encoder {init_encoder} "
+                                   "holds one; give one.")
+        asked["encoder_spec"] = models.encoder_spec_of(load_model(init_encoder, device="cpu").spec)
     return models.named_spec(model or "lmliif", **asked)
 
 

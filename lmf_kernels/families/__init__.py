@@ -11,7 +11,8 @@ from .modulated_mlp import MODULATED_MLP
 from .plain_mlp import PLAIN_MLP
 from .render_spec import RenderSpec
 
-__all__ = ["C2F_MLP", "C2FSpec", "Example", "FAMILIES", "Family", "MODULATED_MLP", "PLAIN_MLP", "RenderSpec", "register"]
+__all__ = ["C2F_MLP", "C2FSpec", "Example", "FAMILIES", "Family", "MODULATED_MLP", "PLAIN_MLP", "RenderSpec",
+           "register"]
 
 FAMILIES = {family.name: family for family in (MODULATED_MLP, PLAIN_MLP, C2F_MLP)}
 

@@ -14,8 +14,8 @@ fourier  phase (2, in_dim / 2)            coef (in_dim), freq (in_dim)
 =======  ===============================  ===========================
 
 info meets (cell_y, cell_x, first_y, first_x, last_y, last_x). Flat weights: the head's | coarse W_1, b_1 .. (with the
-Fourier head from W_0, b_0) | fine W_0 (coarse[-1] + 2, fine[0]), b_0, its last two rows for rel_y and rel_x | .. | W_out
-(fine[-1], 3), b_out (3). Matrices are stored input-major, (in, out).
+Fourier head from W_0, b_0) | fine W_0 (coarse[-1] + 2, fine[0]), b_0, its last two rows for rel_y and rel_x | .. |
+W_out (fine[-1], 3), b_out (3). Matrices are stored input-major, (in, out).
 """
 
 from collections.abc import Sequence
@@ -95,6 +95,14 @@ class C2FMLP(Family):
         widths = spec.coarse if spec.head == "linear" else (spec.in_dim, *spec.coarse)
         layers = [*zip(widths, widths[1:]), *zip((spec.coarse[-1] + 2, *spec.fine), (*spec.fine, spec.out_dim))]
         return [head, *(shape for n_in, n_out in layers for shape in ((n_in, n_out), (n_out,)))]
+
+    @staticmethod
+    def seen_cell(call):
+        """(cell_y, cell_x) of a backend's RenderCall as the coarse MLP sees it: the size of an output pixel in half
+        cells."""
+        if call.spec.limit_cell or call.grid_cell is not None:
+            return call.rel_cell
+        return tuple(2 * n_in / n_out for n_in, n_out in zip(call.lr[2:], call.size))
 
     def pack_weights(
         self,

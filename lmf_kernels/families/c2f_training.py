@@ -115,7 +115,7 @@ class _Places:
         self.cell = slices.owner(self.position, n_in, n_out)
         self.rel = slices.rel(self.position, self.cell, n_in, n_out).to(coord.dtype)
         self.first = slices.rel(slices.first_position(self.cell, n_in, n_out), self.cell, n_in, n_out).to(coord.dtype)
-        self.length = slices.slice_length(n_in, n_out).to(coord.dtype)  # (B, 1)
-        seen = (2 * n_in / n_out).to(coord.dtype)
+        self.length = slices.slice_length(n_in, n_out.double()).to(coord.dtype)  # (B, 1)
+        seen = (2 * n_in / n_out.double()).to(coord.dtype)
         self.seen = seen.clamp_min(0.5) if limit_cell else seen
 

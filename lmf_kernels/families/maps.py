@@ -75,8 +75,8 @@ class WithMargin:
 
 
 class VertexMap:
-    """One row of parameters per vertex, n + 1 for n cells: vertex k lies between the cells k - 1 and k. A position reads
-    both vertices of the cell nearest to it, which owns it (`python_ref.slices`)."""
+    """One row of parameters per vertex, n + 1 for n cells: vertex k lies between the cells k - 1 and k. A position
+    reads both vertices of the cell nearest to it, which owns it (`python_ref.slices`)."""
 
     reach = 1  # vertices of a cell after its first
 

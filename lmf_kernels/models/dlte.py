@@ -12,7 +12,6 @@ from .base import Decoder
 from .latent import conv_rows
 from .mlp import SliceMLP
 from .options import even, extent, slice_widths
-from .pack_cache import parameters_of
 
 
 class DLTE(Decoder):

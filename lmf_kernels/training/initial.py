@@ -1,8 +1,9 @@
 """First weights of a model in training: a seed's, and from there a network that already passes its input on.
 
-LIIF and LM-LIIF add no interpolated input to their output, so with torch's first weights they spend thousands of steps
-on learning to repeat the picture before they learn to sharpen it. Here they begin as an interpolation: three channels
-take the colours, raised by 1 so that every ReLU on their way lets them through, and the output layer lowers them again.
+LIIF, LM-LIIF and DIIF add no interpolated input to their output, so with torch's first weights they spend thousands of
+steps on learning to repeat the picture before they learn to sharpen it. Here they begin as an interpolation: three
+channels take the colours, raised by 1 so that every ReLU on their way lets them through, and the output layer lowers
+them again.
 All shapes and names stay the authors' own.
 """
 
@@ -11,28 +12,46 @@ import os
 import torch
 from torch import nn
 
+from . import initial_slices
 from .. import built_in
 from ..checkpoints import load_model, read_metadata
 from ..encoders.edsr import EDSR
 from ..errors import InputError
 from ..models import build_model
+from .models import encoder_spec_of
 
 _COLOURS = 3
 _QUIET = 0.03  # factor on the output layer's other weights: what the network adds to the picture at first
 
 
-def initial_model(spec, seed):
+def initial_model(spec, seed, encoder=None):
     """The model of a spec in training mode, with the weights that a seed gives, whatever the process has drawn before.
 
     Args:
         spec: {"name", "args"}. seed: a whole number.
+        encoder: an encoder of the spec's kind, whose weights the model's begins with, or None.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(spec).train()
-        if _can_pass(model):
+        if encoder is not None:
+            model.encoder.load_state_dict(encoder.state_dict())
+        if initial_slices.can_pass(model):
+            if encoder is not None:
+                initial_slices.pass_picture_on(model, *initial_slices.fit_colours(model.encoder))
+            elif isinstance(model.encoder, EDSR) and model.encoder.out_dim >= _COLOURS:
+                _colours_in_features(model.encoder)
+                initial_slices.pass_picture_on(
+                    model, torch.eye(_COLOURS, model.encoder.out_dim), torch.zeros(_COLOURS))
+        elif encoder is None and _can_pass(model):
             _pass_picture_on(model)
     return model
+
+
+def encoder_from_file(path_or_name):
+    """The encoder of a model of `load_model`: (encoder, its spec, {"encoder_of": name, the metadata of its file})."""
+    model = load_model(path_or_name, dtype=torch.float32, device="cpu")
+    return model.encoder, encoder_spec_of(model.spec), {"encoder_of": _about(path_or_name)}
 
 
 def model_from_file(path_or_name, spec):
@@ -46,14 +65,19 @@ def model_from_file(path_or_name, spec):
         wanted = build_model(spec).spec  # with the options that it leaves out
     if model.spec != wanted:
         raise InputError(f"{path_or_name} holds another model than the one to train; leave the model's options out.")
+    return model, _about(path_or_name)
+
+
+def _about(path_or_name):
+    """{"name", and the metadata of a model's file}."""
     path = built_in.path_of(path_or_name) or str(path_or_name)
     stated = read_metadata(path) if path.lower().endswith(".safetensors") else {}
-    return model, {"name": os.path.basename(path_or_name), **stated}
+    return {"name": os.path.basename(path_or_name), **stated}
 
 
 def _can_pass(model):
     """Whether the model lacks the skip, and has everywhere the room for three colours."""
-    if model.has_skip or not isinstance(model.encoder, EDSR):
+    if model.has_skip or not isinstance(model.encoder, EDSR) or not hasattr(model.imnet, "linears"):
         return False
     modulated = hasattr(model, "hypernet")
     if modulated and not model.render_mlp.mod_shift:
@@ -65,11 +89,7 @@ def _can_pass(model):
 @torch.no_grad()
 def _pass_picture_on(model):
     """Let the first three features, and one channel each of what reads them, carry the colours."""
-    head = model.encoder.head[0]
-    _carry(head, [0, 1, 2], range(_COLOURS), 0.0)
-    closing = model.encoder.body[-1]
-    closing.weight[:_COLOURS] = 0  # the blocks are random yet
-    closing.bias[:_COLOURS] = 0
+    _colours_in_features(model.encoder)
     features = [c * model.kernel ** 2 + model.kernel ** 2 // 2 for c in range(_COLOURS)]  # the middle of the unfold
     *hidden, out = model.imnet.linears
     for linear in hidden:
@@ -87,6 +107,15 @@ def _pass_picture_on(model):
         features, bias = _carry_through(hidden, features)
     out.weight.mul_(_QUIET)
     _carry(out, features, range(_COLOURS), bias - 1, clear=False)
+
+
+@torch.no_grad()
+def _colours_in_features(encoder):
+    """Let the first three features of an EDSR be the colours."""
+    _carry(encoder.head[0], [0, 1, 2], range(_COLOURS), 0.0)
+    closing = encoder.body[-1]
+    closing.weight[:_COLOURS] = 0  # the blocks are random yet
+    closing.bias[:_COLOURS] = 0
 
 
 def _carry_through(linears, features):

@@ -9,7 +9,8 @@ from ..models import build_model
 ENCODERS = ("edsr-baseline",)
 BLOCKS, FEATURES = 10, 64  # of the model that ships: what two CPU cores train in an hour
 
-# The decoders of the published configurations. LMF: arXiv 2404.16451, section 4; LIIF: 2012.09161; LTE: 2111.08918.
+# The decoders of the published configurations. LMF: arXiv 2404.16451, section 4; LIIF: 2012.09161; LTE:
+# 2111.08918; DIIF and DLTE: 2306.12321.
 _DECODERS = {
     "lmliif": {"imnet_spec": {"name": "lmmlp", "args": {"out_dim": 3, "hidden_dim": 16, "hidden_depth": 6,
                                                         "mod_scale": True, "mod_shift": True}},
@@ -25,6 +26,8 @@ _DECODERS = {
                     for name in ("prenet_q", "imnet_k", "imnet_v")}},
     "liif": {"imnet_spec": {"name": "mlp", "args": {"out_dim": 3, "hidden_list": [256] * 4}}},
     "lte": {"imnet_spec": {"name": "mlp", "args": {"out_dim": 3, "hidden_list": [256] * 3}}, "hidden_dim": 256},
+    "diif": {"slicing": "linear", "slice_ensemble": True, "coarse": [256, 256], "fine": [256, 256]},
+    "dlte": {"hidden_dim": 64, "coarse": [256, 256], "fine": [256, 256]},
 }
 
 
@@ -33,13 +36,14 @@ def shipping_spec():
     return named_spec("lmliif")
 
 
-def named_spec(name, encoder=ENCODERS[0], blocks=BLOCKS, features=FEATURES):
+def named_spec(name, encoder=ENCODERS[0], blocks=BLOCKS, features=FEATURES, encoder_spec=None):
     """A published decoder on an encoder of the given size.
 
     Args:
-        name: lmliif, lmlte, lmciaosr, liif or lte.
+        name: lmliif, lmlte, lmciaosr, liif, lte, diif or dlte.
         encoder: one of ENCODERS.
         blocks, features: the encoder's residual blocks and channels.
+        encoder_spec: the encoder's whole spec instead of these three, or None.
 
     Returns:
         {"name", "args"} for `models.build_model`.
@@ -50,8 +54,15 @@ def named_spec(name, encoder=ENCODERS[0], blocks=BLOCKS, features=FEATURES):
     if encoder not in ENCODERS:
         raise InputError(f"There is no encoder {encoder!r:.60} to train; give one of {', '.join(ENCODERS)}.")
     size = {"no_upsampling": True, "n_resblocks": blocks, "n_feats": features}
+    encoder_spec = encoder_spec or {"name": encoder, "args": size}
     option = "encoder" if name == "lmciaosr" else "encoder_spec"  # as the authors' checkpoints name it
-    return {"name": name, "args": {option: {"name": encoder, "args": size}, **_DECODERS[name]}}
+    return {"name": name, "args": {option: encoder_spec, **_DECODERS[name]}}
+
+
+def encoder_spec_of(spec):
+    """The encoder's spec in a model's."""
+    args = spec["args"]
+    return args["encoder"] if "encoder" in args else args["encoder_spec"]
 
 
 def read_spec(path):

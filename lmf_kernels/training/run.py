@@ -10,9 +10,10 @@ import torch
 from ..errors import InputError
 from .data import Loader, fingerprint, read_pictures
 from .fonts import find_fonts, font_names
-from .initial import initial_model, model_from_file
+from .initial import encoder_from_file, initial_model, model_from_file
 from .loop import Trainer, TrainingFailed
 from .memory import keep_freed_memory
+from .models import encoder_spec_of
 from .objective import Objective
 from .run_folder import RunFolder
 from .signals import stop_signal
@@ -35,7 +36,7 @@ class Outcome(NamedTuple):
 
 
 def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=None, save_every=3.0, validate=None,
-          initial=None, fonts=None, licence="not stated", report=lambda text: None, clock=None):
+          initial=None, initial_encoder=None, fonts=None, licence="not stated", report=lambda text: None, clock=None):
     """Train a model for a time, or go on doing so.
 
     Args:
@@ -49,6 +50,7 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
         save_every: minutes between checkpoints.
         validate: folder of pictures to validate on; None: a few of the training pictures, kept out of training.
         initial: a built-in model's name or a file of `load_model` whose weights the run begins with; None: a seed's.
+        initial_encoder: as `initial`, but only the encoder's weights are taken from there.
         fonts: folder of fonts for drawn text; None: those of the system. Pillow's own is used besides.
         licence: of the weights, for their metadata.
         report: called with lines of text about the progress, on the leading process.
@@ -77,6 +79,12 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
         model = initial_model(spec, recipe.seed)
     elif initial is not None:
         model, config["initial"] = model_from_file(initial, spec)
+    elif initial_encoder is not None:
+        encoder, encoder_spec, config["initial"] = encoder_from_file(initial_encoder)
+        if encoder_spec_of(spec) != encoder_spec:
+            raise InputError(f"{initial_encoder} holds another encoder than the model to train; leave the encoder's "
+                             "options out.")
+        model = initial_model(spec, recipe.seed, encoder)
     else:
         model, config["initial"] = initial_model(spec, recipe.seed), None
     if team.device.type == "cpu":

@@ -18,5 +18,5 @@ class ReferenceBackend(KernelBackend):
         return pieces.pixels_at_once(device)
 
 
-backend = ReferenceBackend("reference", {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp, "c2f_mlp": c2f_mlp}, _availability,
-                           is_fallback=True)
+_KERNELS = {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp, "c2f_mlp": c2f_mlp}
+backend = ReferenceBackend("reference", _KERNELS, _availability, is_fallback=True)
