@@ -27,45 +27,72 @@ class Flow:
     """The basic blocks of a function: `code` {start: opcodes}, `after` {start: [starts of the blocks that can follow]}."""
 
     def __init__(self, lines):
-        instructions = [(int(m[1], 16), bool(m[2]), m[4], m[3]) for m in map(_LINE.match, lines) if m]
-        starts, jumps = {instructions[0][0]}, {}
-        for index, (address, guarded, opcode, text) in enumerate(instructions):
-            if opcode not in _ENDS:
+        code = [(int(m[1], 16), bool(m[2]), m[4], m[3]) for m in map(_LINE.match, lines) if m]
+        following = {one[0]: other[0] for one, other in zip(code, code[1:])}
+        jumps, tables = {}, []
+        for address, guarded, opcode, text in code:
+            if opcode not in _ENDS and not text.startswith("CALL.REL.NOINC"):  # that one is a far branch
                 continue
-            target = _TARGET.search(text.strip()) if opcode == "BRA" else None
-            following = instructions[index + 1][0] if index + 1 < len(instructions) else None
-            conditional = guarded or bool(re.match(r"BRA(\.\w+)* (!?U?P|R)", text))
-            jumps[address] = [at for at in (int(target[1], 16) if target else None,
-                                            following if conditional else None) if at is not None]
-            starts.update(jumps[address], {following} - {None})
+            target = _TARGET.search(text.strip()) if opcode in ("BRA", "CALL") else None
+            conditional = guarded or bool(re.match(r"BRA(\.\w+)* !?U?P", text))
+            jumps[address] = [int(target[1], 16)] if target else []
+            if conditional and address in following:
+                jumps[address].append(following[address])
+            if opcode == "BRX":
+                tables.append(address)
+        # A jump table's targets are not in the machine code. They are blocks to which nothing else leads.
+        known = {target for targets in jumps.values() for target in targets}
+        for address in jumps:
+            alone = following.get(address)
+            if alone not in known and alone is not None:
+                for table_at in tables:
+                    if table_at < alone:
+                        jumps[table_at].append(alone)
+        starts = {code[0][0]} | {target for targets in jumps.values() for target in targets}
         self.code, self.after, start = {}, {}, None
-        for address, _, opcode, _ in instructions:
+        for address, _, opcode, _ in code:
             if address in starts:
                 if start is not None and start not in self.after:
                     self.after[start] = [address]
                 start, self.code[address] = address, collections.Counter()
             self.code[start][opcode] += opcode != "NOP"
             if address in jumps:
-                self.after[start] = jumps[address]
+                self.after.setdefault(start, jumps[address])
         self.after.setdefault(start, [])
 
     def loops(self):
-        """[(start, {starts of its blocks})], one for each target of a backward branch."""
+        """[(start, {starts of its blocks})], the smallest first."""
         before = collections.defaultdict(set)
         for block, following in self.after.items():
             for other in following:
                 before[other].add(block)
         found = collections.defaultdict(set)
-        for block, following in self.after.items():
-            for start in following:
-                if start <= block:
-                    body, todo = {start}, [block]
-                    while todo:
-                        if (one := todo.pop()) not in body:
-                            body.add(one)
-                            todo += before[one]
-                    found[start] |= body
+        for block, start in self._backward():
+            body, todo = {start}, [block]
+            while todo:
+                if (one := todo.pop()) not in body:
+                    body.add(one)
+                    todo += before[one]
+            found[start] |= body
         return sorted(found.items(), key=lambda loop: len(loop[1]))
+
+    def _backward(self):
+        """(block, start of the loop that it closes): the edges to a block on the way that a depth-first search took."""
+        entry = min(self.code)
+        way, open_blocks, seen = [(entry, iter(self.after[entry]))], {entry}, {entry}
+        while way:
+            block, following = way[-1]
+            for other in following:
+                if other in open_blocks:
+                    yield block, other
+                elif other not in seen:
+                    seen.add(other)
+                    open_blocks.add(other)
+                    way.append((other, iter(self.after[other])))
+                    break
+            else:
+                open_blocks.remove(block)
+                way.pop()
 
     def ways(self, start, body, through=None, closed=frozenset()):
         """Ways once around a loop, {HMMA: (shortest, longest)}, as Counters. through: a loop inside it (start, body),
@@ -134,6 +161,8 @@ def main(arguments=None):
                 for products, short, long in passes(lines) if layers else ():
                     each = 2 * (int(layers[2]) - (layers[1] == "linear")) + 1  # products of an evaluation
                     evaluations = products / each
+                    if evaluations % CORNERS:
+                        continue  # no way that a warp takes
                     rows.append([name, f"{evaluations / CORNERS:g}", str(short), str(long),
                                  f"{short / evaluations:.1f}", f"{long / evaluations:.1f}"])
     print(table(["kernel", "tiles", "item, shortest", "longest", "evaluation, shortest", "longest"], rows), end="")
