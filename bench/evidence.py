@@ -22,7 +22,8 @@ from lmf_kernels.files import atomic_write
 
 MEASURED = [name for name, backend in BACKENDS.items() if backend.needs_evidence]
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
-VARIANTS = {"lmliif": "linear head", "lmlte": "fourier head", "liif": "linear head", "lte": "fourier head"}
+VARIANTS = {"lmliif": "linear head", "lmlte": "fourier head", "lmciaosr": "linear head", "liif": "linear head",
+            "lte": "fourier head"}
 
 
 def main(arguments=None):

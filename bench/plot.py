@@ -46,13 +46,7 @@ def newest():
 
 def draw(run, out):
     """Write the plot of a run's LM-LIIF render stage."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "lmf_kernels", "svg.fonttype": "none", "font.size": 11,
-                                "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"]})
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     cases = {case["name"]: case for case in run["cases"]}
     ours = {scale: cases[f"cpu/lmliif/{scale}/{run['machine']['isa']}"] for scale in SCALES}
     lines = {way: {scale: cases[f"{way}/lmliif/{scale}"] for scale in SCALES} for way in LABELS if way != "ours"}
@@ -72,12 +66,29 @@ def draw(run, out):
     axes.set_xticks([], minor=True)
     axes.set_yticks([10, 100, 1000, 10000], ["10 ns", "100 ns", "1 µs", "10 µs"])
     axes.set_yticks([], minor=True)
+    finish(figure, axes, out)
+
+
+def pyplot():
+    """matplotlib.pyplot, set up to write the same SVG for the same numbers, with text as text."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "lmf_kernels", "svg.fonttype": "none", "font.size": 11,
+                                "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"]})
+    import matplotlib.pyplot
+
+    return matplotlib.pyplot
+
+
+def finish(figure, axes, out):
+    """Style the axes, write the figure to `out` whole or not at all, and close it."""
     axes.tick_params(colors=TEXT, length=0)
     axes.grid(axis="y", color=GRID, alpha=0.35, linewidth=0.8)
     axes.spines[:].set_visible(False)
     part = out.with_name(f".{out.name}.part")
     figure.savefig(part, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    plt.close(figure)
+    pyplot().close(figure)
     part.replace(out)
 
 

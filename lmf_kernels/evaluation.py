@@ -87,11 +87,13 @@ def upscaled(
     model,
     lr,  # (h, w, 3) uint8
     size,  # (H, W)
+    tta=False,
+    cmsr=None,
 ):
-    """The model's picture of that size: (H, W, 3) uint8."""
+    """The model's picture of that size: (H, W, 3) uint8. tta, cmsr: as for `upscale`."""
     weight = next(model.parameters())
     image = torch.from_numpy(lr.copy()).permute(2, 0, 1)[None].to(weight.device, weight.dtype) / 255
-    return upscale(model, image, size=size, dtype=torch.uint8, layout="nhwc")[0].cpu().numpy()
+    return upscale(model, image, size=size, tta=tta, dtype=torch.uint8, layout="nhwc", cmsr=cmsr)[0].cpu().numpy()
 
 
 def score(
@@ -122,11 +124,14 @@ def score(
     return Score(float(psnr), float(ssim))
 
 
-def evaluate(model, paths, scales, recipe=Recipe(), *, progress=lambda share: None):
-    """Scores of the model and of bicubic interpolation on originals at each scale.
+def evaluate(model, paths, scales, recipe=Recipe(), *, tta=False, cmsr=None, progress=lambda share: None):
+    """Scores of the model and of bicubic interpolation on originals at each scale; with tta its self-ensemble too.
+
+    cmsr: a CMSR with which the model renders, or None. The self-ensemble renders everything in full.
 
     Returns:
-        A list of {"scale", "picture", "size": (H, W) compared, "bicubic": Score, "model": Score}.
+        A list of {"scale", "picture", "size": (H, W) compared, "bicubic": Score, "model": Score, "share": of the
+        full-rate queries that CMSR rendered, None without it or up to x4}, with tta also "tta": Score.
 
     Raises:
         InputError: a picture cannot be read or used, a scale is unusable, or scikit-image is missing.
@@ -139,22 +144,31 @@ def evaluate(model, paths, scales, recipe=Recipe(), *, progress=lambda share: No
             try:
                 hr, lr = degrade(original, scale)
                 size = hr.shape[:2]
-                results = {"bicubic": bicubic(lr, size), "model": upscaled(model, lr, size)}
+                if cmsr is not None:
+                    cmsr.reset()
+                results = {"bicubic": bicubic(lr, size), "model": upscaled(model, lr, size, cmsr=cmsr)}
+                if tta:
+                    results["tta"] = upscaled(model, lr, size, tta=True)
                 scores = {name: score(result, hr, scale, recipe) for name, result in results.items()}
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
-            rows.append({"scale": scale, "picture": str(path), "size": size, **scores})
+            rows.append({"scale": scale, "picture": str(path), "size": size, **scores,
+                         "share": None if cmsr is None else cmsr.share})
             progress(len(rows) / (len(paths) * len(scales)))
     return rows
 
 
 def means(rows):
-    """{scale: {"bicubic": Score, "model": Score}}: each the mean over the pictures, as tables have it."""
+    """{scale: {"bicubic": Score, "model": Score}}, and "tta" where it was measured.
+
+    Each is the mean over the pictures, as tables have it.
+    """
     result = {}
     for scale in dict.fromkeys(row["scale"] for row in rows):
         here = [row for row in rows if row["scale"] == scale]
         result[scale] = {name: Score(*(float(np.mean([getattr(row[name], what) for row in here]))
-                                       for what in ("psnr", "ssim"))) for name in ("bicubic", "model")}
+                                       for what in ("psnr", "ssim"))) for name in ("bicubic", "model", "tta")
+                         if name in here[0]}
     return result
 
 

@@ -15,7 +15,8 @@ class Explanation:
     refusals: why others cannot, by name. skipped: why "auto" leaves alone what could, by name. source: what "auto"
     goes by among GPU kernels ("measured.json", "self-check of 2030-05-01" or "none yet"), None if no kernel could run.
     evidence: on a GPU, what was measured on its kind, as text. selfcheck: what self-checks on it found, as text.
-    gradients: the backend that computes those of fields, weights and skip."""
+    cells: how pixels of chosen cells, as CMSR renders them, are rendered; None: not at all. gradients: the backend that
+    computes those of fields, weights and skip."""
 
     family: str
     requested: str
@@ -25,6 +26,7 @@ class Explanation:
     source: str | None
     evidence: list[str]
     selfcheck: list[str]
+    cells: str | None
     gradients: str | None
 
     def __str__(self) -> str:
@@ -32,6 +34,7 @@ class Explanation:
         lines = [f"{self.family}: runs on {self.runs or 'nothing'} (asked for: {self.requested}{by})"]
         lines += [f"  {name} cannot: {reason}" for name, reason in self.refusals.items()]
         lines += [f"  {name} is skipped: {reason}" for name, reason in self.skipped.items()]
+        lines += [f"  chosen cells (CMSR, above x4): {self.cells}"] if self.cells else []
         lines += [f"  gradients: made by {self.gradients}"] if self.gradients else []
         lines += [f"  measured: {entry}" for entry in self.evidence]
         return "\n".join(lines + [f"  self-check: {verdict}" for verdict in self.selfcheck])

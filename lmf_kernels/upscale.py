@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import torch
@@ -25,18 +26,18 @@ if TYPE_CHECKING:
 
 @overload
 def upscale(model: Decoder, image: Tensor, scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None, dtype: torch.dtype | None = None, layout: str = "nchw",
-            cmsr: Multiscale = None) -> Tensor: ...
+            max_memory: int | str | None = None, tta: bool = False, dtype: torch.dtype | None = None,
+            layout: str = "nchw", cmsr: Multiscale = None) -> Tensor: ...
 
 
 @overload
 def upscale(model: Decoder, image: NDArray[Pixel], scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None, cmsr: Multiscale = None) -> NDArray[Pixel]: ...
+            max_memory: int | str | None = None, tta: bool = False, cmsr: Multiscale = None) -> NDArray[Pixel]: ...
 
 
 @overload
 def upscale(model: Decoder, image: Image, scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None, cmsr: Multiscale = None) -> Image: ...
+            max_memory: int | str | None = None, tta: bool = False, cmsr: Multiscale = None) -> Image: ...
 
 
 @torch.no_grad()
@@ -47,6 +48,7 @@ def upscale(
     size: Size | None = None,
     *,
     max_memory: int | str | None = None,
+    tta: bool = False,
     dtype: torch.dtype | None = None,
     layout: str = "nchw",
     cmsr: Multiscale = None,
@@ -71,6 +73,7 @@ def upscale(
         max_memory: bytes, or text such as "2GB", that this call may take beyond the image and the model, its result
             included; None: no limit. Where it asks for tiles, encoders with a finite receptive field (EDSR, RDN) give
             the same features but for rounding; attention (SwinIR) nearly the same.
+        tta: self-ensemble: the mean over the eight flips and quarter turns of the image. Takes eight times as long.
         dtype: of a tensor's result: torch.float32 or another floating-point type, or torch.uint8 for values 0 to 255,
             rounded half to even; None: torch.uint8 for uint8, else torch.float32.
         layout: of a tensor's result: "nchw" for (B, 3, H, W), "nhwc" for (B, H, W, 3).
@@ -91,7 +94,7 @@ def upscale(
 
         if dtype is not None or layout != "nchw":
             raise InputError("dtype and layout are for tensors; other images come back as they are given.")
-        return upscale_other_kind(model, image, scale, size, max_memory, cmsr)
+        return upscale_other_kind(model, image, scale, size, max_memory, tta, cmsr)
     check_model(model)
     batch = image[None] if image.dim() == 3 else image
     if image.dtype == torch.uint8:
@@ -101,11 +104,13 @@ def upscale(
     dtype = torch.float32 if dtype is None else dtype
     size = check_request(model, batch, scale, size)
     check_result(dtype, layout)  # before the encoder runs, which takes longest
-    cmsr = resolve(cmsr, model)
-    if max_memory is None:
-        result = run_stages(model, batch, size, dtype=dtype, layout=layout, cmsr=cmsr)
+    cmsr = _resolved(cmsr, model, tta)
+    if max_memory is not None:
+        result = _upscale_within(model, batch, size, memory.parse_size(max_memory), dtype, layout, tta, cmsr)
+    elif tta:
+        result = _ensembled(model, batch, size, dtype, layout)
     else:
-        result = _upscale_within(model, batch, size, memory.parse_size(max_memory), dtype, layout, cmsr)
+        result = run_stages(model, batch, size, dtype=dtype, layout=layout, cmsr=cmsr)
     return result if image.dim() == 4 else result[0]
 
 
@@ -116,6 +121,7 @@ def upscale_rows(
     size: Size | None = None,
     *,
     max_memory: int | str = "2GB",
+    tta: bool = False,
     dtype: torch.dtype = torch.uint8,
     layout: str = "nhwc",
     cmsr: Multiscale = None,
@@ -135,6 +141,7 @@ def upscale_rows(
             to 255) or uint16 (0 to 65535), whose floating-point copy never exists as a whole.
         max_memory: bytes, or text such as "2GB", that this may take beyond the image and the model, with two bands of
             rows: the one being made and the one given last.
+        tta: self-ensemble, as for `upscale`; in tiles too, but for LM-CiaoSR.
         dtype, layout: of the rows, as for `upscale`: (B, n, W, 3) for "nhwc", (B, 3, n, W) for "nchw".
         cmsr: as for `upscale`.
         on_stage_end: called with "encoder", "latent" or "render" after each piece of that stage, to measure time.
@@ -159,11 +166,11 @@ def upscale_rows(
         check_values(image)
     check_result(dtype, layout)
     budget = memory.parse_size(max_memory)
-    rendering = _rendering(resolve(cmsr, model), model, source.shape[1:], size)
-    plan = tiling.make_plan(_job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype, rendering),
-                            tiling.Halo.of(model, rendering), budget)
-    return Rows(plan, tiling.bands(model, source, size, plan, dtype=dtype, layout=layout, rendering=rendering,
-                                   on_stage_end=on_stage_end, progress=progress))
+    rendering = _rendering(_resolved(cmsr, model, tta), model, source.shape[1:], size)
+    job, costs = _job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype, rendering)
+    plan, bands = _planned(model, job, costs, tiling.Halo.of(model, rendering), budget, tta, rendering)
+    return Rows(plan, bands(model, source, size, plan, dtype=dtype, layout=layout, on_stage_end=on_stage_end,
+                            progress=progress))
 
 
 class Rows(Iterator[tuple[int, Tensor]]):
@@ -176,7 +183,7 @@ class Rows(Iterator[tuple[int, Tensor]]):
         return next(self._bands)
 
 
-def _upscale_within(model, image, size, budget, dtype, layout, cmsr):
+def _upscale_within(model, image, size, budget, dtype, layout, tta, cmsr):
     """`upscale` in at most `budget` bytes: in one piece where that fits, else in tiles, else image by image."""
     batch = image.shape[0]
     job = _job(model, (batch, *image.shape[2:]), size, dtype)
@@ -188,23 +195,49 @@ def _upscale_within(model, image, size, budget, dtype, layout, cmsr):
             "upscale_rows.")
     rendering = _rendering(cmsr, model, image.shape[-2:], size)
     costs, halo = tiling.stage_bytes(model, dtype, rendering), tiling.Halo.of(model, rendering)
-    if tiling.untiled_peak(job, costs, halo) <= budget:
+    if not tta and tiling.untiled_peak(job, costs, halo) <= budget:
         return run_stages(model, image, size, dtype=dtype, layout=layout, cmsr=cmsr)
-    plan = tiling.make_plan(job._replace(batch=1), costs, halo, budget - result, result)
+    plan, bands = _planned(model, job._replace(batch=1), costs, halo, budget - result, tta, rendering, result)
     shape = (batch, 3, *size) if layout == "nchw" else (batch, *size, 3)
     out = torch.empty(shape, dtype=dtype, device=image.device)
     down = 2 if layout == "nchw" else 1
     for one, picture in zip(out.split(1), image.split(1)):
         source = tiling.Source(picture)
-        for y0, rows in tiling.bands(model, source, size, plan, dtype=dtype, layout=layout,
-                                     rendering=rendering):
+        for y0, rows in bands(model, source, size, plan, dtype=dtype, layout=layout):
             one.narrow(down, y0, rows.shape[down]).copy_(rows)
     return out
+
+
+def _resolved(cmsr, model, tta):
+    """A cmsr.CMSR, or None to render everything in full."""
+    cmsr = resolve(cmsr, model)
+    if tta and cmsr is not None:
+        raise InputError("tta and cmsr cannot be combined, tta renders everything in full; leave one of them out.")
+    return cmsr
 
 
 def _rendering(cmsr, model, lr_size, size):
     """The cmsr.Rendering of pictures of lr_size at a size, None where everything is rendered in full."""
     return None if cmsr is None else cmsr.rendering(model, lr_size, size)
+
+
+def _planned(model, job, costs, halo, budget, tta, rendering, besides=0):
+    """(plan, the function that runs it) within `budget` bytes."""
+    if not tta:
+        return tiling.make_plan(job, costs, halo, budget, besides), partial(tiling.bands, rendering=rendering)
+    summed = job._replace(pixel_bytes=job.pixel_bytes + 3 * 8)  # sums in at most float64
+    costs = tiling.self_ensemble.costs_of(costs)
+    plan = tiling.make_plan(summed, costs, halo, budget, besides, keeps=("pixels",))
+    tiling.self_ensemble.check_plan(model, plan)
+    return plan, tiling.self_ensemble.bands
+
+
+def _ensembled(model, image, size, dtype, layout):
+    """The self-ensemble of whole images."""
+    source = tiling.Source(image)
+    plan = tiling.self_ensemble.whole(source, size, tiling.Halo.of(model))
+    (_, rows), = tiling.self_ensemble.bands(model, source, size, plan, dtype=dtype, layout=layout)
+    return rows
 
 
 def _job(model, shape, size, dtype):

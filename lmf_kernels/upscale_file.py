@@ -29,6 +29,7 @@ def upscale_file(
     fit: str = "inside",
     quality: int | None = None,
     max_memory: int | str = "2GB",
+    tta: bool = False,
     max_pixels: int | None = None,
     overwrite: bool = False,
     cmsr: Multiscale = None,
@@ -50,6 +51,7 @@ def upscale_file(
             ratio, what reaches beyond it cut off; "stretch": exactly size.
         quality: 1 to 100, for JPEG, WebP and AVIF; None: 95, for AVIF 90.
         max_memory: as for `upscale_rows`; all frames of an animation have to fit in too.
+        tta: self-ensemble, as for `upscale`.
         max_pixels: refuse larger pictures; None: twice Pillow's MAX_IMAGE_PIXELS.
         overwrite: target may be source itself.
         cmsr: as for `upscale`.
@@ -73,5 +75,5 @@ def upscale_file(
         box = Box(*size, fit)
     job = prepare(os.fspath(source), os.fspath(target), scale, box, quality=quality, max_pixels=max_pixels,
                   overwrite=overwrite)
-    run(job, model, max_memory=max_memory, cmsr=resolve(cmsr, model))
+    run(job, model, max_memory=max_memory, tta=tta, cmsr=resolve(cmsr, model))
     return UpscaledFile(job.target, job.size, job.notes)

@@ -1,4 +1,4 @@
-"""Cross-scale non-local attention, the part of CiaoSR (arXiv 2212.04362, section 3.3) that LM-CiaoSR's latent stage has.
+"""Cross-scale non-local attention, the part of CiaoSR (arXiv 2212.04362, section 3.3) in LM-CiaoSR's latent stage.
 
 Every cell attends to all cells of a map that is s times coarser, by the likeness of their 3x3 neighbourhoods, and
 gathers the 3s x 3s patches of the fine map that lie at the coarse cells. The overlapping patches are added up to a map

@@ -174,7 +174,46 @@ class LMLTE(_Modulated):
         return self.batched_query_rgb(*maps, mod, coord, cell, bsize or 1000)
 
 
-CLASSES = {"liif": LIIF, "lte": LTE, "lmliif": LMLIIF, "lmlte": LMLTE}
+class LMCiaoSR(_Modulated):
+    def __init__(self, ours):
+        super().__init__(ours)
+        args = ours.spec["args"]
+        modulation = {key: args["imnet_q"]["args"][key] for key in ("mod_scale", "mod_shift")}
+        self.imnet_q = _MLP(ours.imnet_q.layers, **modulation)
+        for name in ("local_size", "non_local_attn", "multi_scale", "softmax_scale"):
+            setattr(self, name, args[name])
+
+    def gen_feats(self, inp, inp_coord=None):
+        self._coordinates(inp)
+        feat = self.encoder(inp)
+        return feat, feat
+
+    def query_latent(self, feat, scale=None):
+        mod, code = python_ref.lmciaosr.latent_published(feat, self.weights, self._rel_cell(feat, scale), self.options)
+        self.inp_q = code
+        return mod, None, None
+
+    def query_rgb(self, feat, coord, scale=None):
+        return python_ref.lmciaosr.render_published((self.mod, feat), self.weights, coord, scale, self.options,
+                                                    skip=None)
+
+    def query_rgb_fast(self, feat, coord, cell=None):
+        return self.query_rgb(feat, coord, cell)
+
+    def batched_query_rgb(self, feat, coord, cell, bsize):
+        return self._batched((feat,), coord, cell, bsize)
+
+    def forward(self, inp, coord=None, cell=None, inp_coord=None, bsize=None):
+        self.inp = inp
+        if coord is None and cell is None:
+            self.encoder(inp)
+            return None
+        self.mod, *_ = self.query_latent(self.gen_feats(inp, inp_coord)[1], cell)
+        values = self.batched_query_rgb(self.inp_q, coord, cell, bsize or 1000)
+        return values + python_ref.skip.published(inp, coord)
+
+
+CLASSES = {"liif": LIIF, "lte": LTE, "lmliif": LMLIIF, "lmlte": LMLTE, "lmciaosr": LMCiaoSR}
 
 
 def draw(name, rng, dtype=torch.float32, **fixed):

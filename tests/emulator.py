@@ -25,13 +25,14 @@ from contextlib import contextmanager
 import pybind11
 import torch
 from lmf_kernels.backends import BACKENDS, KernelBackend
+from lmf_kernels.backends.cuda import plain_mlp
 from lmf_kernels.backends.cuda.modulated_mlp import aligned, refuse_reach, refuse_shape
 from lmf_kernels.backends.native_call import Packer, refuse_common
 
 SOURCES = pathlib.Path(__file__).resolve().parent.parent / "csrc"
 COMPILER = os.environ.get("CXX") or shutil.which("c++")
 MULTIPROCESSORS = 2  # of the device that it plays
-FILES = ("module", "primitives", "misuse", "modulated_mlp")
+FILES = ("module", "primitives", "misuse", "modulated_mlp", "plain_mlp")
 _complaints = {}  # the compiler's, by file: it is asked once
 
 
@@ -41,7 +42,7 @@ class ModulatedKernel:
     def __init__(self, emulated):
         self.emulated = emulated
         self.packer = Packer(emulated)
-        self.path = None  # kernel of the last run: (method, element, head) as in csrc/cuda/modulated_plan.h
+        self.path = None  # kernel of the last run: (method, element, head, depth, tall) as in csrc/cuda/modulated_plan.h
 
     def can_run(self, call):
         if call.fields.device.type != "cpu":
@@ -56,12 +57,33 @@ class ModulatedKernel:
         return out
 
 
+class PlainKernel:
+    """The same for the plain family."""
+
+    def __init__(self, emulated):
+        self.emulated = emulated
+        self.packer = Packer(emulated)
+
+    def can_run(self, call):
+        if call.fields.device.type != "cpu":
+            return f"tensors are on {call.fields.device}, the emulator runs on the CPU"
+        return (refuse_common(call, halves=True) or plain_mlp.refuse_float32(call) or plain_mlp.refuse_shape(call.spec))
+
+    def run(self, call):
+        out = torch.empty(call.output_shape(), dtype=call.dtype)
+        packed, alive = self.packer.plain_mlp(aligned(call), out)
+        self.emulated.plain_mlp(packed, MULTIPROCESSORS)
+        del alive
+        return out
+
+
 @contextmanager
 def registered(**mistakes):
     """Inside the block the backend exists, last in the order, so that "auto" never comes to it."""
     assert list(BACKENDS)[-1] == "reference"
-    kernel = ModulatedKernel(load(**mistakes))
-    BACKENDS["emulator"] = KernelBackend("emulator", {"modulated_mlp": kernel},
+    emulated = load(**mistakes)
+    kernel = ModulatedKernel(emulated)
+    BACKENDS["emulator"] = KernelBackend("emulator", {"modulated_mlp": kernel, "plain_mlp": PlainKernel(emulated)},
                                          lambda: (True, "the CUDA kernels, lane by lane on the CPU"))
     try:
         yield kernel

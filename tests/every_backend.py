@@ -27,7 +27,7 @@ needs_compiler = pytest.mark.skipif(not emulator.COMPILER, reason="there is no C
 NAMED = [name for name in os.environ.get("LMF_TEST_BACKENDS", "").split(",") if name]
 CHOICES = NAMED or [*(f"cpu-{isa}" for isa in ISAS), "reference", "emulator", "cuda", "triton"]
 COMPILED = [choice for choice in CHOICES if choice != "reference"]
-HALVES = [choice for choice in CHOICES if choice in ("emulator", "cuda", "triton")]  # these compute in half types
+HALVES = [choice for choice in CHOICES if choice != "reference"]  # these take float16 and bfloat16
 
 _LIMITS = {"emulator": {"width": 16, "pixels": 4000}, "cuda": {"width": 16}, "triton": {"pixels": 4000}}
 COMPILED_PER_NETWORK = {"triton"} & ON_GPU
@@ -43,6 +43,9 @@ def marked(choices):
 
 
 over_all = pytest.mark.parametrize("backend", marked(CHOICES))
+PLAIN = [choice for choice in CHOICES if choice.startswith(("cpu", "reference"))]  # these have the plain family
+over_plain = pytest.mark.parametrize("backend", PLAIN)
+over_plain_kernels = pytest.mark.parametrize("backend", [choice for choice in PLAIN if choice != "reference"])
 PAPERS = tuple(networks.PAPERS.values())
 
 over_compiled = pytest.mark.parametrize("backend", marked(COMPILED))

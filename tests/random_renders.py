@@ -1,4 +1,4 @@
-"""Freshly drawn render calls of the modulated family: spec, fields, weights, geometry, store."""
+"""Freshly drawn render calls of the two MLP families: spec, fields, weights, geometry, store."""
 
 import random
 from typing import NamedTuple
@@ -6,9 +6,9 @@ from typing import NamedTuple
 import pytest
 import torch
 from every_backend import ON_GPU, placed
+from lmf_kernels import ops
 from lmf_kernels.errors import BackendError
-from lmf_kernels.ops import RenderSpec, modulated_mlp, modulated_mlp_points
-from lmf_kernels.families import MODULATED_MLP
+from lmf_kernels.families import FAMILIES, MODULATED_MLP, RenderSpec
 from networks import has_skip
 from torch import Tensor
 
@@ -23,6 +23,7 @@ class Render(NamedTuple):
     size: tuple | None = None
     coord: Tensor | None = None  # (B, Q, 2)
     cell: Tensor | None = None  # (B, Q, 2)
+    family: str = MODULATED_MLP.name
 
     def run(self, backend, precision=None, **options):
         """The call's pixels, on the CPU. precision: dtype of all inputs and the output (float64 for the truth).
@@ -35,11 +36,13 @@ class Render(NamedTuple):
         common = {"skip": cast(self.skip), "backend": backend}
         try:
             if self.coord is not None:
-                return modulated_mlp_points(cast(self.fields), cast(self.weights), self.spec, cast(self.coord),
-                                            cast(self.cell), **common).cpu()
+                points = getattr(ops, f"{self.family}_points")
+                return points(cast(self.fields), cast(self.weights), self.spec, cast(self.coord), cast(self.cell),
+                              **common).cpu()
             if precision is not None:
                 options.setdefault("dtype", precision)
-            return modulated_mlp(cast(self.fields), cast(self.weights), self.spec, self.size, **common, **options).cpu()
+            grid = getattr(ops, self.family)
+            return grid(cast(self.fields), cast(self.weights), self.spec, self.size, **common, **options).cpu()
         except BackendError as error:
             if backend not in ON_GPU or "the kernel is built for" not in str(error):
                 raise
@@ -47,7 +50,7 @@ class Render(NamedTuple):
 
     def __str__(self):
         where = self.size or f"{self.coord.shape[1]} points"
-        return f"{self.spec} fields {tuple(self.fields.shape)} to {where}, skip {self.skip is not None}"
+        return f"{self.family} {self.spec} fields {tuple(self.fields.shape)} to {where}, skip {self.skip is not None}"
 
 
 def draw_spec(choose, head=None):
@@ -57,12 +60,28 @@ def draw_spec(choose, head=None):
     return RenderSpec(head, in_dim, (hidden,) * choose.choice([1, 2, 6, 8]), choose.random() < 0.7)
 
 
+def draw_plain_spec(choose, head=None):
+    """Hidden widths that differ from layer to layer, also none at all."""
+    head = head or choose.choice(["linear", "fourier"])
+    widths = tuple(choose.choice([16, 32, 24, 7, 1, 40, 100]) for _ in range(choose.choice([0, 1, 2, 3, 5])))
+    in_dim = 0 if head == "linear" else choose.choice([2, 16, 30, 64])
+    return RenderSpec(head, in_dim, widths, choose.random() < 0.7)
+
+
+def draw_weights(family, spec):
+    """Flat weights with gains that keep the size of activations through any width and depth."""
+    pieces = [torch.randn(*shape) * ((2 / shape[0]) ** 0.5 if len(shape) > 1 else 0.3)
+              for shape in family.weight_shapes(spec)]
+    return torch.cat([piece.flatten() for piece in pieces])
+
+
 def of_width(spec, width):
     """The spec with that hidden width, and input width of a Fourier head."""
     return spec._replace(widths=(width,) * len(spec.widths), in_dim=0 if spec.head == "linear" else width)
 
 
-def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None, width=None, pixels=None, among=None):
+def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None, width=None, pixels=None, among=None,
+         family=MODULATED_MLP.name):
     """A render call. Weights are scaled so that activations keep their size through any width and depth.
 
     width: the one hidden width to use, whatever spec says. pixels: about how many a picture may have at most (the LR
@@ -70,25 +89,41 @@ def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None
     """
     choose = random.Random(seed)
     torch.manual_seed(seed)
-    spec = spec or (choose.choice(among) if among else draw_spec(choose))
+    modulated, kind = family == MODULATED_MLP.name, FAMILIES[family]
+    spec = spec or (choose.choice(among) if among else (draw_spec if modulated else draw_plain_spec)(choose))
     spec = of_width(spec, width) if width else spec
-    hidden = spec.widths[0]
     batch, (h, w) = choose.choice([1, 2]), lr_size or choose.choice([(5, 7), (1, 9), (12, 1), (20, 33)])
     has_points = choose.random() < 0.4 if points is None else points
     scale = (1, 1) if has_points else [choose.choice(scales) for _ in range(2)]
     while pixels and h * w > 1 and batch * h * w * scale[0] * scale[1] > pixels:
         h, w = (h, (w + 1) // 2) if w > h else ((h + 1) // 2, w)
-    fields = torch.randn(batch, h, w, MODULATED_MLP.field_channels(spec)) * 0.5
-    weights = torch.randn(MODULATED_MLP.weight_count(spec)) * (1.5 / hidden) ** 0.5
+    fields = torch.randn(batch, h, w, kind.field_channels(spec)) * 0.5
+    if modulated:
+        weights = torch.randn(kind.weight_count(spec)) * (1.5 / spec.widths[0]) ** 0.5
+    else:
+        weights = draw_weights(kind, spec)
     if skip is None:
         skip = has_skip(spec) if among else choose.random() < 0.5
     image = torch.rand(batch, 3, h, w) * 2 - 1 if skip else None
     if has_points:
         count = choose.choice([1, 15, 16, 100])
         return Render(spec, fields, weights, image, coord=torch.rand(batch, count, 2) * 2.2 - 1.1,
-                      cell=torch.rand(batch, count, 2) * 0.1)
+                      cell=torch.rand(batch, count, 2) * 0.1, family=family)
     size = tuple(max(1, int(n * s)) for n, s in zip((h, w), scale))
-    return Render(spec, fields, weights, image, size=size)
+    return Render(spec, fields, weights, image, size=size, family=family)
+
+
+def difference(got, truth):
+    """Largest difference as a part of the largest true value."""
+    assert got.shape == truth.shape
+    assert not got.isnan().any(), "a pixel was left unwritten"
+    return ((got.double() - truth).abs().max() / truth.abs().max()).item()
+
+
+def assert_same(name, got, expected):
+    """The same bits from a kernel; from the reference, whose matrix products regroup sums, the same to rounding."""
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if name == "reference" else {"rtol": 0, "atol": 0}
+    torch.testing.assert_close(got, expected, **tolerance)
 
 
 def assert_windows_are_equal(

@@ -86,15 +86,16 @@ def test_gradients_are_made_where_the_forward_call_was(name, monkeypatch):
 
 
 def test_auto_falls_back(ran):
-    plain_mlp(*arguments("plain_mlp", PLAIN))
+    plain_mlp(*arguments("plain_mlp", PLAIN, dtype=torch.float64), dtype=torch.float64)
     modulated_mlp(*arguments(dtype=torch.float64), dtype=torch.float64)
     assert ran == ["reference", "reference"]
 
 
 @pytest.mark.parametrize("operator, given, options, reason", [
-    (plain_mlp, {"family": "plain_mlp", "spec": PLAIN}, {}, "no plain_mlp kernel yet"),
+    (plain_mlp, {"family": "plain_mlp", "spec": PLAIN, "dtype": torch.float64}, {"dtype": torch.float64},
+     "fields is torch.float64"),
     (modulated_mlp, {"dtype": torch.float64}, {"dtype": torch.float64}, "fields is torch.float64"),
-    (modulated_mlp, {}, {"dtype": torch.float16}, "not torch.float16"),
+    (modulated_mlp, {}, {"dtype": torch.float64}, "not torch.float64"),
 ])
 def test_a_named_backend_runs_or_says_why(operator, given, options, reason):
     with pytest.raises(lmf.BackendError) as raised:
@@ -124,14 +125,14 @@ def test_instruction_set_override(monkeypatch):
 
 def test_backends_and_explain():
     rows = {row["name"]: row for row in lmf.backends()}
-    assert rows["cpu"]["available"] and rows["cpu"]["families"] == ["modulated_mlp"]
+    assert rows["cpu"]["available"] and rows["cpu"]["families"] == ["modulated_mlp", "plain_mlp"]
     assert rows["reference"]["families"] == ["modulated_mlp", "plain_mlp"]
     told = lmf.explain(lmf.load_model(golden_cases.path("lmliif")))
     assert told.runs == "cpu" and "cpu" not in told.refusals and "runs on cpu" in str(told)
     told = lmf.explain(lmf.load_model(golden_cases.path("liif")))
-    assert told.runs == "reference" and "no plain_mlp kernel yet" in told.refusals["cpu"]
-    told = lmf.explain(lmf.load_model(golden_cases.path("liif"), backend="cpu"))
-    assert told.runs is None and "cpu cannot: it has no plain_mlp kernel yet" in str(told)
+    assert told.runs == "cpu" and told.refusals["triton"]
+    told = lmf.explain(lmf.load_model(golden_cases.path("liif"), dtype=torch.float64, backend="cpu"))
+    assert told.runs is None and "cpu cannot: fields is torch.float64" in str(told)
 
 
 def test_package_works_without_compiled_modules():

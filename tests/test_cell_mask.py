@@ -16,6 +16,11 @@ ISAS = [isa for isa, usable in native.module.isas().items() if usable] if native
 UNTOUCHED = 7
 
 
+@pytest.fixture(autouse=True)
+def random_numbers(seed):
+    random.seed(seed)
+
+
 def draw(spec, whole):
     """A call at a random scale of at least 1: of the whole output, or of a window with the fields that it reads."""
     h, w, scale = random.randint(1, 40), random.randint(1, 60), random.choice((1, 2, 3, 6, 12, 30))

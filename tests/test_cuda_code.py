@@ -82,14 +82,19 @@ def test_every_promised_architecture_compiles_without_spills(compiled):
     assert made and not refused, f"{architecture}: {refused}"
 
 
-def test_tensor_core_kernels_use_tensor_cores_and_no_local_memory(compiled):
+@pytest.mark.parametrize("family", ["modulated_mlp", "plain_mlp"])
+def test_tensor_core_kernels_use_tensor_cores_and_no_local_memory(compiled, family):
     architecture, made, refused = compiled
-    assert "modulated_mlp" in made, refused
-    kernels = read(made["modulated_mlp"])["kernels"]
+    assert family in made, refused
+    kernels = read(made[family])["kernels"]
     assert {kernel["architecture"] for kernel in kernels} == {architecture}
+    packing = [kernel for kernel in kernels if kernel["kernel"].startswith(f"{family}_pack_kernel")]
+    kernels = [kernel for kernel in kernels if kernel not in packing]
     tensor = [kernel for kernel in kernels if TENSOR_CORES.search(kernel["kernel"])]
     float32 = [kernel for kernel in kernels if kernel not in tensor]
-    assert tensor and float32
+    assert tensor and bool(float32) == (family == "modulated_mlp") != bool(packing)
+    for kernel in packing:
+        assert kernel["stack"] == 0 and "HMMA" not in kernel["opcodes"], kernel
     for kernel in tensor:
         opcodes = kernel["opcodes"]
         assert opcodes.get("HMMA", 0) > 0, kernel

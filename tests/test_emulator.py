@@ -19,18 +19,22 @@ LINEAR, FOURIER = RenderSpec("linear", 0, (16,) * 2), RenderSpec("fourier", 16, 
 
 
 def test_every_kernel_has_its_calls():
-    """float32, and two tensor-core methods of both half types; each with both heads (csrc/cuda/modulated_plan.h)."""
+    """float32, and the tensor-core kernels of both half types; each with both heads (csrc/cuda/modulated_plan.h)."""
     ran = set()
+    usual = {"linear": 6, "fourier": 8}
+    specs = [spec._replace(widths=(16,) * depth) for spec in (LINEAR, FOURIER) for depth in (2, usual[spec.head])]
     with emulator.registered() as backend:
-        for spec in (LINEAR, FOURIER):
+        for spec in specs:
             for dtype in (torch.float32, torch.float16, torch.bfloat16):
-                for scale in (2, 3):
+                for scale in (1, 3, 5):
                     call = draw(1, points=False, spec=spec, lr_size=(3, 4), scales=(scale,), skip=False)
                     modulated_mlp(call.fields.to(dtype), call.weights, spec, call.size, backend="emulator")
                     ran.add(backend.path)
-    heads, halves = ("linear", "fourier"), ("float16", "bfloat16")
-    assert ran == {*itertools.product(["float32"], ["float32"], heads),
-                   *itertools.product(["mma_per_pixel", "mma_folded"], halves, heads)}
+    halves, columns = ("float16", "bfloat16"), set()
+    for head in usual:
+        columns |= {*itertools.product(["mma_columns"], halves, [head], (0, usual[head]), (False, True))}
+    others = {*itertools.product(["float32"], ["float32"], usual), *itertools.product(["mma_per_pixel"], halves, usual)}
+    assert ran == columns | {(*path, 0, False) for path in others}
 
 
 def test_the_backend_is_there_only_while_registered():

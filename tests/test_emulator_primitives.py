@@ -1,5 +1,8 @@
 """The emulator itself: numbers as numpy and torch have them, and every rule of the device enforced."""
 
+import math
+from fractions import Fraction
+
 import emulator
 import numpy as np
 import pytest
@@ -50,7 +53,7 @@ def test_every_half_is_widened(device, half, dtype):
     bits = np.arange(2**16, dtype=np.uint32)
     expected = tensor(bits, dtype).float()
     for operation, words in (("widen_low", bits | 0xabcd0000), ("widen_high", bits << 16 | 0x1234)):
-        got = torch.from_numpy(device.elementwise(operation, half, words, words).view(np.float32))
+        got = torch.from_numpy(device.elementwise(operation, half, words, words, words).view(np.float32))
         assert torch.equal(got.isnan(), expected.isnan())
         keep = ~expected.isnan()
         assert torch.equal(got[keep].view(torch.int32), expected[keep].view(torch.int32))
@@ -60,30 +63,34 @@ def test_every_half_is_widened(device, half, dtype):
 def test_rounding_is_torchs(device, half, dtype, seed):
     bits = awkward_floats(20000, seed)
     floats = torch.from_numpy(bits.view(np.float32))
-    packed = device.elementwise("pack", half, bits, bits[::-1].copy())
+    packed = device.elementwise("pack", half, bits, bits[::-1].copy(), bits)
     assert_same_halves(packed & 0xffff, floats.to(dtype), dtype)
     assert_same_halves(packed >> 16, floats.flip(0).to(dtype), dtype)
-    packed = device.elementwise("pack_relu", half, bits, bits[::-1].copy())
+    packed = device.elementwise("pack_relu", half, bits, bits[::-1].copy(), bits)
     assert_same_halves(packed & 0xffff, torch.where(floats <= 0, 0.0, floats).to(dtype), dtype)
     assert_same_halves(packed >> 16, torch.where(floats <= 0, 0.0, floats).flip(0).to(dtype), dtype)
 
 
 @over_halves
-def test_scaled_weights_are_rounded_once(device, half, dtype, seed):
-    """w * (1 + s) is w s + w, in float64 and rounded to float16 once by numpy. bfloat16: by distance."""
+@pytest.mark.parametrize("operation", ["fma_pair", "fma_relu_pair"])
+def test_multiply_adds_are_rounded_once(device, half, dtype, operation, seed):
+    """a * b + c, in float64 and rounded to float16 once by numpy. bfloat16: by distance."""
     draw = np.random.default_rng(seed)
-    a, b = draw.integers(0, 2**32, (2, 50000), dtype=np.uint32)
-    got = device.elementwise("times_one_plus", half, a, b)
+    a, b, c = draw.integers(0, 2**32, (3, 50000), dtype=np.uint32)
+    c[::2] = a[::2]  # terms of about the same size
+    got = device.elementwise(operation, half, a, b, c)
     for shift in (0, 16):
-        x, y = (tensor(words >> shift & 0xffff, dtype).double() for words in (a, b))
-        exact = x * y + x
+        x, y, z = (tensor(words >> shift & 0xffff, dtype).double() for words in (a, b, c))
+        exact = x * y + z
+        whole = (exact - x * y == z) & (exact - z == x * y)  # the sum lost nothing, and ties are ties
+        if operation == "fma_relu_pair":
+            exact = torch.where(exact <= 0, 0.0, exact)
         ours = tensor(got >> shift & 0xffff, dtype)
         if dtype == torch.float16:
             with np.errstate(over="ignore", invalid="ignore"):
                 assert_same_halves(got >> shift & 0xffff, torch.from_numpy(exact.numpy().astype(np.float16)), dtype)
             continue
         assert torch.equal(ours.isnan(), exact.isnan())
-        whole = (exact - x * y == x) & (exact - x == x * y)  # the sum lost nothing, and ties are ties
         keep = ours.isfinite() & (exact.abs() < 3e38) & whole
         assert keep.sum() > 1000
         ours, exact = ours[keep], exact[keep]
@@ -123,6 +130,21 @@ def test_matrix_product(device, half, dtype, size, seed):
     assert (np.abs(d - exact) <= 1e-7 * spread).all()
 
 
+@pytest.mark.parametrize("size", [1e-4, 1, 1e3])
+def test_matrix_product_with_float16_sums(device, size, seed):
+    """Each sum is that of float32 sums, which are exact enough here, rounded to float16 once."""
+    torch.manual_seed(seed)
+    of_a, of_b = (torch.randn(32, 2 * n, dtype=torch.float64) * scale for n, scale in ((4, 1), (2, size)))
+    of_a, of_b = (halves(m, torch.float16) for m in (of_a, of_b))
+    of_a, of_b = (m[:, ::2] | m[:, 1::2] << 16 for m in (of_a, of_b))
+    wide = torch.from_numpy(device.mma("float16", of_a, of_b, np.zeros((32, 4), np.float32)))
+    got = device.mma_half(of_a, of_b)
+    got = tensor(np.stack([got & 0xffff, got >> 16], 2).reshape(32, 4), torch.float16)
+    # Rounding to float32 first can move a tie, by one unit in the last place of a float16.
+    assert (got == wide.half()).double().mean() > 0.99
+    assert ((got.double() - wide.double()).abs() <= wide.double().abs() * 2**-11 + 2**-25).all()
+
+
 def test_shuffle(device, seed):
     draw = np.random.default_rng(seed)
     values, sources = draw.random(32, dtype=np.float32), draw.integers(0, 32, 32, dtype=np.int32)
@@ -160,6 +182,14 @@ MISUSES = {
     "a shared load without a barrier": "lane 1: shared load of 4 bytes at offset 0: thread 0 wrote it since the last",
     "two shared stores without a barrier": "lane 1: shared store of 4 bytes at offset 0: thread 0 wrote it since",
     "a shared store after another's load": "warp 1, lane 8: shared store of 4 bytes at offset 0: other threads read it",
+    "copies that are waited for": None,
+    "a load before the copy arrived": "warp 0, lane 0: shared load of 4 bytes at offset 0: a copy by thread 0 to it has not",
+    "a copy read without a barrier": "lane 1: shared load of 4 bytes at offset 0: thread 0 wrote it since the last",
+    "a store before the copy arrived": "lane 0: shared store of 4 bytes at offset 0: a copy by thread 0 to it has not",
+    "a copy over what another reads": "warp 1, lane 8: shared store of 16 bytes at offset 0: other threads read it",
+    "a wait for too few groups": "lane 0: shared load of 4 bytes at offset 0: a copy by thread 0 to it has not arrived",
+    "a copy outside the input": "lane 0: global load of 16 bytes at 0x.* lies outside the elements of in ",
+    "copies left on their way": "lane 0: it ends before its copies have arrived",
     "a byte above 255": "warp 0, lane 1: round_to_byte of 256",
     "a foreign exception": "lane 0: an exception that is not a std::exception",
 }
@@ -179,11 +209,29 @@ def test_misuse_is_an_error_and_leaves_no_trace(device, name, sentence):
     device.misuse("nothing wrong")
 
 
-def test_the_pixels_of_the_largest_quads(device, seed):
-    """More than 2^31 of them: either axis may have 65,520 pixels per cell (csrc/cuda/modulated_plan.h)."""
+def exact_place(n_in, n_out, pos):
+    """(k0, f) of an output position, exact."""
+    u = Fraction((2 * pos + 1) * n_in - n_out, 2 * n_out)
+    return math.floor(u), u - math.floor(u)
+
+
+def test_places_of_the_kernel_by_columns(device, seed):
+    """Cell and place of columns, and the chunks of rows, in small and in the largest pictures that it takes."""
     draw = np.random.default_rng(seed)
-    most = 0xfff0
-    for rows, cols in ((46_341, 46_341), (most, most), (most, 46_341), (most, 1), (1, most), (3, 5)):
-        pixels = draw.integers(0, rows * cols, 200).tolist()
-        for p in (0, cols - 1, cols % (rows * cols), rows * cols - 1, *pixels):
-            assert device.quad_pixel(rows, cols, p) == (rows * cols, *divmod(p, cols))
+    sizes = [(1, 2), (1, 30), (3, 5), (7, 14), (5, 61), (180, 2160), (7, 23),
+             (16000, 33000), (1, 2**15), (2**12, 2**16)]
+    for n_in, n_out in sizes + [(n, int(n * draw.uniform(1.6, 33))) for n in draw.integers(2, 3000, 10).tolist()]:
+        few = n_out <= 100
+        positions = range(n_out) if few else [0, 1, n_out // 2, n_out - 1, *draw.integers(0, n_out, 30).tolist()]
+        firsts = set()
+        for pos in positions:
+            k0, f, row_k0, first, first_f = device.place_among_cells(n_in, n_out, pos)
+            expected_k0, expected_f = exact_place(n_in, n_out, pos)
+            assert (k0, row_k0) == (expected_k0, expected_k0), (n_in, n_out, pos)
+            assert abs(f - expected_f) <= 2e-7
+            assert pos - 12 < first <= pos
+            assert exact_place(n_in, n_out, first)[0] == k0 and abs(first_f - exact_place(n_in, n_out, first)[1]) <= 2e-7
+            firsts.add((k0, first))
+        if few:  # chunks are as few as there can be
+            pairs = [exact_place(n_in, n_out, pos)[0] for pos in positions]
+            assert len(firsts) == sum(-(-pairs.count(k) // 12) for k in set(pairs)) or n_out > 12 * n_in

@@ -1,15 +1,19 @@
-"""The golden cases of the modulated models on every compiled backend: in float32, and as half-precision pictures."""
+"""The golden cases on every compiled backend: in float32, and as half-precision pictures."""
 
 import emulator
 import golden_cases
 import pytest
 import torch
-from every_backend import over_compiled, over_halves, placed, running
+from every_backend import over_compiled, over_halves, over_plain_kernels, placed, running
 from half_errors import DTYPES, check_bytes, check_error
-from lmf_kernels import load_model
-from lmf_kernels.ops import modulated_mlp, modulated_mlp_points
+from lmf_kernels import load_model, ops
 
-CASES = golden_cases.ids(("lmliif", "lmlte"))
+# LM-CiaoSR renders like LM-LIIF, with a linear head and the skip: a few cases of it will do.
+CASES = golden_cases.ids(("lmliif", "lmlte")) + [
+    ("lmciaosr", name) for name in ("image0-48x40", "image1-72x60", "image1-points")]
+PLAIN_CASES = golden_cases.ids(("liif", "lte"))
+PLAIN_HALF_CASES = [pytest.param(*ids, marks=() if ids[1] in ("image0-24x20", "image0-points") else pytest.mark.slow)
+                    for ids in PLAIN_CASES]  # eager torch takes seconds for the others
 HALF_CASES = [pytest.param(*ids, marks=pytest.mark.slow if "175x146" in ids[1] else ()) for ids in CASES]
 
 
@@ -20,6 +24,26 @@ def test_golden_values(backend, model, name):
     with running(backend) as runs:
         got = Rounded(model, name, torch.float32).render(runs)
     golden_cases.check(got, golden_cases.case(model, name))
+
+
+@over_plain_kernels
+@pytest.mark.parametrize("model, name", PLAIN_CASES)
+@torch.no_grad()
+def test_golden_values_of_the_plain_family(backend, model, name):
+    with running(backend) as runs:
+        got = Rounded(model, name, torch.float32).render(runs)
+    golden_cases.check(got, golden_cases.case(model, name))
+
+
+@over_plain_kernels
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+@pytest.mark.parametrize("model, name", PLAIN_HALF_CASES)
+@torch.no_grad()
+def test_golden_values_of_the_plain_family_in_half_precision(backend, model, name, dtype):
+    rounded = Rounded(model, name, dtype)
+    with running(backend) as runs:
+        got = rounded.render(runs)
+    check_error(got, rounded.render("reference", torch.float64), rounded.render("reference"), largest=True)
 
 
 class Rounded:
@@ -36,17 +60,18 @@ class Rounded:
         skip = image.to(dtype) if loaded.has_skip else None
         fields = loaded.fields(loaded.encode(image), rel_cell)
         self.tensors = (fields.to(dtype), loaded.render_weights().to(dtype), skip)
-        self.spec = loaded.render_spec
+        self.spec, self.family = loaded.render_spec, loaded.family.name
 
     def render(self, backend, precision=None, **options):
         """The picture or the points' values, on the CPU; precision: of all inputs, else that type."""
         fields, weights, skip = (placed(t if t is None or precision is None else t.to(precision), backend)
                                  for t in self.tensors)
         if self.case.size:
-            return modulated_mlp(fields, weights, self.spec, self.case.size, skip=skip, backend=backend,
-                                 **options).cpu()
+            grid = getattr(ops, self.family)
+            return grid(fields, weights, self.spec, self.case.size, skip=skip, backend=backend, **options).cpu()
         where = placed(self.case.coord, backend), placed(self.case.cell, backend)
-        return modulated_mlp_points(fields, weights, self.spec, *where, skip=skip, backend=backend).cpu()
+        points = getattr(ops, f"{self.family}_points")
+        return points(fields, weights, self.spec, *where, skip=skip, backend=backend).cpu()
 
 
 @over_halves

@@ -32,6 +32,11 @@ def inputs(rng, h=7, w=9, count=100, batch=1):
     return torch.rand(batch, 3, h, w) * 2 - 1, coord, torch.full_like(coord, rng.uniform(0.02, 0.2))
 
 
+def mlp_of(model):
+    """The render MLP."""
+    return model.imnet_q if hasattr(model, "imnet_q") else model.imnet
+
+
 def close(got, expected):
     torch.testing.assert_close(got, expected, rtol=0, atol=CLOSE * max(1.0, expected.detach().abs().max().item()))
 
@@ -68,14 +73,14 @@ def test_it_runs_where_cuda_is_missing(name, seed):
     assert values.shape == (1, 100, 3)
     close(model.train()(*given), values)  # the authors' own code, without .cuda()
     values.sum().backward()
-    assert all(p.grad is not None for p in model.imnet.parameters())
+    assert all(p.grad is not None for p in mlp_of(model).parameters())
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [(14, 18), (25, 31), (7, 9), (1, 5)])
 def test_a_grid_is_recognised_and_gives_the_same(name, size, no_cuda, seed, monkeypatch):
     rng = random.Random(seed)
-    model = authors_classes.draw(name, rng, cell_decode=True) if name != "lte" else authors_classes.draw(name, rng)
+    model = authors_classes.draw(name, rng)
     inp, coord = torch.rand(1, 3, 7, 9) * 2 - 1, grid_coord(size)
     cell = torch.tensor([2 / size[0], 2 / size[1]]).expand_as(coord).contiguous()
     lmf.patch(model, strict=True)
@@ -181,14 +186,14 @@ def test_weights_that_change_are_noticed(name, no_cuda, seed):
     lmf.patch(model, strict=True)
     with torch.no_grad():
         before = model(*given)
-        model.imnet.layers[-1].weight.mul_(1.5)
-        model.imnet.layers[0].bias.add_(0.3)
+        mlp_of(model).layers[-1].weight.mul_(1.5)
+        mlp_of(model).layers[0].bias.add_(0.3)
         after = model(*given)
         assert not torch.allclose(before, after)
         model.double()
         close(model(*(t.double() for t in given)), after.double())
-        model.imnet = copy.deepcopy(model.imnet)
-        model.imnet.layers[-1].bias.add_(1)
+        setattr(model, "imnet_q" if name == "lmciaosr" else "imnet", copy.deepcopy(mlp_of(model)))
+        mlp_of(model).layers[-1].bias.add_(1)
         close(model(*(t.double() for t in given)), after.double() + 1)
         model.float()
         patched = model(*given)
@@ -207,7 +212,7 @@ def test_copies_pickles_and_replicas(name, no_cuda, seed, monkeypatch):
         lmf.patch(model, strict=True)
         expected = model(*given)
         copied = copy.deepcopy(model)
-        model.imnet.layers[-1].bias.add_(1)
+        mlp_of(model).layers[-1].bias.add_(1)
         assert isinstance(copied, plain) and torch.equal(copied(*given), expected)
         loaded = pickle.loads(pickle.dumps(copied))
         assert type(loaded) is plain and torch.equal(loaded(*given), original)
@@ -228,7 +233,7 @@ def test_gradients_in_evaluation_mode(name, no_cuda, seed):
     rng = random.Random(seed)
     model = authors_classes.draw(name, rng, dtype=torch.float64)
     given = [t.double() for t in inputs(rng)]
-    weights = list(model.imnet.parameters())
+    weights = list(mlp_of(model).parameters())
     expected = torch.autograd.grad(model(*given).square().sum(), weights)
     lmf.patch(model, strict=True)
     torch.testing.assert_close(torch.autograd.grad(model(*given).square().sum(), weights), expected)

@@ -1,4 +1,4 @@
-"""LM-CiaoSR in tiles: its attention in blocks depends on the place in the picture, and tiles are made of whole blocks."""
+"""LM-CiaoSR in tiles: its attention in blocks depends on the place in the picture; tiles are whole blocks."""
 
 import json
 import os
@@ -75,11 +75,10 @@ def test_the_blocks_of_windows(model, seed):
     torch.testing.assert_close(part[:, 1:], whole[:, 48:], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("budget", ["110MB", "300MB"])
-def test_upscale_within_a_budget(model, budget, seed):
-    image = torch.rand(2, 3, 150, 200)
+def test_upscale_within_a_budget(model, seed):
+    image = torch.rand(2, 3, 100, 146)
     want = upscale(model, image, 1.7)
-    assert (upscale(model, image, 1.7, max_memory=budget) - want).abs().max() < 1e-5
+    assert (upscale(model, image, 1.7, max_memory="110MB") - want).abs().max() < 1e-5
 
 
 def test_a_picture_of_one_block_is_not_cut(model):
@@ -98,7 +97,7 @@ def test_a_plan_is_made_of_blocks(model):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="the system does not tell peaks")
-@pytest.mark.parametrize("height, width, budget", [(200, 260, "140MB"), (60, 3000, "200MB")])
+@pytest.mark.parametrize("height, width, budget", [(150, 200, "130MB"), (60, 1500, "140MB")])
 def test_real_memory_keeps_to_the_budget(height, width, budget):
     child = [sys.executable, str(HERE / "child_tiling_memory.py"), str(golden_cases.path("lmciaosr")), *map(str, (
         height, width, 2, budget))]

@@ -130,7 +130,7 @@ def clear_coordinates(model, inp, cell, count):
     return torch.stack([places[kept][:count] for places, kept in zip(coord, clear())])
 
 
-@pytest.mark.parametrize("name", ["lmliif", "lmlte"])
+@pytest.mark.parametrize("name", ["lmliif", "lmlte", "lmciaosr"])
 @pytest.mark.parametrize("draw", range(3))
 def test_a_step_s_fused_gradients_are_the_dense_form_s(name, draw, monkeypatch, seed):
     """Tensor by tensor. Neither a ReLU of the render stage nor the loss is near a kink."""

@@ -31,11 +31,20 @@ def models(path: Path) -> Decoder:
     return model
 
 
+def patching(theirs: torch.nn.Module) -> bool:
+    report = lmf.patch(theirs, backend="auto", strict=False)
+    assert_type(report, lmf.PatchReport)
+    assert_type(report.left, tuple[lmf.PatchedModule, ...])
+    assert_type(report.modules[0].reason, str | None)
+    lmf.unpatch(theirs)
+    return report.modules[0].patched
+
+
 def pictures(model: Decoder, tensor: torch.Tensor, array: NDArray[np.uint8], floats: NDArray[np.float32]) -> None:
     assert_type(lmf.upscale(model, tensor, scale=3.7), torch.Tensor)
     assert_type(lmf.upscale(model, tensor, size=(90, 160), max_memory="2GB", dtype=torch.uint8, layout="nhwc"),
                 torch.Tensor)
-    assert_type(lmf.upscale(model, array, 2), NDArray[np.uint8])
+    assert_type(lmf.upscale(model, array, 2, tta=True), NDArray[np.uint8])
     assert_type(lmf.upscale(model, floats, (2, 1.5), max_memory=10**9), NDArray[np.float32])
     assert_type(lmf.upscale(model, Image.new("RGB", (8, 8)), 2), Image.Image)
     for y0, rows in lmf.upscale_rows(model, array, scale=30, max_memory="1GB", progress=print):
@@ -56,6 +65,8 @@ def stages(model: Decoder, tensor: torch.Tensor) -> None:
     fields = model.fields(features, model.rel_cell_of((8, 8), (16, 16)))
     assert_type(model.render_grid(tensor, (16, 16), fields=fields, epilogue="unit", dtype=torch.uint8), torch.Tensor)
     assert_type(model.forward(tensor, torch.rand(1, 5, 2)), torch.Tensor)
+    assert_type(model.gen_feat(tensor), torch.Tensor)
+    assert_type(model.query_rgb(torch.rand(1, 5, 2), torch.rand(2)), torch.Tensor)
     spec = lmf.RenderSpec("linear", 0, (16, 16))
     assert_type(spec.widths, tuple[int, ...])
     weights = MODULATED_MLP.pack_weights(spec, torch.rand(16, 2), None, [torch.rand(16, 16)],

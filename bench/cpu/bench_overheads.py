@@ -71,6 +71,13 @@ def test_memory_of_peer(results, way):
     results.facts[f"memory/{way}/lmliif/x12"] = {"lr": lr, "size": size, **peak_memory(way, given, size, spec)}
 
 
+@pytest.mark.parametrize("name", ["lmlte", "lmciaosr"])
+def test_memory_of_a_whole_decoder(results, name):
+    """Latent and render stage, the fields included: 320x180 at x4."""
+    results.facts[f"decoder/{name}/x4"] = results_file.run_child(
+        "decoder.py", config.CHECKPOINTS / f"{name}.pth", "320x180", 4, config.THREADS)
+
+
 def peak_memory(way, given, size, spec):
     """What `children/memory.py` finds in a fresh process that holds nothing but the inputs."""
     with tempfile.TemporaryDirectory() as folder:

@@ -20,6 +20,10 @@ def test_lmlte(timed, scale):
     measure_case(timed, f"cpu/lmlte/{scale}/{_cpu.isa()}", cases.checkpoint_case("lmlte", scale), scale, kind="render")
 
 
+def test_lmciaosr(timed):
+    measure_case(timed, f"cpu/lmciaosr/x4/{_cpu.isa()}", cases.checkpoint_case("lmciaosr", "x4"), "x4", kind="render")
+
+
 @pytest.mark.parametrize("hidden, depth", [(16, 8), (24, 6), (32, 6)])
 def test_other_widths_and_depths(timed, hidden, depth):
     measure_case(timed, f"cpu/hidden{hidden}-depth{depth}/x12", cases.random_case(hidden, depth, "x12"), "x12",

@@ -2,6 +2,7 @@
 
 from bench import formats
 from bench.formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
+from bench.cmsr import cmsr
 from bench.quality import quality, robustness
 
 SCALES = ("x2", "x3.7", "x4", "x12")
@@ -73,6 +74,8 @@ def isa(run):
     rows = []
     for what, name in VARIANTS.items():
         case = run.case(name.format(isa=run.isa))
+        if not case:
+            continue
         size = "{} x {} points".format(*case["size"]) if case.get("kind") == "points" else wxh(case.get("size"))
         rows.append([what, size, spread(case), number(case.get("mpixel_per_s")), number(case.get("ns_per_pixel")),
                      percent(case.get("share_of_peak")), times(case, "published")])
@@ -90,6 +93,12 @@ VARIANTS = {
     "LM-LIIF, x4, stored as uint8 NHWC": "cpu/lmliif-uint8-nhwc/x4",
     "LM-LIIF, x4, no local ensemble": "cpu/lmliif-no-ensemble/x4",
     "LM-LIIF, random points": "cpu/lmliif/points",
+    "LIIF, x2": "cpu/liif/x2/{isa}",
+    "LIIF, x4": "cpu/liif/x4/{isa}",
+    "LIIF, x4, bfloat16": "cpu/liif-bfloat16/x4/{isa}",
+    "LTE, x2": "cpu/lte/x2/{isa}",
+    "LTE, x4": "cpu/lte/x4/{isa}",
+    "LTE, x4, bfloat16": "cpu/lte-bfloat16/x4/{isa}",
 }
 
 
@@ -158,9 +167,9 @@ def threads(run):
                  rows) + caption(run, f"The built-in model, {wxh(idle.get('lr') or busy.get('lr'))} at x4")
 
 
-TABLES = {"headline": headline, "plot": plot, "quality": quality, "robustness": robustness, "render": render,
-          "peers": peers, "isa": isa, "pipeline": pipeline, "overheads": overheads, "training": training,
-          "threads": threads}
+TABLES = {"headline": headline, "plot": plot, "quality": quality, "robustness": robustness, "cmsr": cmsr,
+          "render": render, "peers": peers, "isa": isa, "pipeline": pipeline, "overheads": overheads,
+          "training": training, "threads": threads}
 
 
 def caption(run, first=""):

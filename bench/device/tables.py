@@ -4,7 +4,7 @@ from bench import formats
 from bench.formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
 
 TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-NAMES = {"lmliif": "LM-LIIF", "lmlte": "LM-LTE"}
+NAMES = {"lmliif": "LM-LIIF", "lmlte": "LM-LTE", "lmciaosr": "LM-CiaoSR"}
 
 
 def headline(run):

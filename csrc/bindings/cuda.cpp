@@ -40,6 +40,16 @@ void modulated_mlp(const py::bytes& call, int device, uintptr_t stream) {
   lmf::cuda::modulated_mlp(unpacked, device, reinterpret_cast<void*>(stream));
 }
 
+void plain_mlp(const py::bytes& call, uintptr_t packed, int device, uintptr_t stream) {
+  const auto unpacked = lmf::bindings::unpack<lmf::PlainCall>(call);
+  py::gil_scoped_release release;
+  lmf::cuda::plain_mlp(unpacked, reinterpret_cast<void*>(packed), device, reinterpret_cast<void*>(stream));
+}
+
+int64_t plain_mlp_packed_bytes(const py::bytes& call) {
+  return lmf::cuda::plain_mlp_packed_bytes(lmf::bindings::unpack<lmf::PlainCall>(call).mlp);
+}
+
 double mma_rate(const std::string& dtype, double seconds, int device) {
   if (dtype != "float16" && dtype != "bfloat16") {
     throw py::value_error("dtype must be \"float16\" or \"bfloat16\", got \"" + dtype + "\".");
@@ -59,6 +69,10 @@ PYBIND11_MODULE(_cuda, m) {
       "modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("device"), py::arg("stream"),
       "Launches the render of a packed RenderCall followed by a ModulatedMlp on a device and stream, without waiting. "
       "Raises RuntimeError with CUDA's message if it cannot be launched.");
+  m.def("plain_mlp", &plain_mlp, py::arg("call"), py::arg("packed"), py::arg("device"), py::arg("stream"),
+        "Launches the render of a packed RenderCall followed by a PlainMlp, as modulated_mlp does. packed: address of "
+        "plain_mlp_packed_bytes(call) bytes of the device's memory, which must stay allocated until it has finished.");
+  m.def("plain_mlp_packed_bytes", &plain_mlp_packed_bytes, py::arg("call"));
   m.def("mma_rate", &mma_rate, py::arg("dtype"), py::arg("seconds"), py::arg("device"),
         "Operations per second of mma.sync (two operations per multiply-add) in registers: the peak for a tensor-core "
         "kernel.");

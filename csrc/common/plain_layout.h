@@ -1,5 +1,5 @@
-// Layout of the plain family's tensors, stated once for all C++ and CUDA code: where each piece lies in the flat weights
-// and in the parameters of one LR cell. Offsets are in elements. Matrices are stored input-major, (in, out).
+// Layout of the plain family's tensors, stated once for all C++ and CUDA code: where each piece lies in the flat
+// weights and in the parameters of one LR cell. Offsets are in elements. Matrices are stored input-major, (in, out).
 //
 // Weights:          head | W_l (in, out), b_l (out) of each dense layer after the head, the output layer (3) last
 //   linear head:    rel (2, width) | cell (2, width); it is the first layer, so W_1 .. follow

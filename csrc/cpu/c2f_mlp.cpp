@@ -198,7 +198,7 @@ class Worker {
       for (int b = 0; b < 2; ++b) {
         const int64_t at = b_index_ * s.stride_b + (cy.cell[a] - y0) * s.stride_y + (cx.cell[b] - x0) * s.stride_x;
         const float weight = cy.weight[a] * cx.weight[b];
-        for (int c = 0; c < 3; ++c) rgb[c] += weight * element(s.data, s.element, at + c * s.stride_c);
+        for (int c = 0; c < 3; ++c) rgb[c] += weight * load_element(s.data, s.element, at + c * s.stride_c);
       }
   }
 

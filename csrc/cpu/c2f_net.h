@@ -40,8 +40,8 @@ class C2fNet {
         out_ = reinterpret_cast<float*>(take(3 * padded(layer.in), 4));
         for (int k = 0; k < 3; ++k) {
           for (int64_t c = 0; c < padded(layer.in); ++c)
-            out_[k * padded(layer.in) + c] = c < layer.in ? element(m.weights, m.element, layer.matrix + c * 3 + k) : 0;
-          out_bias_[k] = element(m.weights, m.element, layer.bias + k);
+            out_[k * padded(layer.in) + c] = c < layer.in ? load_element(m.weights, m.element, layer.matrix + c * 3 + k) : 0;
+          out_bias_[k] = load_element(m.weights, m.element, layer.bias + k);
         }
         break;
       }

@@ -11,13 +11,15 @@ namespace {
 
 constexpr int kMaxSteps = 32;
 
-// Up to sixteen neighbouring pixels of a row. Lanes past `count` repeat the last pixel.
+// Up to sixteen pixels of a row, neighbours but for a step of active pixels. Lanes past `count` repeat the last pixel.
 struct alignas(64) Step {
   float rel[2][kLanes], weight[2][kLanes];  // of the left and the right ensemble corner: see AxisCorners
   float rel_nearest[kLanes];
   Select corner[2], nearest;  // which of the block's cells each pixel reads
   int64_t x;                  // output column of the first pixel
   int count;
+  bool gaps;           // they are no neighbours: lane i is column x + at[i]
+  int32_t at[kLanes];  // only with gaps
 };
 
 struct Block {
@@ -41,14 +43,15 @@ inline void make_select(const int32_t* cell, int count, Select* s) {
   }
 }
 
-// Fills a step with pixels from column x on while they fit: at most sixteen pixels before x_end, cells within the
-// block, and within each vector's span. Returns their number.
-inline int fill_step(int64_t x, int64_t x_end, int64_t n_in, int64_t n_out, int64_t cell0, Step* st) {
+// Fills a step with the pixels of columns position(0), position(1), ... while they fit: at most sixteen of the
+// `available` ones, cells within the block, and within each vector's span. Returns their number.
+template <class Position>
+inline int fill_step(Position position, int64_t available, int64_t n_in, int64_t n_out, int64_t cell0, Step* st) {
   int32_t cell[3][kLanes];
   int count = 0;
   int32_t first[2] = {0, 0};
-  for (; count < kLanes && x + count < x_end; ++count) {
-    const AxisCorners c = grid_corners(x + count, n_in, n_out);
+  for (; count < kLanes && count < available; ++count) {
+    const AxisCorners c = grid_corners(position(count), n_in, n_out);
     if (c.cell[1] - cell0 >= kLanes) break;
     bool fits = true;
     for (int b = 0; b < 2; ++b) {
@@ -78,8 +81,9 @@ inline int fill_step(int64_t x, int64_t x_end, int64_t n_in, int64_t n_out, int6
   }
   for (int b = 0; b < 2; ++b) make_select(cell[b], count, &st->corner[b]);
   make_select(cell[2], count, &st->nearest);
-  st->x = x;
+  st->x = position(0);
   st->count = count;
+  st->gaps = false;
   return count;
 }
 
@@ -88,7 +92,8 @@ inline void make_block(int64_t x, int64_t x_end, int64_t n_in, int64_t n_out, Bl
   blk->cell0 = grid_corners(x, n_in, n_out).cell[0];
   blk->steps = 0;
   while (blk->steps < kMaxSteps && x < x_end) {
-    const int count = fill_step(x, x_end, n_in, n_out, blk->cell0, &blk->step[blk->steps]);
+    const int count =
+        fill_step([x](int i) { return x + i; }, x_end - x, n_in, n_out, blk->cell0, &blk->step[blk->steps]);
     if (count == 0) break;
     // A step with fewer pixels wastes lanes. In the middle of a row the next block takes these pixels instead, unless
     // they are all that this block has.
@@ -101,19 +106,21 @@ inline void make_block(int64_t x, int64_t x_end, int64_t n_in, int64_t n_out, Bl
 }
 
 // Replaces the block's steps by those of its active pixels from column x on, until there is no room for more. Returns
-// the column after the last pixel looked at, the block's end if none is left. active: a byte per LR column of the row
-// that owns the pixels, at least those from the block's first cell on.
+// the first active column that is left, or the block's end. active: a byte per LR column of the row that owns the
+// pixels, at least those from the block's first cell on.
 inline int64_t fill_active_steps(int64_t x, int64_t n_in, int64_t n_out, const uint8_t* active, Block* blk) {
-  const auto is_active = [&](int64_t at) { return active[at * n_in / n_out - blk->cell0] != 0; };
-  blk->steps = 0;
-  while (blk->steps < kMaxSteps) {
-    while (x < blk->x_end && !is_active(x)) ++x;
-    if (x == blk->x_end) break;
-    int64_t end = x + 1;
-    while (end < blk->x_end && end < x + kLanes && is_active(end)) ++end;
-    x += fill_step(x, end, n_in, n_out, blk->cell0, &blk->step[blk->steps++]);
+  int64_t column[kMaxSteps * kLanes];
+  int n = 0, done = 0;
+  for (; x < blk->x_end && n < kMaxSteps * kLanes; ++x)
+    if (active[x * n_in / n_out - blk->cell0]) column[n++] = x;
+  for (blk->steps = 0; blk->steps < kMaxSteps && done < n; ++blk->steps) {
+    Step* st = &blk->step[blk->steps];
+    const int64_t* next = column + done;
+    done += fill_step([next](int i) { return next[i]; }, n - done, n_in, n_out, blk->cell0, st);
+    st->gaps = next[st->count - 1] - next[0] >= st->count;
+    for (int i = 0; i < st->count; ++i) st->at[i] = int32_t(next[i] - next[0]);
   }
-  return x;
+  return done < n ? column[done] : x;
 }
 
 }  // namespace

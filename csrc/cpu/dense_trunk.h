@@ -51,28 +51,43 @@ inline int64_t panel_elements(int in, int out) {
   return (in + kPair<T> - 1) / kPair<T> * kPair<T> * padded(out);
 }
 
-inline void assign(float* to, float x) { *to = x; }
-inline void assign(BFloat16* to, float x) { *to = narrow_bfloat16(x); }
+template <class S>
+inline void assign(float* to, S x) {
+  *to = load1(&x);
+}
+template <class S>
+inline void assign(BFloat16* to, S x) {
+  to->bits = to_bfloat16(load1(&x));
+}
+inline void assign(BFloat16* to, BFloat16 x) { *to = x; }
+
+// Writes the panels of a matrix (in, out), row-major.
+template <class T, class S>
+void pack_panels(const S* matrix, int in, int out, T* panels) {
+  const int64_t columns = padded(out);
+  for (int64_t n = 0, width; n < columns; n += width) {
+    width = columns - n >= kPanel * kLanes ? kPanel * kLanes : kLanes;
+    for (int k = 0; k < in; k += kPair<T>, panels += kPair<T> * width)
+      for (int i = 0; i < kPair<T>; ++i) {
+        const S* row = matrix + int64_t(k + i) * out;
+        const int64_t have = k + i >= in || n >= out ? 0 : (out - n < width ? out - n : width);
+        for (int64_t c = 0; c < have; ++c) assign(panels + c * kPair<T> + i, row[n + c]);
+        for (int64_t c = have; c < width; ++c) panels[c * kPair<T> + i] = T{};
+      }
+  }
+}
 
 // Packs a matrix (in, out), row-major, and its bias (out), which lie at these offsets of the flat weights.
 // panels: (panel_elements(in, out)) and bias: (padded(out)), to write.
 template <class T>
 DenseLayer<T> pack_dense(const void* weights, Element type, int64_t matrix_at, int64_t bias_at, int in, int out,
                          T* panels, float* bias) {
-  const int64_t columns = padded(out);
-  const int pairs = (in + kPair<T> - 1) / kPair<T>;
-  T* to = panels;
-  for (int64_t n = 0; n < columns;) {
-    const int64_t width = columns - n >= kPanel * kLanes ? kPanel * kLanes : kLanes;
-    for (int k = 0; k < pairs; ++k)
-      for (int64_t c = n; c < n + width; ++c)
-        for (int i = 0; i < kPair<T>; ++i) {
-          const int64_t row = int64_t(k) * kPair<T> + i;
-          assign(to++, row < in && c < out ? element(weights, type, matrix_at + row * out + c) : 0.0f);
-        }
-    n += width;
+  switch (type) {
+    case Element::float32: pack_panels(static_cast<const float*>(weights) + matrix_at, in, out, panels); break;
+    case Element::float16: pack_panels(static_cast<const Float16*>(weights) + matrix_at, in, out, panels); break;
+    case Element::bfloat16: pack_panels(static_cast<const BFloat16*>(weights) + matrix_at, in, out, panels); break;
   }
-  for (int64_t c = 0; c < columns; ++c) bias[c] = c < out ? element(weights, type, bias_at + c) : 0.0f;
+  for (int64_t c = 0; c < padded(out); ++c) bias[c] = c < out ? load_element(weights, type, bias_at + c) : 0.0f;
   return {in, out, panels, bias};
 }
 
@@ -80,7 +95,7 @@ DenseLayer<T> pack_dense(const void* weights, Element type, int64_t matrix_at, i
 inline void pack_rows(const void* weights, Element type, int64_t at, int rows, int columns, float* to) {
   for (int r = 0; r < rows; ++r)
     for (int64_t c = 0; c < padded(columns); ++c)
-      *to++ = c < columns ? element(weights, type, at + int64_t(r) * columns + c) : 0.0f;
+      *to++ = c < columns ? load_element(weights, type, at + int64_t(r) * columns + c) : 0.0f;
 }
 
 // y[r] = x[r] W + b for ROWS rows and one panel of PANEL x 16 columns.

@@ -18,7 +18,14 @@ namespace LMF_ISA {
 namespace {
 
 // The most output rows that are rendered together. They lie between the same two LR rows.
+#if defined(__AVX512F__)
+constexpr int kMaxRows = 4;
+#else
 constexpr int kMaxRows = 3;
+#endif
+
+// Cache lines that are fetched ahead at each corner.
+constexpr int kLinesAhead = 48;
 
 template <int N>
 struct Count {
@@ -37,9 +44,12 @@ struct Worker {
   Lanes *x, *y;      // (max(in_dim, hidden), kMaxRows) activations each
   Block* block;
   int64_t params_row[2] = {-1, -1};  // LR row in params[0] and params[1]
+  const char* ahead = nullptr;       // the part of the next LR row's parameters that is not in the cache yet
+  int64_t bytes_ahead = 0;
 
-  explicit Worker(const ModulatedCall& c)
-      : net(c.mlp), call(c.render), ensemble(c.mlp.ensemble), memory(bytes(net)), channels(net.layout.channels()) {
+  // weights: those of c in float32.
+  Worker(const ModulatedCall& c, const float* weights)
+      : net(c.mlp, weights), call(c.render), ensemble(c.mlp.ensemble), memory(bytes(net)), channels(net.layout.channels()) {
     char* p = memory.get();
     params[0] = reinterpret_cast<float*>(p);
     params[1] = reinterpret_cast<float*>(p += params_bytes(net));
@@ -68,9 +78,12 @@ struct Worker {
   }
 
   // Transposes the parameters of cells and prepares them: scale becomes 1 + scale, base becomes base + W_cell rel_cell.
-  void fill_params(const float* const* cells, const float* const* skips, int used, float* out) {
+  void fill_params(const void* const* cells, const void* const* skips, int used, float* out) {
     const int rounded = (used + 3) & ~3;
-    transpose(cells, rounded, channels, out);
+    const Element element = call.fields.element;
+    if (element == Element::float32) transpose(as<float>(cells), rounded, channels, out);
+    if (element == Element::float16) transpose(as<Float16>(cells), rounded, channels, out);
+    if (element == Element::bfloat16) transpose(as<BFloat16>(cells), rounded, channels, out);
     const Lanes one = set(1.0f);
     for (float* s = out; s < out + net.layout.shift(0) * kLanes; s += kLanes) store(s, add(load(s), one));
     if (net.head == Head::linear) {
@@ -81,8 +94,13 @@ struct Worker {
     if (call.skip.data) {
       float* skip = out + channels * kLanes;
       for (int c = 0; c < 3; ++c)
-        for (int i = 0; i < rounded; ++i) skip[c * kLanes + i] = skips[i][c * call.skip.stride_c];
+        for (int i = 0; i < rounded; ++i)
+          skip[c * kLanes + i] = load_element(skips[i], call.skip.element, c * call.skip.stride_c);
     }
+  }
+  template <class T>
+  static const T* const* as(const void* const* cells) {
+    return reinterpret_cast<const T* const*>(cells);
   }
 
   void add_skip(const float* params, const Select& which, const Lanes& weight, Lanes* sum) {
@@ -90,16 +108,16 @@ struct Worker {
   }
 
   // The parameters of LR cell (row, col).
-  const float* cell_params(int64_t b, int64_t row, int64_t col) const {
+  const void* cell_params(int64_t b, int64_t row, int64_t col) const {
     const Fields& f = call.fields;
-    return static_cast<const float*>(f.data) + b * f.stride_b + (row - f.lr_y0) * f.stride_y +
-           (col - f.lr_x0) * f.stride_x;
+    const int64_t at = b * f.stride_b + (row - f.lr_y0) * f.stride_y + (col - f.lr_x0) * f.stride_x;
+    return static_cast<const char*>(f.data) + at * element_size(f.element);
   }
-  const float* skip_pixel(int64_t b, int64_t row, int64_t col) const {
+  const void* skip_pixel(int64_t b, int64_t row, int64_t col) const {
     const Skip& s = call.skip;
     if (!s.data) return nullptr;
-    return static_cast<const float*>(s.data) + b * s.stride_b + (row - call.fields.lr_y0) * s.stride_y +
-           (col - call.fields.lr_x0) * s.stride_x;
+    const int64_t at = b * s.stride_b + (row - call.fields.lr_y0) * s.stride_y + (col - call.fields.lr_x0) * s.stride_x;
+    return static_cast<const char*>(s.data) + at * element_size(s.element);
   }
 
   // Transposed parameters of LR row `row` for the current block, reused from the output row above if they are still
@@ -108,7 +126,7 @@ struct Worker {
     for (int i = 0; i < 2; ++i)
       if (params_row[i] == row) return params[i];
     const int i = params_row[0] == keep && keep >= 0 ? 1 : 0;
-    const float *cells[kLanes], *skips[kLanes];
+    const void *cells[kLanes], *skips[kLanes];
     for (int k = 0; k < kLanes; ++k) {
       const int64_t col = block->cell0 + (k < block->cells ? k : block->cells - 1);
       cells[k] = cell_params(b, row, col);
@@ -116,7 +134,25 @@ struct Worker {
     }
     fill_params(cells, skips, block->cells, params[i]);
     params_row[i] = row;
+    const bool last = row + 1 >= call.fields.lr_y0 + call.fields.rows || call.fields.stride_x != channels;
+    bytes_ahead = last ? 0 : block->cells * channels * element_size(call.fields.element);
+    if (!last) ahead = static_cast<const char*>(cell_params(b, row + 1, block->cell0));
     return params[i];
+  }
+
+  static void store_step(Lanes* rgb, const Step& st, const Output& out, int64_t offset) {
+    if (st.gaps)
+      store_apart(rgb, out, offset, st.at, st.count);
+    else
+      store_pixels(rgb, out, offset, st.count);
+  }
+
+  // Fetches some of the next LR row's parameters to the cache while the pixels above it are computed. Without it, small
+  // scale factors would spend more time waiting for memory than computing. A few lines at a time, because a core has a
+  // limited number of outstanding cache misses.
+  void fetch_ahead() {
+    for (int i = 0; i < kLinesAhead && bytes_ahead > 0; ++i, ahead += 64, bytes_ahead -= 64)
+      __builtin_prefetch(ahead, 0, 2);
   }
 
   // Adds rows of sixteen pixels at one ensemble corner to their sums: the network's value, the skip or both.
@@ -129,6 +165,7 @@ struct Worker {
       at.rel_y[r] = set(rel_y[r]);
       weight[r] = mul(set(weight_y[r]), load(weight_x));
     }
+    fetch_ahead();
     if (network) {
       Lanes rgb[ROWS][3];
       evaluate(net, at, head, x, y, rgb);
@@ -167,6 +204,7 @@ struct Worker {
           add_corner<rows_alike.value>(rows[a], select, rel_y[a] + first, rel_x, weight + first, weight_x, network,
                                        skip, sum + first);
         };
+        if constexpr (kMaxRows >= 4) if (end - first == 4) add(Count<4>());
         if (end - first == 3) add(Count<3>());
         if (end - first == 2) add(Count<2>());
         if (end - first == 1) add(Count<1>());
@@ -180,7 +218,7 @@ struct Worker {
       }
       for (int r = 0; r < n; ++r) {
         const int64_t pixel = (row + r - out.y0) * out.stride_y + (st.x - out.x0) * out.stride_x;
-        store_pixels(sum[r], out, b * out.stride_b + pixel, st.count);
+        store_step(sum[r], st, out, b * out.stride_b + pixel);
       }
     }
   }
@@ -200,7 +238,7 @@ struct Worker {
         cy[n] = grid_corners(row + n, call.fields.lr_h, call.out.height);
         if (!alike(cy[0], cy[n])) break;
       }
-      if (n > kMaxRows) n = n == kMaxRows + 1 ? kMaxRows - 1 : kMaxRows;  // four are two times two
+      if (n > kMaxRows) n = n == kMaxRows + 1 ? (kMaxRows + 1) / 2 : kMaxRows;  // four are two times two
       grid_rows(b, row, cy, n);
       row += n;
     }
@@ -245,7 +283,7 @@ struct Worker {
     const int first = ensemble ? 0 : -1, last = ensemble || call.skip.data ? 4 : 0;
     for (int turn = first; turn < last; ++turn) {
       alignas(64) float rel_y[kLanes], rel_x[kLanes], weight[kLanes];
-      const float *cells[kLanes], *skips[kLanes];
+      const void *cells[kLanes], *skips[kLanes];
       for (int lane = 0; lane < kLanes; ++lane) {
         const int a = turn < 0 ? cy[lane].nearest : turn / 2, c = turn < 0 ? cx[lane].nearest : turn % 2;
         rel_y[lane] = cy[lane].rel[a];
@@ -288,7 +326,7 @@ int64_t count_blocks(const RenderCall& call, Block* block, int64_t* starts) {
   return n;
 }
 
-void run_grid(const ModulatedCall& c) {
+void run_grid(const ModulatedCall& c, const float* weights) {
   const RenderCall& call = c.render;
   const Output& out = call.out;
   Scratch<int64_t> starts(out.cols * int64_t(sizeof(int64_t)));
@@ -310,7 +348,7 @@ void run_grid(const ModulatedCall& c) {
   const int64_t runs = (out.rows + run - 1) / run, tasks = runs * per_run;
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
   {
-    Worker worker(c);
+    Worker worker(c, weights);
 #pragma omp for schedule(dynamic, 1)
     for (int64_t t = 0; t < tasks; ++t) {
       const int64_t b = t / (runs * blocks), r = t / blocks % runs, row0 = out.y0 + r * run;
@@ -320,12 +358,12 @@ void run_grid(const ModulatedCall& c) {
   }
 }
 
-void run_points(const ModulatedCall& c) {
+void run_points(const ModulatedCall& c, const float* weights) {
   const RenderCall& call = c.render;
   const int64_t q = call.out.cols, steps = (q + kLanes - 1) / kLanes, tasks = steps * call.fields.batch;
 #pragma omp parallel num_threads(call.threads) if (call.threads > 1)
   {
-    Worker worker(c);
+    Worker worker(c, weights);
 #pragma omp for schedule(dynamic, 16)
     for (int64_t t = 0; t < tasks; ++t) {
       const int64_t q0 = t % steps * kLanes;
@@ -334,13 +372,22 @@ void run_points(const ModulatedCall& c) {
   }
 }
 
+void run(const ModulatedCall& call, const float* weights) {
+  if (call.render.points.coord)
+    run_points(call, weights);
+  else
+    run_grid(call, weights);
+}
+
 }  // namespace
 
 void modulated_mlp(const ModulatedCall& call) {
-  if (call.render.points.coord)
-    run_points(call);
-  else
-    run_grid(call);
+  const ModulatedMlp& mlp = call.mlp;
+  if (mlp.element == Element::float32) return run(call, static_cast<const float*>(mlp.weights));
+  const int64_t count = ModulatedLayout<int64_t>(mlp).weights();
+  Scratch<float> weights(count * int64_t(sizeof(float)));
+  for (int64_t i = 0; i < count; ++i) weights.get()[i] = load_element(mlp.weights, mlp.element, i);
+  run(call, weights.get());
 }
 
 }  // namespace LMF_ISA

@@ -19,8 +19,9 @@ struct Net {
   const float* w1;             // W_1 .. W_{depth-1}, (hidden, hidden) each
   const float *w_out, *b_out;  // (hidden, 3) and (3)
 
-  explicit Net(const ModulatedMlp& m) : head(m.head), in_dim(m.in_dim), hidden(m.hidden), depth(m.depth), layout(m) {
-    const float* weights = static_cast<const float*>(m.weights);
+  // weights: those of m in float32.
+  Net(const ModulatedMlp& m, const float* weights)
+      : head(m.head), in_dim(m.in_dim), hidden(m.hidden), depth(m.depth), layout(m) {
     rel = weights + layout.rel();
     cell = weights + layout.cell();
     phase = weights + layout.phase();
@@ -48,7 +49,7 @@ struct Corner {
 template <int ROWS>
 constexpr int kBlockVectors = 1;
 template <int ROWS>
-constexpr int kBlockOutputs = ROWS == 1 ? 16 : 8;
+constexpr int kBlockOutputs = ROWS == 1 ? 16 : ROWS == 2 ? 8 : 4;
 #elif defined(__AVX2__)
 template <int ROWS>
 constexpr int kBlockVectors = ROWS == 1 ? 2 : 1;

@@ -125,8 +125,9 @@ class Worker {
 
   void add_skip(int64_t b, int64_t row, int64_t col, float weight, float* sum) const {
     const Skip& s = call_.skip;
-    const int64_t at = b * s.stride_b + (row - call_.fields.lr_y0) * s.stride_y + (col - call_.fields.lr_x0) * s.stride_x;
-    for (int c = 0; c < 3; ++c) sum[c] += weight * element(s.data, s.element, at + c * s.stride_c);
+    const Fields& f = call_.fields;
+    const int64_t at = b * s.stride_b + (row - f.lr_y0) * s.stride_y + (col - f.lr_x0) * s.stride_x;
+    for (int c = 0; c < 3; ++c) sum[c] += weight * load_element(s.data, s.element, at + c * s.stride_c);
   }
 
   // Renders and stores the collected pixels.

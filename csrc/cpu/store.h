@@ -1,14 +1,23 @@
-// The epilogue and the store of a pixel: de-normalise, clamp, and write float32, a half type or uint8 with any strides
-// (NCHW, NHWC, points).
+// The epilogue and the store of a pixel: de-normalise, clamp, and write float32, a half type or uint8 with any
+// strides (NCHW, NHWC, points).
 #pragma once
 
 #include "../common/params.h"
-#include "halves.h"
-#include "lanes.h"
+#include "elements.h"
 
 namespace lmf {
 namespace LMF_ISA {
 namespace {
+
+// values: sixteen, of which the first `count` are written, `stride` elements apart.
+template <class T>
+inline void store_channel(const T* values, T* to, int64_t stride, int count) {
+  if (stride == 1 && count == kLanes) {
+    __builtin_memcpy(to, values, kLanes * sizeof(T));
+  } else {
+    for (int j = 0; j < count; ++j) to[j * stride] = values[j];
+  }
+}
 
 // rgb: three channels of sixteen pixels, of which the first `count` are written. offset: of channel 0 of the first
 // pixel in the output, in elements.
@@ -30,26 +39,39 @@ inline void store_pixels(Lanes* rgb, const Output& out, int64_t offset, int coun
     }
     return;
   }
-  if (out.store != Store::float32) {
-    uint16_t* p = static_cast<uint16_t*>(out.data) + offset;
-    for (int c = 0; c < 3; ++c) {
-      store(value[c], rgb[c]);
-      for (int j = 0; j < count; ++j)
-        p[c * out.stride_c + j * out.stride_x] = out.store == Store::float16 ? narrow_float16(value[c][j]).bits
-                                                                             : narrow_bfloat16(value[c][j]).bits;
-    }
-    return;
-  }
-  float* p = static_cast<float*>(out.data) + offset;
   for (int c = 0; c < 3; ++c) {
-    float* q = p + c * out.stride_c;
+    const int64_t at = offset + c * out.stride_c;
     store(value[c], rgb[c]);
-    if (out.stride_x == 1 && count == kLanes) {
-      __builtin_memcpy(q, value[c], sizeof value[c]);
+    if (out.store == Store::float32) {
+      store_channel(value[c], static_cast<float*>(out.data) + at, out.stride_x, count);
     } else {
-      for (int j = 0; j < count; ++j) q[j * out.stride_x] = value[c][j];
+      uint16_t halves[kLanes];
+      store_halves(value[c], out.store, halves);
+      store_channel(halves, static_cast<uint16_t*>(out.data) + at, out.stride_x, count);
     }
   }
+}
+
+// As store_pixels, with lane i written at[i] pixels after the first.
+inline void store_apart(Lanes* rgb, const Output& out, int64_t offset, const int32_t* at, int count) {
+  alignas(64) char packed[3 * kLanes * 4];
+  Output together = out;
+  together.data = packed;
+  together.stride_c = kLanes;
+  together.stride_x = 1;
+  store_pixels(rgb, together, 0, count);
+  const auto move = [&](auto element) {
+    auto* to = static_cast<decltype(element)*>(out.data) + offset;
+    const auto* from = reinterpret_cast<const decltype(element)*>(packed);
+    for (int c = 0; c < 3; ++c)
+      for (int i = 0; i < count; ++i) to[c * out.stride_c + at[i] * out.stride_x] = from[c * kLanes + i];
+  };
+  if (out.store == Store::uint8)
+    move(uint8_t());
+  else if (out.store == Store::float32)
+    move(float());
+  else
+    move(uint16_t());
 }
 
 }  // namespace

@@ -9,6 +9,11 @@ namespace lmf::cuda {
 // Renders on a device and stream, without waiting. Throws std::runtime_error with CUDA's message.
 void modulated_mlp(const ModulatedCall& call, int device, void* stream);
 
+// The same for the plain family. packed: plain_mlp_packed_bytes bytes of the device's memory, aligned to 16, which hold
+// the network's packed weights until the render has finished.
+void plain_mlp(const PlainCall& call, void* packed, int device, void* stream);
+int64_t plain_mlp_packed_bytes(const PlainMlp& mlp);
+
 // Operations per second (two per multiply-add) of mma.sync in registers with float32 sums, measured for about
 // `seconds`. Benchmarks compare the tensor-core kernels with this rate. half: float16 or bfloat16. Waits for the
 // device.

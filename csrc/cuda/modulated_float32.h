@@ -135,7 +135,8 @@ LMF_DEVICE void render_pixel(const ModulatedCall& c, const float* weights, int64
 }
 
 template <Head head>
-LMF_DEVICE void render(Float32<head>, const ModulatedCall& call, unsigned char* shared, warp::Position position) {
+LMF_DEVICE void render(Float32<head>, const ModulatedCall& call, const ColumnPlan&, unsigned char* shared,
+                       warp::Position position) {
   float* weights = reinterpret_cast<float*>(shared);
   const int count = make_layout(head, call.mlp.depth).weights(), threads = position.warps * warp::kSize;
   for (int i = position.warp * warp::kSize + warp::lane(); i < count; i += threads) {

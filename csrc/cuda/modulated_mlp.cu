@@ -9,9 +9,9 @@ using namespace modulated;
 
 template <class Tag>
 __global__ void __launch_bounds__(kWarps* warp::kSize, kBlocksPerMultiprocessor<Tag>)
-    modulated_mlp_kernel(const __grid_constant__ ModulatedCall call) {
+    modulated_mlp_kernel(const __grid_constant__ ModulatedCall call, const __grid_constant__ ColumnPlan columns) {
   extern __shared__ uint4 shared[];
-  render(Tag{}, call, reinterpret_cast<unsigned char*>(shared),
+  render(Tag{}, call, columns, reinterpret_cast<unsigned char*>(shared),
          {int(threadIdx.x) / warp::kSize, kWarps, int(blockIdx.x), int(gridDim.x)});
 }
 
@@ -23,7 +23,7 @@ void modulated_mlp(const ModulatedCall& call, int device, void* stream) {
   if (plan.blocks == 0) return;
   with_path(plan.path, [&](auto tag) {
     modulated_mlp_kernel<decltype(tag)><<<dim3(unsigned(plan.blocks)), plan.warps * warp::kSize, plan.shared_bytes,
-                                          static_cast<cudaStream_t>(stream)>>>(call);
+                                          static_cast<cudaStream_t>(stream)>>>(call, plan.columns);
   });
   check(cudaGetLastError(), "launching modulated_mlp");
 }

@@ -2,30 +2,33 @@
 // emulator.
 #pragma once
 
+#include "modulated_columns.h"
 #include "modulated_fragments.h"
 
 namespace lmf::modulated {
 
 // Tags of the kernels. Half: warp::F16 or warp::BF16.
 //
-// Tensor cores, for large scale factors: the pixels between four LR centres share their four cells, so a cell's FiLM is
-// folded into the weights once for all of them.
-template <class Half, Head head>
-struct MmaFolded {};
-// Tensor cores, for small scale factors and free points: each pixel has cells of its own and applies their FiLM itself.
+// Tensor cores, for grids of about x2 and more: a lane has one column of pixels that share their four cells. kDepth: the
+// number of layers, or 0 for any. kTall: for more than four rows between two LR centres.
+template <class Half, Head head, int kDepth, bool kTall>
+struct MmaColumns {};
+// Tensor cores, for smaller scales and free points: each pixel has cells of its own.
 template <class Half, Head head>
 struct MmaPerPixel {};
-// float32 throughout, without tensor cores. A lane renders one pixel.
+// float32 throughout, without tensor cores.
 template <Head head>
 struct Float32 {};
 
-enum class Method { float32, mma_per_pixel, mma_folded };
+enum class Method { float32, mma_per_pixel, mma_columns };
 
 // Selects one kernel.
 struct Path {
   Method method;
   Element element;  // of the fields
   Head head;
+  int depth;  // mma_columns: kDepth
+  bool tall;  // mma_columns: kTall
 };
 
 struct Plan {
@@ -33,16 +36,23 @@ struct Plan {
   int warps;         // per block
   int64_t blocks;    // at most as many as the device runs at once; the kernels loop over the rest
   int shared_bytes;  // per block
+  ColumnPlan columns;  // of mma_columns
 };
 
-constexpr int kWarps = 4;  // per block
+constexpr int kWarps = 4;        // per block
+constexpr int kRowsOfSmall = 4;  // between two LR centres: kernels that are not kTall take no more
 
-// Blocks that are resident on a multiprocessor at once: they allow 168 registers per lane, or 128 where that is enough.
-// A larger grid would leave its last blocks to run alone after the others.
+// Depths of the published networks: their kernels have all layers unrolled.
+constexpr int kUsualDepth[] = {6, 8};  // of a linear head, of a Fourier head
+
+// Blocks that are resident on a multiprocessor at once: they allow 128 registers per lane. A larger grid would leave its
+// last blocks to run alone after the others.
 template <class Tag>
-constexpr int kBlocksPerMultiprocessor = 3;
-template <class Half, Head head>
-constexpr int kBlocksPerMultiprocessor<MmaPerPixel<Half, head>> = 4;
+constexpr int kBlocksPerMultiprocessor = 4;
+template <Head head>
+constexpr int kBlocksPerMultiprocessor<Float32<head>> = 3;  // 168 registers
+template <int kDepth>
+constexpr int kBlocksPerMultiprocessor<MmaColumns<warp::BF16, Head::linear, kDepth, false>> = 3;
 
 // Shared memory of a block in bytes. The float32 kernel keeps the weights as they are.
 template <Head head>
@@ -53,39 +63,34 @@ template <class Half, Head head>
 constexpr int shared_bytes(MmaPerPixel<Half, head>, int depth) {
   return WeightFragments<Half, head>::bytes(depth);
 }
-template <class Half, Head head>
-constexpr int shared_bytes(MmaFolded<Half, head>, int depth) {
+template <class Half, Head head, int kDepth, bool kTall>
+constexpr int shared_bytes(MmaColumns<Half, head, kDepth, kTall>, int depth) {
   return WeightFragments<Half, head>::bytes(depth);
 }
 static_assert(shared_bytes(Float32<Head::fourier>{}, kMaxDepth) <= 48 << 10, "kMaxDepth layers do not fit");
-static_assert(shared_bytes(MmaFolded<warp::F16, Head::fourier>{}, kMaxDepth) <= 48 << 10,
+static_assert(shared_bytes(MmaPerPixel<warp::F16, Head::fourier>{}, kMaxDepth) <= 48 << 10,
               "kMaxDepth layers do not fit");
 
-LMF_HOST_DEVICE inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// Most pixels between two LR centres along an axis: 16 bits index them, and 32 bits count the pixels of both axes.
-constexpr int64_t kMaxPixelsPerCell = 0xfff0;
-static_assert(kMaxPixelsPerCell * kMaxPixelsPerCell + 0x10000 < int64_t(1) << 32, "the last tile exceeds 32 bits");
-
-// Whether folding is faster: where the pixels between four LR centres fill half a tile. This depends on the whole
-// picture and not on the window, so that a window has the bits of the whole.
-inline bool folding_pays(const ModulatedCall& call) {
-  const Output& o = call.render.out;
-  const int64_t h = call.render.fields.lr_h, w = call.render.fields.lr_w;
-  return !call.render.points.coord && call.mlp.ensemble && 2 * o.height * o.width >= kTilePixels * h * w &&
-         o.height / h < kMaxPixelsPerCell && o.width / w < kMaxPixelsPerCell;
-}
-
 // Calls f with the tag of the path's kernel.
+template <class Half, Head head, class F>
+void with_half(const Path& path, F f) {
+  constexpr int usual = kUsualDepth[int(head)];
+  if (path.method == Method::mma_per_pixel) {
+    f(MmaPerPixel<Half, head>{});
+  } else if (path.depth == usual) {
+    path.tall ? f(MmaColumns<Half, head, usual, true>{}) : f(MmaColumns<Half, head, usual, false>{});
+  } else {
+    path.tall ? f(MmaColumns<Half, head, 0, true>{}) : f(MmaColumns<Half, head, 0, false>{});
+  }
+}
 template <Head head, class F>
 void with_head(const Path& path, F f) {
-  const bool folded = path.method == Method::mma_folded;
   if (path.method == Method::float32) {
     f(Float32<head>{});
   } else if (path.element == Element::float16) {
-    folded ? f(MmaFolded<warp::F16, head>{}) : f(MmaPerPixel<warp::F16, head>{});
+    with_half<warp::F16, head>(path, f);
   } else {
-    folded ? f(MmaFolded<warp::BF16, head>{}) : f(MmaPerPixel<warp::BF16, head>{});
+    with_half<warp::BF16, head>(path, f);
   }
 }
 template <class F>
@@ -96,16 +101,21 @@ void with_path(const Path& path, F f) {
 inline Plan make_plan(const ModulatedCall& call, int multiprocessors) {
   const Fields& fields = call.render.fields;
   const Output& o = call.render.out;
-  const bool halves = fields.element != Element::float32, folded = halves && folding_pays(call);
+  const bool halves = fields.element != Element::float32, columns = halves && columns_fit(call);
   Plan plan{};
-  plan.path.method = folded ? Method::mma_folded : halves ? Method::mma_per_pixel : Method::float32;
+  plan.path.method = columns ? Method::mma_columns : halves ? Method::mma_per_pixel : Method::float32;
   plan.path.element = fields.element;
   plan.path.head = call.mlp.head;
   plan.warps = kWarps;
-  // What one warp renders at a time: the pixels between four LR centres, or a run of pixels in a row.
-  const int64_t items =
-      folded ? (fields.lr_h + 1) * (fields.lr_w + 1) : o.rows * ceil_div(o.cols, halves ? kTilePixels : warp::kSize);
-  plan.blocks = ceil_div(fields.batch * items, plan.warps);
+  // What one warp renders at a time: a chunk of 8 columns, or a run of pixels in a row.
+  int64_t items = fields.batch * o.rows * ceil_div(o.cols, halves ? kTilePixels : warp::kSize);
+  if (columns) {
+    plan.columns = make_column_plan(call);
+    items = plan.columns.items;
+    plan.path.depth = call.mlp.depth == kUsualDepth[int(call.mlp.head)] ? call.mlp.depth : 0;
+    plan.path.tall = plan.columns.chunk_rows > kRowsOfSmall;
+  }
+  plan.blocks = ceil_div(items, plan.warps);
   with_path(plan.path, [&](auto tag) {
     const int64_t resident = int64_t(multiprocessors) * kBlocksPerMultiprocessor<decltype(tag)>;
     if (plan.blocks > resident) plan.blocks = resident;

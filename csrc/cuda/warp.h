@@ -55,6 +55,20 @@ LMF_DEVICE void shared_store(T* p, T value) {
   *p = value;
 }
 
+// Copies 16 bytes from global to shared memory without waiting. The copies of a lane since its last copy_commit() form a
+// group. copy_wait<n>() waits until at most the lane's n youngest groups are on their way. Other lanes may read what has
+// arrived after a barrier.
+LMF_DEVICE void copy_async(uint4* shared, const uint4* global) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(uint32_t(__cvta_generic_to_shared(shared))),
+               "l"(global)
+               : "memory");
+}
+LMF_DEVICE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int kPending>
+LMF_DEVICE void copy_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
 // ---- synchronisation ------------------------------------------------------------------------------------------------
 LMF_DEVICE void block_barrier() { __syncthreads(); }
 
@@ -72,12 +86,23 @@ LMF_DEVICE int opaque(int x) {
 // ---- float32 --------------------------------------------------------------------------------------------------------
 LMF_DEVICE float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 
+// a * b, which the compiler does not contract with a following sum.
+LMF_DEVICE float multiply(float a, float b) { return __fmul_rn(a, b); }
+
 LMF_DEVICE int bits_of(float x) { return __float_as_int(x); }
 
 // max(x, 0). NaN stays NaN, unlike with fmaxf.
 LMF_DEVICE float relu(float x) {
   float y;
   asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// x limited to [low, high]. NaN stays NaN.
+LMF_DEVICE float clamp(float x, float low, float high) {
+  float y;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(x), "f"(low));
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(y), "f"(high));
   return y;
 }
 
@@ -134,19 +159,35 @@ LMF_DEVICE float widen_high(uint32_t pair) {
   return widen<H>(uint16_t(pair >> 16));
 }
 
-// w * (1 + scale) for two pairs of halves, rounded once.
+// a * b + c of two pairs of halves, rounded once.
 template <class H>
-LMF_DEVICE uint32_t times_one_plus(uint32_t w, uint32_t scale);
+LMF_DEVICE uint32_t fma_pair(uint32_t a, uint32_t b, uint32_t c);
 template <>
-LMF_DEVICE uint32_t times_one_plus<F16>(uint32_t w, uint32_t scale) {
+LMF_DEVICE uint32_t fma_pair<F16>(uint32_t a, uint32_t b, uint32_t c) {
   uint32_t d;
-  asm("fma.rn.f16x2 %0, %1, %2, %1;" : "=r"(d) : "r"(w), "r"(scale));
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
   return d;
 }
 template <>
-LMF_DEVICE uint32_t times_one_plus<BF16>(uint32_t w, uint32_t scale) {
+LMF_DEVICE uint32_t fma_pair<BF16>(uint32_t a, uint32_t b, uint32_t c) {
   uint32_t d;
-  asm("fma.rn.bf16x2 %0, %1, %2, %1;" : "=r"(d) : "r"(w), "r"(scale));
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+}
+
+// relu(a * b + c) of two pairs of halves, rounded once. NaN stays NaN.
+template <class H>
+LMF_DEVICE uint32_t fma_relu_pair(uint32_t a, uint32_t b, uint32_t c);
+template <>
+LMF_DEVICE uint32_t fma_relu_pair<F16>(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t d;
+  asm("fma.rn.relu.f16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+}
+template <>
+LMF_DEVICE uint32_t fma_relu_pair<BF16>(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t d;
+  asm("fma.rn.relu.bf16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
   return d;
 }
 
@@ -168,6 +209,13 @@ LMF_DEVICE void mma<BF16>(float (&d)[4], const uint32_t (&a)[4], const uint32_t 
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%11,%12,%13};"
       : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(c[0]), "f"(c[1]), "f"(c[2]), "f"(c[3]));
+}
+
+// The same without C, with each sum rounded to float16 once: D [g][2t, 2t+1], [g+8][2t, 2t+1] in two registers.
+LMF_DEVICE void mma_half(uint32_t (&d)[2], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%0,%1}, {%2,%3,%4,%5}, {%6,%7}, {%8,%8};"
+      : "=r"(d[0]), "=r"(d[1])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(0));
 }
 
 }  // namespace lmf::warp

@@ -64,11 +64,11 @@ inline float round_to_odd(double x) {
   return float_of(u | 1u);
 }
 
-// w * s + w of two halves, which then is rounded to a half once. The product is exact in double. Knuth's two-sum finds
-// what the sum loses, and the last bit records it.
-inline float product_plus_factor(float w, float s) {
-  const double product = double(w) * s, sum = product + w;
-  const double part = sum - product, lost = (product - (sum - part)) + (w - part);
+// a * b + c of halves, which then is rounded to a half once. The product is exact in double. Knuth's two-sum finds what
+// the sum loses, and the last bit records it.
+inline float product_plus(float a, float b, float c) {
+  const double product = double(a) * b, sum = product + c;
+  const double part = sum - product, lost = (product - (sum - part)) + (c - part);
   if (!(lost < 0 || lost > 0)) return round_to_odd(sum);
   uint64_t u;
   std::memcpy(&u, &sum, sizeof u);

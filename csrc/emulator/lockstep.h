@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "async_copy.h"
 #include "fiber.h"
 #include "memory.h"
 
@@ -86,6 +87,7 @@ class Machine {
   int lane() const { return lane_->thread % kWarp; }
   GlobalMemory& global() { return *memory_; }
   SharedMemory& shared() { return *shared_; }
+  AsyncCopies& copies() { return *copies_; }
   int thread() const { return lane_->thread; }
 
   // Called on a lane's fiber. Returns when the operation is complete.
@@ -115,9 +117,11 @@ class Machine {
 
   void run_block(int64_t block, const Grid& grid) {
     SharedMemory shared(grid.shared_bytes);
-    shared_ = &shared;
-    block_ = block;
     const int threads = grid.warps * kWarp;
+    AsyncCopies copies(*memory_, shared, threads);
+    shared_ = &shared;
+    copies_ = &copies;
+    block_ = block;
     for (int t = 0; t < threads; ++t) {
       lanes_[size_t(t)]->fiber.prepare(&Machine::enter, this);
       lanes_[size_t(t)]->state = Lane::State::fresh;
@@ -211,6 +215,7 @@ class Machine {
     lane.state = Lane::State::running;
     try {
       (*self.body_)(self.block_, lane.thread / kWarp, self.shared_->begin());
+      self.copies_->check_ended(lane.thread);
     } catch (const Abandoned&) {
     } catch (const std::exception& error) {
       lane.failure = error.what();
@@ -240,6 +245,7 @@ class Machine {
   std::vector<Lane*> lanes_;
   GlobalMemory* memory_ = nullptr;
   SharedMemory* shared_ = nullptr;
+  AsyncCopies* copies_ = nullptr;
   const Body* body_ = nullptr;
   Lane* lane_ = nullptr;
   int64_t block_ = 0;

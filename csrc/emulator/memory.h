@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -145,6 +146,7 @@ class SharedMemory {
   // thread: index in the block. The accesses between two barriers are one interval.
   void check_load(const void* p, int64_t bytes, int thread) {
     for (Word *w = find("load", p, bytes), *end = w + bytes / kWord; w != end; ++w) {
+      check_arrived("load", p, bytes, *w);
       if (w->writer == kNobody) throw Error("shared load" + where(p, bytes) + ": nothing was written there");
       if (w->writer != thread && w->write_interval == interval_) race("load", p, bytes, w->writer, "wrote");
       w->reader = w->read_interval == interval_ && w->reader != thread ? kMany : thread;
@@ -154,6 +156,7 @@ class SharedMemory {
 
   void check_store(const void* p, int64_t bytes, int thread) {
     for (Word *w = find("store", p, bytes), *end = w + bytes / kWord; w != end; ++w) {
+      check_arrived("store", p, bytes, *w);
       if (w->writer != kNobody && w->writer != thread && w->write_interval == interval_)
         race("store", p, bytes, w->writer, "wrote");
       if (w->reader != thread && w->read_interval == interval_) race("store", p, bytes, w->reader, "read");
@@ -164,12 +167,29 @@ class SharedMemory {
 
   void barrier() { ++interval_; }
 
+  // A copy by `thread` to here is on its way: its place holds NaN until end_copy.
+  void begin_copy(void* p, int64_t bytes, int thread) {
+    check_store(p, bytes, thread);
+    std::memset(p, 0xff, size_t(bytes));
+    for (Word *w = find("copy", p, bytes), *end = w + bytes / kWord; w != end; ++w) w->arriving = true;
+  }
+
+  // It has arrived, which is a store by the thread now.
+  void end_copy(const void* p, int64_t bytes, int thread) {
+    for (Word *w = find("copy", p, bytes), *end = w + bytes / kWord; w != end; ++w) {
+      w->arriving = false;
+      w->writer = thread;
+      w->write_interval = interval_;
+    }
+  }
+
  private:
   static constexpr int64_t kAlign = 128;
   static constexpr int kNobody = -1, kMany = -2;
 
   struct Word {
     int writer = kNobody, reader = kNobody, write_interval = -1, read_interval = -1;
+    bool arriving = false;  // a copy to here is on its way
   };
 
   std::string where(const void* p, int64_t bytes) const {
@@ -185,6 +205,12 @@ class SharedMemory {
     if (offset % bytes != 0)
       throw Error(std::string("shared ") + what + where(p, bytes) + ": the offset is not a multiple of the size");
     return &words_[size_t(offset / kWord)];
+  }
+
+  void check_arrived(const char* what, const void* p, int64_t bytes, const Word& w) const {
+    if (w.arriving)
+      throw Error(std::string("shared ") + what + where(p, bytes) + ": a copy by thread " + std::to_string(w.writer) +
+                  " to it has not arrived");
   }
 
   [[noreturn]] void race(const char* what, const void* p, int64_t bytes, int other, const char* did) const {

@@ -22,6 +22,20 @@ void store_one(const Thread& a) { warp::store(a.out + a.thread, 1.0f); }  // wri
 
 float shuffle_here(float x) { return warp::shuffle(x, 0); }
 
+// Each lane copies four floats.
+void start_copy(const Thread& a) {
+  warp::copy_async(reinterpret_cast<uint4*>(a.shared) + a.thread, reinterpret_cast<uint4*>(a.in) + a.lane % 4);
+  warp::copy_commit();
+}
+
+void use_copy(const Thread& a, bool wait, bool barrier) {
+  start_copy(a);
+  if (wait) warp::copy_wait<0>();
+  if (barrier) warp::block_barrier();
+  const float x = warp::shared_load(a.shared + 4 * (a.thread ? a.thread - 1 : 0));
+  warp::store(a.out + a.thread, x);
+}
+
 const std::map<std::string, Kernel>& kernels() {
   static const std::map<std::string, Kernel> all = {
       {"nothing wrong",
@@ -98,6 +112,32 @@ const std::map<std::string, Kernel>& kernels() {
          warp::shared_load(a.shared);
          if (a.thread == 40) warp::shared_store(a.shared, 2.0f);
        }},
+      {"copies that are waited for", [](const Thread& a) { use_copy(a, true, true); }},
+      {"a load before the copy arrived", [](const Thread& a) { use_copy(a, false, true); }},
+      {"a copy read without a barrier", [](const Thread& a) { use_copy(a, true, false); }},
+      {"a store before the copy arrived",
+       [](const Thread& a) {
+         start_copy(a);
+         warp::shared_store(a.shared + 4 * a.thread, 1.0f);
+       }},
+      {"a copy over what another reads",
+       [](const Thread& a) {
+         if (a.thread < 8) warp::shared_store(a.shared + a.thread, 1.0f);
+         warp::block_barrier();
+         warp::shared_load(a.shared + a.thread % 8);
+         if (a.thread == 40) warp::copy_async(reinterpret_cast<uint4*>(a.shared), reinterpret_cast<uint4*>(a.in));
+       }},
+      {"a wait for too few groups",
+       [](const Thread& a) {
+         start_copy(a);
+         warp::copy_wait<1>();
+         warp::shared_load(a.shared + 4 * a.thread);
+       }},
+      {"a copy outside the input",
+       [](const Thread& a) {
+         warp::copy_async(reinterpret_cast<uint4*>(a.shared) + a.thread, reinterpret_cast<uint4*>(a.in + 16));
+       }},
+      {"copies left on their way", [](const Thread& a) { start_copy(a); }},
       {"a byte above 255",
        [](const Thread& a) { warp::store(a.out + a.thread, float(warp::round_to_byte(255.0f + float(a.thread)))); }},
       {"a foreign exception", [](const Thread&) { throw 1; }},

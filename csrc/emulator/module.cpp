@@ -30,11 +30,11 @@ lmf::Element half_type(const std::string& name) {
   throw std::invalid_argument("half must be \"float16\" or \"bfloat16\", got \"" + name + "\".");
 }
 
-// (method, element, head), for example ("mma_folded", "float16", "linear").
+// (method, element, head, depth, tall), for example ("mma_columns", "float16", "linear", 6, True).
 py::tuple describe(const lmf::modulated::Path& path) {
-  const char* methods[] = {"float32", "mma_per_pixel", "mma_folded"};
+  const char* methods[] = {"float32", "mma_per_pixel", "mma_columns"};
   return py::make_tuple(methods[int(path.method)], lmf::kElements[int(path.element)].name,
-                        lmf::kHeads[int(path.head)].name);
+                        lmf::kHeads[int(path.head)].name, path.depth, path.tall);
 }
 
 py::tuple modulated_mlp(const py::bytes& call, int multiprocessors) {
@@ -45,6 +45,12 @@ py::tuple modulated_mlp(const py::bytes& call, int multiprocessors) {
     path = lmf::emulator::modulated_mlp(unpacked, multiprocessors);
   }
   return describe(path);
+}
+
+void plain_mlp(const py::bytes& call, int multiprocessors) {
+  const auto unpacked = lmf::bindings::unpack<lmf::PlainCall>(call);
+  py::gil_scoped_release release;
+  lmf::emulator::plain_mlp(unpacked, multiprocessors);
 }
 
 Floats mma(const std::string& half, const Integers& a, const Integers& b, const Floats& c) {
@@ -64,18 +70,28 @@ Floats shuffle(const Floats& values, const py::array_t<int32_t, py::array::c_sty
   return out;
 }
 
-Integers elementwise(const std::string& operation, const std::string& half, const Integers& a, const Integers& b) {
+Integers mma_half(const Integers& a, const Integers& b) {
+  check_shape(a, {32, 4});
+  check_shape(b, {32, 2});
+  Integers d({32, 2});
+  lmf::emulator::mma_half(a.data(), b.data(), d.mutable_data());
+  return d;
+}
+
+Integers elementwise(const std::string& operation, const std::string& half, const Integers& a, const Integers& b,
+                     const Integers& c) {
   check_shape(b, {a.size()});
+  check_shape(c, {a.size()});
   Integers out(a.size());
-  lmf::emulator::elementwise(operation, half_type(half), a.size(), a.data(), b.data(), out.mutable_data());
+  lmf::emulator::elementwise(operation, half_type(half), a.size(), a.data(), b.data(), c.data(), out.mutable_data());
   return out;
 }
 
-py::tuple quad_pixel(int64_t rows, int64_t cols, uint32_t p) {
-  uint32_t count;
-  int row, col;
-  lmf::emulator::quad_pixel(rows, cols, p, &count, &row, &col);
-  return py::make_tuple(count, row, col);
+py::tuple place_among_cells(int64_t n_in, int64_t n_out, int64_t pos) {
+  int k0, row_k0, first;
+  float f, first_f;
+  lmf::emulator::place_among_cells(n_in, n_out, pos, &k0, &f, &row_k0, &first, &first_f);
+  return py::make_tuple(k0, f, row_k0, first, first_f);
 }
 
 }  // namespace
@@ -83,16 +99,21 @@ py::tuple quad_pixel(int64_t rows, int64_t cols, uint32_t p) {
 PYBIND11_MODULE(lmf_emulator, m) {
   lmf::bindings::export_tables(m);
   m.def("modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("multiprocessors"),
-        "Runs the CUDA kernel on CPU tensors, lane by lane. Returns its path: (method, element, head).");
+        "Runs the CUDA kernel on CPU tensors, lane by lane. Returns its path: (method, element, head, depth, "
+        "tall).");
+  m.def("plain_mlp", &plain_mlp, py::arg("call"), py::arg("multiprocessors"), "The same for the plain family.");
   m.def("mma", &mma, py::arg("half"), py::arg("a"), py::arg("b"), py::arg("c"),
         "One m16n8k16 product of lane registers a (32, 4), b (32, 2) and c (32, 4): d (32, 4). half: \"float16\" or "
         "\"bfloat16\".");
   m.def("shuffle", &shuffle, py::arg("values"), py::arg("sources"), "values[sources], with 32 of each.");
-  m.def("elementwise", &elementwise, py::arg("operation"), py::arg("half"), py::arg("a"), py::arg("b"),
-        "pack, pack_relu, widen_low, widen_high or times_one_plus of arrays of 32-bit integers.");
+  m.def("mma_half", &mma_half, py::arg("a"), py::arg("b"),
+        "The same of float16 with float16 sums and without C: registers d (32, 2).");
+  m.def("elementwise", &elementwise, py::arg("operation"), py::arg("half"), py::arg("a"), py::arg("b"), py::arg("c"),
+        "pack, pack_relu, widen_low, widen_high, fma_pair or fma_relu_pair of arrays of 32-bit integers.");
   m.def("round_to_byte", &lmf::emulator::round_to_byte, py::arg("x"));
-  m.def("quad_pixel", &quad_pixel, py::arg("rows"), py::arg("cols"), py::arg("p"),
-        "(count, row, col): the number of pixels of a quad with rows x cols pixels, and the position of pixel p.");
+  m.def("place_among_cells", &place_among_cells, py::arg("n_in"), py::arg("n_out"), py::arg("pos"),
+        "(k0, f, row_k0, first, first_f): how the kernel by columns places output position pos of an axis. As a "
+        "column: cell and place. As a row: cell, the first row of its chunk, that row's place.");
   m.def("misuse", &lmf::emulator::misuse, py::arg("name"), "Runs a kernel that breaks a rule on purpose.");
   m.def("misuses", &lmf::emulator::misuses, "The names that misuse() accepts.");
 }

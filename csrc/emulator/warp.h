@@ -74,6 +74,22 @@ void shared_store(T* p, T value) {
   std::memcpy(p, &value, sizeof value);
 }
 
+inline void copy_async(uint4* shared, const uint4* global) {
+  Machine& machine = Machine::current();
+  machine.copies().start(shared, global, sizeof *shared, machine.thread());
+}
+
+inline void copy_commit() {
+  Machine& machine = Machine::current();
+  machine.copies().commit(machine.thread());
+}
+
+template <int kPending>
+void copy_wait() {
+  Machine& machine = Machine::current();
+  machine.copies().wait(kPending, machine.thread());
+}
+
 // ---- operations of all lanes. file and line are the caller's, because all lanes must call from the same place. ------
 
 inline void block_barrier(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
@@ -120,11 +136,22 @@ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const fl
   for (int i = 0; i < 4; ++i) d[i] = out[i];
 }
 
+inline void mma_half(uint32_t (&d)[2], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                     const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  static constexpr Collective product{"mma_half", &emulator::complete_mma_half};
+  const emulator::MmaOperands in{a, b, nullptr};
+  uint32_t out[2];
+  Machine::current().wait(product, &in, out, Site{file, line});
+  for (int i = 0; i < 2; ++i) d[i] = out[i];
+}
+
 // ---- arithmetic of one lane -----------------------------------------------------------------------------------------
 
 inline int opaque(int x) { return x; }  // only nvcc's optimiser needs it
 
 inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
+
+inline float multiply(float a, float b) { return a * b; }
 
 inline int bits_of(float x) { return int(emulator::bits_of(x)); }
 
@@ -156,10 +183,18 @@ float widen_high(uint32_t pair) {
 }
 
 template <class H>
-uint32_t times_one_plus(uint32_t w, uint32_t scale) {
-  return pack<H>(emulator::product_plus_factor(widen_low<H>(w), widen_low<H>(scale)),
-                 emulator::product_plus_factor(widen_high<H>(w), widen_high<H>(scale)));
+uint32_t fma_pair(uint32_t a, uint32_t b, uint32_t c) {
+  return pack<H>(emulator::product_plus(widen_low<H>(a), widen_low<H>(b), widen_low<H>(c)),
+                 emulator::product_plus(widen_high<H>(a), widen_high<H>(b), widen_high<H>(c)));
 }
+
+template <class H>
+uint32_t fma_relu_pair(uint32_t a, uint32_t b, uint32_t c) {
+  return pack_relu<H>(emulator::product_plus(widen_low<H>(a), widen_low<H>(b), widen_low<H>(c)),
+                      emulator::product_plus(widen_high<H>(a), widen_high<H>(b), widen_high<H>(c)));
+}
+
+inline float clamp(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
 
 inline uint8_t round_to_byte(float x) {
   if (x != x) return 0;

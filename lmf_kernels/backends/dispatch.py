@@ -216,7 +216,8 @@ def explain(call, name="auto"):
     {"requested", "runs", "refusals": {backend: why it cannot}, "skipped": {backend: why "auto" leaves it alone},
     "source": what "auto" goes by among GPU kernels, None if no kernel could run the call, "evidence": what was measured
     on this kind of GPU with such fields, as text, fastest first, "selfcheck": what self-checks on it found, as text,
-    "gradients": what computes those of the fields, the weights and the skip}.
+    "cells": how pixels of chosen cells are rendered, as CMSR does, "gradients": what computes those of the fields, the
+    weights and the skip}.
     """
     refusals = {other: reason for other, backend in BACKENDS.items() if (reason := refusal(backend, call)) is not None}
     selection = select(call, name, check=False)
@@ -228,7 +229,16 @@ def explain(call, name="auto"):
             "skipped": selection.skipped, "source": _source(call, refusals) if requested(name) == "auto" else None,
             "evidence": [str(e) for e in known],
             "selfcheck": [str(v) for task in evidence.TASKS for v in lookup.verdicts_on(call, task)],
-            "gradients": backward and backward.name}
+            "cells": _cells(call, selection.backend), "gradients": backward and backward.name}
+
+
+def _cells(call, backend):
+    """How `ops.render_cells` works on a backend, in words; None where it does not."""
+    if backend is None or not call.on_grid:
+        return None
+    if backend.has_cell_mask(call.family):
+        return "cell mask in the grid kernel"
+    return None if call.family.no_points else "listed as query points"
 
 
 def _source(call, refusals):

@@ -13,6 +13,7 @@ import click
 from .. import build_info, threads
 from ..program import NAME
 from . import failures
+from .cmsr import cmsr
 from .compare import compare
 from .evaluate import evaluate
 from .info import info
@@ -32,7 +33,7 @@ def program(context):
         click.echo(context.get_help())
 
 
-for command in (upscale, info, models, evaluate, compare, train, tune, selfcheck):
+for command in (upscale, info, models, evaluate, compare, train, cmsr, tune, selfcheck):
     program.add_command(command)
 
 

@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 import click
 
-from .options import Scales, factor, loaded_model, model_options, set_threads
+from .folder_of_pictures import pictures_in
+from .options import Scales, cmsr_option, factor, loaded_model, model_options, set_threads, tta_option
 from .report import progress_bar, say_model
 
 
@@ -32,9 +33,11 @@ class _SeveralScales(click.Command):
 @click.option("--robustness", is_flag=True, help="Measure pixel patterns, text, line art and JPEG instead of clean "
               "photographs; DIR may be left out.")
 @model_options
+@tta_option
+@cmsr_option
 @click.option("--rgb", is_flag=True, help="The DIV2K tables' recipe: all channels, factor + 6 pixels shaved.")
 @click.option("--json", "json_file", metavar="FILE", help="Also write all numbers to FILE.")
-def evaluate(folder, scales, robustness, run_on, rgb, json_file):
+def evaluate(folder, scales, robustness, run_on, tta, cmsr, rgb, json_file):
     """Measure a model on the originals in DIR: PSNR and SSIM against bicubic interpolation.
 
     Each original is reduced by each factor and brought back. Needs scikit-image: pip install 'lmf-kernels[eval]'.
@@ -48,15 +51,23 @@ def evaluate(folder, scales, robustness, run_on, rgb, json_file):
         raise click.UsageError("Give DIR, a folder of original pictures; only --robustness draws its own.")
     if robustness and rgb:
         raise click.UsageError("--rgb belongs to clean originals; --robustness measures the Y channel. Give one.")
-    paths = _pictures_in(folder) if folder is not None else []
+    if robustness and tta:
+        raise click.UsageError("--tta belongs to clean originals; --robustness measures the plain model. Give one.")
+    if robustness and cmsr is not None:
+        raise click.UsageError("--cmsr belongs to clean originals; --robustness measures full rendering. Give one.")
+    paths = pictures_in(folder) if folder is not None else []
     if json_file:
         check_writable(json_file)
     set_threads(run_on)
     scales = tuple(dict.fromkeys(scale for several in scales for scale in several))
     model, name = loaded_model(run_on)
+    if not robustness:
+        from ..cmsr import resolve
+
+        cmsr = resolve(cmsr, model)
     measure = _robustness if robustness else _quality
     with progress_bar(1, "eval") as tell:
-        lines, found = measure(model, paths, scales, rgb, lambda fraction: tell(0, fraction))
+        lines, found = measure(model, paths, scales, rgb, tta, cmsr, lambda fraction: tell(0, fraction))
     say_model(model, name)
     click.echo("\n".join(lines))
     if json_file:
@@ -66,27 +77,14 @@ def evaluate(folder, scales, robustness, run_on, rgb, json_file):
             json.dump(found, file, indent=1)
 
 
-def _pictures_in(folder):
-    from ..errors import InputError
-    from ..images import READ_SUFFIXES
-
-    if not os.path.isdir(folder):
-        raise InputError(f"There is no folder {folder}; give one that holds the original pictures.")
-    paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))
-             if os.path.splitext(name)[1].lower() in READ_SUFFIXES and not name.startswith(".")]
-    if not paths:
-        raise InputError(f"There is no picture in {folder}; known suffixes: {' '.join(READ_SUFFIXES)}.")
-    return paths
-
-
 # PSNR and SSIM
 
-def _quality(model, paths, scales, rgb, progress):
+def _quality(model, paths, scales, rgb, tta, cmsr, progress):
     """(lines to print, what goes into the file)."""
     from .. import evaluation
 
     recipe = evaluation.Recipe(rgb)
-    rows = evaluation.evaluate(model, paths, scales, recipe, progress=progress)
+    rows = evaluation.evaluate(model, paths, scales, recipe, tta=tta, cmsr=cmsr, progress=progress)
     means = evaluation.means(rows)
     found = {
         "recipe": str(recipe), "means": [{"scale": scale, **_plain(both)} for scale, both in means.items()],
@@ -96,10 +94,15 @@ def _quality(model, paths, scales, rgb, progress):
 
 def _quality_lines(rows, means, recipe):
     width = max(len("picture"), *(len(os.path.basename(row["picture"])) for row in rows))
-    lines = [f"recipe: {recipe}", f"scale  {'picture':{width}}   bicubic: dB    SSIM    model: dB    SSIM    gain dB"]
+    lines = [f"recipe: {recipe}", f"scale  {'picture':{width}}   bicubic: dB    SSIM    model: dB    SSIM    gain dB"
+             + ("   with tta: dB    SSIM    gain dB" if "tta" in rows[0] else "")]
     for scale, both in means.items():
         lines += [_line(scale, os.path.basename(row["picture"]), width, row) for row in rows if row["scale"] == scale]
         lines.append(_line(scale, "mean", width, both))
+        shares = [row["share"] for row in rows if row["scale"] == scale and row["share"] is not None]
+        if shares:
+            lines.append(f"{f'x{scale:g}':5}  CMSR rendered {sum(shares) / len(shares):.1%} of the full-rate queries "
+                         "(mean over the pictures)")
     return lines
 
 
@@ -107,18 +110,26 @@ def _line(scale, what, width, both):
     bicubic, model = both["bicubic"], both["model"]
     gain = 0.0 if model.psnr == bicubic.psnr else model.psnr - bicubic.psnr  # inf - inf is no number
     return (f"{f'x{scale:g}':5}  {what:{width}}    {bicubic.psnr:10.3f}  {bicubic.ssim:.4f}   {model.psnr:10.3f}  "
-            f"{model.ssim:.4f}   {gain:+8.3f}")
+            f"{model.ssim:.4f}   {gain:+8.3f}" + _tta_cells(both))
+
+
+def _tta_cells(both):
+    """The self-ensemble's columns, its gain that over the model alone."""
+    if "tta" not in both:
+        return ""
+    gain = 0.0 if both["tta"].psnr == both["model"].psnr else both["tta"].psnr - both["model"].psnr
+    return f"   {both['tta'].psnr:12.3f}  {both['tta'].ssim:.4f}   {gain:+8.3f}"
 
 
 def _plain(both):
     """Scores as JSON has them: no infinity."""
     return {name: {key: value if abs(value) != float("inf") else None for key, value in asdict(both[name]).items()}
-            for name in ("bicubic", "model")}
+            for name in ("bicubic", "model", "tta") if name in both}
 
 
 # Robustness
 
-def _robustness(model, paths, scales, rgb, progress):
+def _robustness(model, paths, scales, rgb, tta, cmsr, progress):
     """As `_quality`."""
     from .. import robustness
 

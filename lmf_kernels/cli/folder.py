@@ -43,6 +43,7 @@ def upscale_all(plan, worker, *, overwrite):
                 tell(index + 1)
         for lines in done:
             report.say_lines(lines)
+        worker.say_share()
         report.say_model(model, name)
         report.say("seconds", str(worker.clock))
     report.say("folder", f"{len(done)} upscaled, {states.count(State.DONE)} skipped as done, {len(failed)} failed")

@@ -71,6 +71,19 @@ def model_options(command):
     return with_model
 
 
+def tta_option(command):
+    """Give a command the switch `tta`."""
+    return click.option("--tta", is_flag=True, help="Self-ensemble: the mean over the eight flips and turns of a "
+                        "picture; takes eight times as long.")(command)
+
+
+def cmsr_option(command):
+    """Give a command the option `cmsr`: None, or what `cmsr.resolve` takes."""
+    return click.option("--cmsr", metavar="TABLE|auto", help="Above x4, decode smooth parts at lower scales (LMF's "
+                        "CMSR) by a table of `cmsr`, by one that ships with the model (auto), or by its precision, "
+                        "such as 1e-4.")(command)
+
+
 def loaded_model(run_on):
     """(model, what it was asked for as) of the options of `model_options`.
 

@@ -84,6 +84,12 @@ def say_model(model, name):
     say("ran on", _ran_on(model))
 
 
+def say_share(cmsr):
+    """Say how much of a full rendering a `cmsr.CMSR` rendered."""
+    say("cmsr", "nothing to do, no picture was enlarged more than x4" if cmsr.share is None else
+        f"{cmsr.share:.1%} of the full-rate queries rendered")
+
+
 def say_lines(lines):
     """Say several (word, text)."""
     for word, text in lines:

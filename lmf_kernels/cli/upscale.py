@@ -2,7 +2,7 @@
 
 import click
 
-from .options import Scale, Size, model_options
+from .options import Scale, Size, cmsr_option, model_options, tta_option
 
 
 @click.command()
@@ -13,6 +13,8 @@ from .options import Scale, Size, model_options
 @click.option("--stretch", "fit", flag_value="stretch", help="Exactly --size, whatever the aspect ratio.")
 @click.option("--fill", "fit", flag_value="fill", help="Exactly --size, cropped on two sides to keep the aspect ratio.")
 @model_options
+@tta_option
+@cmsr_option
 @click.option("--max-memory", metavar="BYTES", help="Working memory to stay below, such as 1GB; default: 2GB.")
 @click.option("--max-megapixels", type=click.FloatRange(0, min_open=True), metavar="N",
               help="Refuse larger inputs; default: 179.")
@@ -22,7 +24,8 @@ from .options import Scale, Size, model_options
               help="Of all outputs of a folder, such as png, default: its own; or of standard output, default: png.")
 @click.option("--recursive", is_flag=True, help="Enter sub-folders too, and mirror them in OUT.")
 @click.option("--overwrite", is_flag=True, help="In a folder, also make what is done; and allow OUT to be IN.")
-def upscale(paths, scale, size, fit, run_on, max_memory, max_megapixels, quality, suffix, recursive, overwrite):
+def upscale(paths, scale, size, fit, run_on, tta, cmsr, max_memory, max_megapixels, quality, suffix, recursive,
+            overwrite):
     """Upscale the picture IN to OUT by any factor or to any size. OUT's suffix names its format.
 
     Several pictures, or a folder, go to the folder OUT under their own names. A picture that is there already, made of
@@ -44,7 +47,7 @@ def upscale(paths, scale, size, fit, run_on, max_memory, max_megapixels, quality
     *sources, target = paths
     suffix = suffix and "." + suffix.lower().lstrip(".")
     box = size and Box(*size, fit or "inside")
-    worker = Worker(Request(scale, box, quality, max_memory, max_megapixels, overwrite), run_on)
+    worker = Worker(Request(scale, box, quality, max_memory, max_megapixels, overwrite, tta, cmsr), run_on)
     if streams.DASH in paths:
         if len(sources) > 1:
             raise click.UsageError("- takes one picture and one output.")

@@ -4,6 +4,7 @@ import os
 from typing import NamedTuple
 
 from .. import checkpoints, picture_job
+from ..cmsr import resolve
 from ..errors import InputError
 from ..images import format_of, options_of
 from ..tiling import memory
@@ -21,6 +22,8 @@ class Request(NamedTuple):
     max_memory: str | None = None
     max_megapixels: float | None = None
     overwrite: bool = False
+    tta: bool = False
+    cmsr: str | None = None
 
 
 class Worker:
@@ -34,13 +37,14 @@ class Worker:
         self.request, self.run_on, self.clock = request, run_on, report.Clock()
         given = request.max_memory
         self._max_memory = None if given is None else memory.parse_size(given, "--max-memory")
-        self._model_digest = None
+        self._model_digest = self._cmsr = None
         set_threads(run_on)
 
     def load(self):
         """(model, what it was asked for as)."""
         model, name = loaded_model(self.run_on)
         self.clock.watch(model)
+        self._cmsr = resolve(self.request.cmsr, model)
         self.clock("load model")
         return model, name
 
@@ -55,7 +59,8 @@ class Worker:
 
     def run(self, job, model, progress):
         """Upscale and write; returns the job."""
-        picture_job.run(job, model, max_memory=self._max_memory, on_stage_end=self.clock, progress=progress)
+        picture_job.run(job, model, max_memory=self._max_memory, tta=self.request.tta, cmsr=self._cmsr,
+                        on_stage_end=self.clock, progress=progress)
         return job
 
     def run_alone(self, source, target, worded=str, keep_record=False):
@@ -74,7 +79,13 @@ class Worker:
             Record(os.path.dirname(target)).add(source, target, self.way_of(target))
         report.say_model(model, name)
         report.say_lines((word, worded(text)) for word, text in report.picture_lines(job))
+        self.say_share()
         report.say("seconds", str(self.clock))
+
+    def say_share(self):
+        """Say what CMSR rendered of all pictures, if it was asked for."""
+        if self._cmsr is not None:
+            report.say_share(self._cmsr)
 
     def check_quality(self, targets):
         """Raise InputError where a quality is asked for and no file's format takes one."""
@@ -95,6 +106,10 @@ class Worker:
                 raise InputError(f"Cannot read {path}: {error.strerror or error}.") from None
         box = self.request.box
         how = {"scale": self.request.scale} if box is None else {"size": [box.height, box.width], "fit": box.fit}
+        how = {**how, "tta": True} if self.request.tta else how
+        table = self.request.cmsr
+        if table is not None:
+            how["cmsr"] = digest(table) if os.path.isfile(table) else table
         return {**how, "model": self._model_digest, "dtype": self.run_on["dtype"],
                 "quality": self._quality_of(target)}
 

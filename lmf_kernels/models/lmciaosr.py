@@ -101,8 +101,8 @@ class LMCiaoSR(Decoder):
         widths = {name: hidden_list(spec, name) for name, spec in
                   (("prenet_q", prenet_q), ("hypernet_q", hypernet_q), ("imnet_k", imnet_k), ("imnet_v", imnet_v))}
         if imnet_q["args"].get("mod_up_merge"):
-            raise InputError("imnet_q's mod_up_merge is on, a published branch that forgets in evaluation to add 1 to the "
-                             "scale modulation, as training does; leave it out.")
+            raise InputError("imnet_q's mod_up_merge is on, a published branch that forgets in evaluation to add 1 to "
+                             "the scale modulation, as training does; leave it out.")
         latent_out = extent(shapes, f"hypernet_q.layers.{2 * len(widths['hypernet_q'])}.weight", 0)
         guessed = {} if shapes is None else {"non_local_attn": "cs_attn.down.weight" in shapes}
         if latent_out is not None:

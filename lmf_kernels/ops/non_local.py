@@ -8,6 +8,8 @@ It is an operator so that torch.compile and torch.export see one call whatever t
 of the attention is kept for the backward pass, which computes it again block by block.
 """
 
+from contextlib import ExitStack, contextmanager
+
 import torch
 
 from ..errors import InputError
@@ -92,8 +94,7 @@ def _backward(
     batch, channels, *window = features.shape
     to_features = torch.zeros_like(features, dtype=wide, memory_format=torch.contiguous_format)
     to_weights = torch.zeros_like(weights, dtype=wide)
-    recording = torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, False)
-    with recording, torch.autocast(features.device.type, enabled=False), torch.enable_grad():
+    with _recording(), torch.autocast(features.device.type, enabled=False), torch.enable_grad():
         flat = weights.detach().to(wide).requires_grad_()
         for seen, own, place in _blocks(lr_size, origin, window):
             for image in range(batch):
@@ -104,6 +105,17 @@ def _backward(
                 to_features[image:image + 1][:, :, seen[0], seen[1]] += on_block
                 to_weights += on_flat
     return to_features.to(features.dtype), to_weights.to(weights.dtype)
+
+
+@contextmanager
+def _recording():
+    """Let autograd record here. Below an operator torch has switched it off, and in a compiled graph also the tracking
+    of views, without which sums into slices would lose their gradients."""
+    keys = torch._C.DispatchKey
+    with ExitStack() as stack:
+        for key in (keys.AutogradFunctionality, keys.ADInplaceOrView):
+            stack.enter_context(torch._C._SetExcludeDispatchKeyGuard(key, False))
+        yield
 
 
 def _fake(features, weights, scale, lr_size, origin):

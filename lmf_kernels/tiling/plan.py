@@ -124,12 +124,13 @@ class Plan(NamedTuple):
         return f"{tiles}{inexact}, bands of {self.band} rows, about {memory.format_bytes(self.peak)}"
 
 
-def make_plan(job, costs, halo, budget, besides=0):
+def make_plan(job, costs, halo, budget, besides=0, keeps=("fields", "pixels")):
     """The cheapest Plan whose peak is at most `budget` bytes.
 
     Args:
         job: a Job. costs: the model's StageBytes. halo: the model's Halo.
         besides: bytes that max_memory pays for already, such as the result's: only the message counts them.
+        keeps: forms to consider for what a tile row hands on.
 
     Raises:
         InputError: even the smallest tiles need more. The message has the least amount.
@@ -141,7 +142,7 @@ def make_plan(job, costs, halo, budget, besides=0):
             work = _work(job, costs, halo, rows, cols)
             if best is not None and work >= best[0]:
                 continue
-            for keep in ("fields", "pixels"):
+            for keep in keeps:
                 band, peak = _peak(job, costs, halo, rows, cols, keep, budget)
                 least = peak if least is None else min(least, peak)
                 if peak <= budget and (best is None or (work, peak) < (best[0], best[1].peak)):

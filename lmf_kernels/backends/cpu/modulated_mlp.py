@@ -3,7 +3,7 @@
 import torch
 
 from . import native
-from ..native_call import before_epilogue, refuse_common, refuse_gradients
+from ..native_call import HALVES, before_epilogue, refuse_common, refuse_gradients
 
 
 HAS_CELL_MASK = True  # of the grid render: see RenderCall.mask
@@ -14,7 +14,7 @@ def can_run(call):
     """The reason why this kernel cannot take the call, or None."""
     if not call.fields.is_cpu:
         return f"tensors are on {call.fields.device}, the kernel runs on the CPU"
-    return refuse_common(call, halves=False)
+    return refuse_common(call, halves=True)
 
 
 def run(call):
@@ -29,6 +29,9 @@ def run(call):
 
 def can_differentiate(call, wanted):
     """The reason why the backward kernel cannot compute the gradients named in `wanted`, or None."""
+    halves = [f"{name} is {tensor.dtype}" for name, tensor in call.tensors().items() if tensor.dtype != torch.float32]
+    if halves or call.dtype in HALVES:
+        return f"its backward computes in float32 alone, and {', '.join(halves) or f'it stores {call.dtype}'}"
     widest, depth = max(call.spec.widths[0], call.spec.in_dim // 2), len(call.spec.widths)
     if widest > WIDEST or depth > DEEPEST:
         return (f"its backward takes widths up to {WIDEST}, Fourier heads up to {2 * WIDEST} and depths up to "

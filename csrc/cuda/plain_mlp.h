@@ -1,0 +1,94 @@
+// The device body of the plain family (LIIF, LTE) on tensor cores. A warp renders runs of 16 pixels of an output row,
+// or 16 query points, each with cells of its own. Activations stay in registers from the head to the output layer. The
+// warps of a block go through the layers together, because they share the stream of weights.
+#pragma once
+
+#include "plain_head.h"
+#include "plain_plan.h"
+
+namespace lmf::plain {
+
+// Run `index` of the call. There are fewer runs than warps at the end: those warps have no pixels to store.
+LMF_DEVICE Tile tile_of(const RenderCall& call, int64_t index) {
+  const PixelRun run(call.out, index, dense::kRows);
+  return {run.batch, run.row, run.col};
+}
+
+// Adds the skip and the bias to the sums of this lane's two pixels, channels 2t and 2t + 1, and stores them.
+LMF_DEVICE void store_pixels(const RenderCall& call, const Tile& tile, const float4& sums, const float4& bias) {
+  const int g = warp::lane() >> 2, t = warp::lane() & 3;
+  const float of_pixel[2][2] = {{sums.x, sums.y}, {sums.z, sums.w}};
+  LMF_UNROLL
+  for (int r = 0; r < 2; ++r) {
+    const int64_t col = tile.column(call.out, g + 8 * r);
+    if (col < 0) continue;
+    PixelCoordinates at;
+    if (call.skip.data) at = pixel_coordinates(call, tile.batch, tile.row, col);
+    LMF_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      const int channel = 2 * t + i;
+      if (channel > 2) continue;
+      float value = of_pixel[r][i] + (channel == 0 ? bias.x : channel == 1 ? bias.y : bias.z);
+      if (call.skip.data) value += bilinear_skip(call, tile.batch, at, channel);
+      store_channel(call.out, pixel_address(call.out, tile.batch, channel, tile.row, col), value);
+    }
+  }
+}
+
+// Renders a block's part of the call. All lanes of the block run it together. shared: Plan::shared_bytes bytes of the
+// block's memory, aligned to 16.
+template <class Half, Head head>
+LMF_DEVICE void render(Mma<Half, head>, const MmaCall& c, unsigned char* shared, warp::Position position) {
+  const RenderCall& call = c.render;
+  const PackedLayout layout{head, c.layout.passes};
+  const SharedLayout parts{layout};
+  const int lane = warp::lane(), g = lane >> 2, t = lane & 3, thread = position.warp * warp::kSize + lane;
+  uint4* constants = reinterpret_cast<uint4*>(shared + parts.constants());
+  const float4* floats = reinterpret_cast<const float4*>(constants);
+  const CornerTable corners(shared + parts.corners(), position.warp);
+  float4* sums = reinterpret_cast<float4*>(shared + parts.sums()) + position.warp * 16 + 2 * g + (t & 1);
+  for (int i = thread; i < layout.constant_vectors(); i += kThreads) {
+    warp::shared_store(constants + i, warp::load(c.packed + layout.constants() + i));
+  }
+  Stream stream(reinterpret_cast<uint4*>(shared), c.packed + layout.matrices(), layout.passes, thread);
+  const uint16_t* fields = static_cast<const uint16_t*>(call.fields.data);
+  LMF_KEEP_LOOP
+  for (int64_t job = position.block; job < c.jobs; job += position.blocks) {
+    const int64_t run = job * kWarps + position.warp;
+    warp::block_barrier();  // the constants are there, and the last job's corners have been read
+    corners.fill(call, c.ensemble, tile_of(call, run < c.runs ? run : c.runs - 1));
+    warp::block_barrier();
+    LMF_KEEP_LOOP
+    for (int corner = 0; corner < (c.ensemble ? kCorners : 1); ++corner) {
+      dense::Operand x;
+      {
+        const PixelCorner at[2] = {corners.at(corner, g), corners.at(corner, g + 8)};
+        if constexpr (head == Head::linear) {
+          linear_head<Half>(x, fields, at, c.head_width, floats + layout.head_table());
+        } else {
+          fourier_head<Half>(x, fields, at, c.head_width, floats + layout.head_table());
+        }
+      }
+      LMF_KEEP_LOOP
+      for (int pass = 0; pass < layout.passes; ++pass) {
+        dense::Sums y;
+        dense::start_with_bias(y, floats + layout.bias(pass));
+        dense::multiply<Half>(y, x, stream);
+        dense::activate<Half>(x, y);
+      }
+      float y[4];
+      dense::output_product<Half>(y, x, reinterpret_cast<const uint2*>(constants + layout.out()));
+      if (t > 1) continue;  // this lane has channels 2t and 2t + 1, and there are three channels
+      // The sums lie in shared memory, each lane's own: registers are scarce.
+      const float4 before = corner > 0 ? warp::shared_load(sums) : float4{0.0f, 0.0f, 0.0f, 0.0f};
+      const float w0 = corners.weight(corner, g), w1 = corners.weight(corner, g + 8);
+      warp::shared_store(sums, float4{warp::fma(w0, y[0], before.x), warp::fma(w0, y[1], before.y),
+                                      warp::fma(w1, y[2], before.z), warp::fma(w1, y[3], before.w)});
+    }
+    if (t > 1 || run >= c.runs) continue;
+    store_pixels(call, tile_of(call, run), warp::shared_load(sums), warp::shared_load(floats + layout.out_bias()));
+  }
+  stream.drain();
+}
+
+}  // namespace lmf::plain
