@@ -40,7 +40,7 @@ REPEATS = 5
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="write docs/efficiency.md's tables and plot, measure nothing")
+    parser.add_argument("--write", action="store_true", help="write docs/efficiency.md and its plot, measure nothing")
     parser.add_argument("--out", type=pathlib.Path, default=FOLDER, metavar="DIR", help="folder of the results")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
     chosen = parser.parse_args(arguments)

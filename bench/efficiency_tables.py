@@ -51,8 +51,8 @@ def _by_paper(count, scale, pixels=PIXELS):
 
 
 def _macs_table(counts):
-    lines = ["MACs of 320x180 input in T, encoder (EDSR-baseline) included: printed in the paper / counted, by the paper's",
-             "way of printing / what this package computes (true T).", "",
+    lines = ["MACs of 320x180 input in T, encoder (EDSR-baseline) included: printed in the paper / counted, by the",
+             "paper's way of printing / what this package computes (true T).", "",
              "| model | parameters: printed, counted | " + " | ".join(f"x{s}" for s in SCALES) + " |",
              "|---|---|" + "---|" * len(SCALES)]
     for row in ("MetaSR", *(row for row in counts if row in PRINTED or row.startswith("LM"))):
@@ -89,8 +89,8 @@ def _times_table(run):
     scales = list(next(iter(run["times"].values())))
     h, w = run["lr"]
     computer = run["machine"]
-    lines = [f"Decoder, {w}x{h} input, {computer['threads']} threads of {computer['cpu']}, float32, microseconds an output "
-             f"pixel: the published way / this package (best of {run['repeats']}).", "",
+    lines = [f"Decoder, {w}x{h} input, {computer['threads']} threads of {computer['cpu']}, float32, microseconds an "
+             f"output pixel: the published way / this package (best of {run['repeats']}).", "",
              "| model | " + " | ".join(scales) + " |", "|---|" + "---|" * len(scales)]
     for row, found in run["times"].items():
         cells = []
@@ -127,10 +127,10 @@ def draw(counts, run):
                 continue
             found = {int(scale[1:]): one for scale, one in run["times"][row].items()}
             for way, style, width in (("published", "--", 1), ("ours", "-", 2)):
-                right.plot(list(found), [one[way]["best"] / one["pixels"] * 1e6 for one in found.values()], color=colour,
-                           linestyle=style, linewidth=width)
-        right.set_title("Decoder: microseconds an output pixel\n(CPU; dashed: the published way)", loc="left", fontsize=10,
-                        color=grey)
+                each = [one[way]["best"] / one["pixels"] * 1e6 for one in found.values()]
+                right.plot(list(found), each, color=colour, linestyle=style, linewidth=width)
+        right.set_title("Decoder: microseconds an output pixel\n(CPU; dashed: the published way)", loc="left",
+                        fontsize=10, color=grey)
     for ax in axes[0]:
         ax.set(xscale="log", yscale="log")
         ax.set_xlabel("scale", color=grey)
