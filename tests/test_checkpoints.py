@@ -185,7 +185,7 @@ def test_safetensors_without_a_model(tmp_path):
 @pytest.mark.parametrize("change, says", [
     (lambda m: m.update(name="srcnn"), "Unknown model 'srcnn'"),
     (lambda m: m.update(name=3), "mapping with a 'name'"),
-    (lambda m: m.update(name="diif"), "not available yet"),
+    (lambda m: m.update(name="diif"), "no option 'imnet_spec'"),
     (lambda m: m.update(args=None), "mapping"),
     (lambda m: m.update(sd=None), "no weights"),
     (lambda m: m.update(sd={}), "no weights"),
