@@ -6,7 +6,7 @@
 #include "dense_trunk.h"
 #include "lane_moves.h"
 #include "scratch.h"
-#include "sincospi.h"
+#include "waves.h"
 
 namespace lmf {
 namespace LMF_ISA {
@@ -98,20 +98,10 @@ class C2fNet {
     const Lanes at_y = set(y.cell + y.first), at_x = set(x.cell + x.first);
     for (int64_t j = 0; j < half; j += kLanes) {
       const int64_t left = half - j;
-      Lanes even, odd, wave[2];
+      Lanes even, odd;
       deinterleave(load_some(freq + 2 * j, 2 * left), load_some(freq + 2 * j + kLanes, 2 * left - kLanes), &even, &odd);
       const Lanes p = fma(even, at_y, fma(odd, at_x, add(load(along_y + j), load(along_x + j))));
-      sincospi(p, &wave[0], &wave[1]);
-      for (int k = 0; k < 2; ++k) {
-        const Lanes a = mul(load_some(coef + k * half + j, left), wave[k]);
-        if (half % kLanes == 0) {
-          store_as(row + k * half + j, a);
-        } else {
-          alignas(64) float value[kLanes];
-          store(value, a);
-          for (int64_t i = 0; i < kLanes && i < left; ++i) assign(row + k * half + j + i, value[i]);
-        }
-      }
+      store_waves(coef, p, half, j, row);
     }
   }
 

@@ -6,7 +6,7 @@
 #include "dense_trunk.h"
 #include "lane_moves.h"
 #include "scratch.h"
-#include "sincospi.h"
+#include "waves.h"
 
 namespace lmf {
 namespace LMF_ISA {
@@ -143,23 +143,13 @@ class PlainNet {
     const Lanes rel_y = set(row.rel_y), rel_x = set(row.rel_x), cell_y = set(row.cell_y), cell_x = set(row.cell_x);
     for (int64_t j = 0; j < half; j += kLanes) {
       const int64_t left = half - j;
-      Lanes even, odd, wave[2];
+      Lanes even, odd;
       deinterleave(load_some(freq + 2 * j, 2 * left), load_some(freq + 2 * j + kLanes, 2 * left - kLanes), &even, &odd);
       Lanes q = mul(cell_y, load(head_ + j));
       q = fma(cell_x, load(head_ + width + j), q);
       q = fma(even, rel_y, q);
       q = fma(odd, rel_x, q);
-      sincospi(q, &wave[0], &wave[1]);
-      for (int k = 0; k < 2; ++k) {
-        const Lanes a = mul(load_some(coef + k * half + j, left), wave[k]);
-        if (half % kLanes == 0) {
-          store_as(y + k * half + j, a);
-        } else {
-          alignas(64) float value[kLanes];
-          store(value, a);
-          for (int64_t i = 0; i < kLanes && i < left; ++i) assign(y + k * half + j + i, value[i]);
-        }
-      }
+      store_waves(coef, q, half, j, y);
     }
   }
 
