@@ -74,6 +74,21 @@ struct ModulatedCall {
   ModulatedMlp mlp;
 };
 
+// The plain family's render MLP. plain_layout.h has the layout of its weights and of its fields.
+struct PlainMlp {
+  const void* weights;
+  const int32_t* widths;  // of the hidden layers, (depth); not read if depth is 0
+  Element element;
+  Head head;
+  int32_t in_dim, depth;  // in_dim: width of the Fourier product, 0 with a linear head
+  bool ensemble;          // local ensemble of four cells, else the nearest cell
+};
+
+struct PlainCall {
+  RenderCall render;
+  PlainMlp mlp;
+};
+
 // A bilinear resizing with half-pixel centres and repeated borders, 3 channels. `out` says which window of which size.
 struct BilinearCall {
   Output out;

@@ -65,6 +65,12 @@ constexpr Member kModulatedMlpMembers[] = {
     LMF_MEMBER(ModulatedMlp, ensemble),
 };
 
+constexpr Member kPlainMlpMembers[] = {
+    LMF_MEMBER(PlainMlp, weights), LMF_MEMBER(PlainMlp, widths), LMF_MEMBER(PlainMlp, element),
+    LMF_MEMBER(PlainMlp, head),    LMF_MEMBER(PlainMlp, in_dim), LMF_MEMBER(PlainMlp, depth),
+    LMF_MEMBER(PlainMlp, ensemble),
+};
+
 constexpr Member kModulatedGradientsMembers[] = {
     LMF_MEMBER(ModulatedGradients, fields),
     LMF_MEMBER(ModulatedGradients, weights),
@@ -101,6 +107,7 @@ constexpr bool is_complete(const Member (&members)[N]) {
 
 static_assert(is_complete<RenderCall>(kRenderCallMembers), "kRenderCallMembers lacks a member of RenderCall");
 static_assert(is_complete<ModulatedMlp>(kModulatedMlpMembers), "kModulatedMlpMembers lacks a member of ModulatedMlp");
+static_assert(is_complete<PlainMlp>(kPlainMlpMembers), "kPlainMlpMembers lacks a member of PlainMlp");
 static_assert(is_complete<BilinearCall>(kBilinearCallMembers), "kBilinearCallMembers lacks a member of BilinearCall");
 static_assert(is_complete<ModulatedGradients>(kModulatedGradientsMembers),
               "kModulatedGradientsMembers lacks a member of ModulatedGradients");
@@ -108,6 +115,8 @@ static_assert(is_complete<ModulatedGradients>(kModulatedGradientsMembers),
 // A family's call is its two structs one after the other, so Python may pack them by themselves.
 static_assert(offsetof(ModulatedCall, mlp) == sizeof(RenderCall) &&
               sizeof(ModulatedCall) == sizeof(RenderCall) + sizeof(ModulatedMlp));
+static_assert(offsetof(PlainCall, mlp) == sizeof(RenderCall) &&
+              sizeof(PlainCall) == sizeof(RenderCall) + sizeof(PlainMlp));
 
 struct Enumerator {
   const char* name;

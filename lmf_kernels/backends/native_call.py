@@ -1,10 +1,11 @@
-"""Render calls as the packed structs that the compiled modules take, and what all modulated kernels refuse.
+"""Render calls as the packed structs that the compiled modules take, and what all compiled kernels refuse.
 
 `csrc/common/params.h` has the structs. Each compiled module exports their layout, from which a `Packer` makes one
 function per struct. Its keyword arguments are the members: a missing, unknown or mistyped one raises at once.
 """
 
 import struct
+from array import array
 from itertools import groupby
 
 import torch
@@ -52,6 +53,7 @@ class Packer:
             raise TypeError(f"RenderCall consists of {', '.join(render)}: pack them here in that order.")
         self._fields, self._skip, self._out, self._points, self._render_call = render.values()
         self._mlp = pack_functions("ModulatedMlp", *structs["ModulatedMlp"])["ModulatedMlp"]
+        self._plain = pack_functions("PlainMlp", *structs["PlainMlp"])["PlainMlp"]
         self._gradients = pack_functions("ModulatedGradients", *structs["ModulatedGradients"])["ModulatedGradients"]
         bilinear = pack_functions("BilinearCall", *structs["BilinearCall"])
         self._bilinear_out, self._bilinear_call = bilinear["out"], bilinear["BilinearCall"]
@@ -73,6 +75,20 @@ class Packer:
         mlp = self._mlp(weights=weights.data_ptr(), element=self._elements[weights.dtype], head=self._heads[spec.head],
                         in_dim=spec.in_dim, hidden=spec.widths[0], depth=len(spec.widths), ensemble=spec.ensemble)
         return render + mlp, (weights, alive)
+
+    def plain_mlp(
+        self,
+        call,
+        out,  # call.output_shape()
+        threads=1,
+    ):
+        """(bytes of a PlainCall, what to keep alive until the kernel has run)."""
+        render, alive = self._render(call, out, threads)
+        weights, spec, widths = call.weights.contiguous(), call.spec, array("i", call.spec.widths)
+        mlp = self._plain(weights=weights.data_ptr(), widths=widths.buffer_info()[0],
+                          element=self._elements[weights.dtype], head=self._heads[spec.head], in_dim=spec.in_dim,
+                          depth=len(widths), ensemble=spec.ensemble)
+        return render + mlp, (weights, widths, alive)
 
     def modulated_gradients(
         self,
@@ -149,13 +165,13 @@ def load_module(name):
         return None, None, f"the compiled module lmf_kernels.{name} cannot be imported: {reason}"
     try:
         return module, Packer(module), ""
-    except (AttributeError, KeyError):  # it exports no structs, or lacks one
+    except (AttributeError, KeyError):  # it exports no structs, or not all of these
         return None, None, (f"the compiled module lmf_kernels.{name} was built from older sources; "
                             "install lmf_kernels again")
 
 
 def refuse_common(call, halves):
-    """The reason why a compiled modulated kernel cannot take the call, or None. halves: it also takes HALVES."""
+    """The reason why a compiled kernel cannot take the call, or None. halves: it also takes HALVES."""
     allowed = _WITH_HALVES if halves else _FLOAT32
     for name, tensor in call.tensors().items():
         dtypes = _FLOAT32 if name in ("coord", "cell") else allowed

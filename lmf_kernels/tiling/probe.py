@@ -21,6 +21,7 @@ class StageBytes(NamedTuple):
     fields: per LR pixel, the latent stage's result.
     render: per output pixel of one render call, beyond fields and output: nothing in a fused kernel.
     at_once: not bytes, but the most output pixels whose bytes exist at a time; None: those of the whole call.
+    latent_at_once: the same of the latent stage, in LR pixels.
     """
 
     encoder: float
@@ -29,6 +30,7 @@ class StageBytes(NamedTuple):
     fields: float
     render: float
     at_once: int | None = None
+    latent_at_once: int | None = None
 
 
 @torch.no_grad()
@@ -56,7 +58,8 @@ def stage_bytes(model, dtype=torch.float32, rendering=None):
         pixels = backend.run(call)
     counts = (encoder.peak, _nbytes(features), latent.peak + _nbytes(features), _nbytes(fields),
               max(0, render.peak - _nbytes(pixels)))
-    found = StageBytes(*(count / _SIDE ** 2 for count in counts), backend.pixels_at_once(like.device))
+    found = StageBytes(*(count / _SIDE ** 2 for count in counts), backend.pixels_at_once(like.device),
+                       model.latent_at_once)
     if rendering is None:
         return found
     return found._replace(render=found.render + BYTES_PER_PIXEL, at_once=pixels_at_once(like.device))
