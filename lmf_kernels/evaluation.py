@@ -127,7 +127,8 @@ def evaluate(model, paths, scales, recipe=Recipe(), *, tta=False, progress=lambd
     """Scores of the model and of bicubic interpolation on originals at each scale; with tta its self-ensemble too.
 
     Returns:
-        A list of {"scale", "picture", "size": (H, W) compared, "bicubic": Score, "model": Score}, with tta also "tta": Score.
+        A list of {"scale", "picture", "size": (H, W) compared, "bicubic": Score, "model": Score}; with tta also
+        "tta": Score.
 
     Raises:
         InputError: a picture cannot be read or used, a scale is unusable, or scikit-image is missing.
@@ -152,7 +153,8 @@ def evaluate(model, paths, scales, recipe=Recipe(), *, tta=False, progress=lambd
 
 
 def means(rows):
-    """{scale: {"bicubic": Score, "model": Score}}, and "tta" where it was measured: each the mean over the pictures, as tables have it."""
+    """{scale: {"bicubic": Score, "model": Score}}, with "tta" too where that was measured: each the mean over the
+    pictures, as tables have it."""
     result = {}
     for scale in dict.fromkeys(row["scale"] for row in rows):
         here = [row for row in rows if row["scale"] == scale]

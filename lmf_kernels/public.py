@@ -1,6 +1,7 @@
 """What `import lmf_kernels` offers."""
 
 from .backends import describe as backends, use_backend
+from .cmsr import CMSR
 from .checkpoints import load_model, save_model
 from .errors import BackendError, CheckpointError, InputError
 from .explanation import explain
@@ -11,6 +12,6 @@ from .patching import PatchedModule, PatchReport, patch, unpatch
 from .upscale import upscale, upscale_rows
 from .upscale_file import UpscaledFile, upscale_file
 
-__all__ = ["BackendError", "CheckpointError", "InputError", "GraphedUpscaler", "PatchReport", "PatchedModule",
+__all__ = ["BackendError", "CMSR", "CheckpointError", "InputError", "GraphedUpscaler", "PatchReport", "PatchedModule",
            "RenderSpec", "UpscaledFile", "backends", "build_model", "explain", "load_model", "patch", "save_model",
            "unpatch", "upscale", "upscale_file", "upscale_rows", "use_backend"]

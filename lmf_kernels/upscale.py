@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import torch
 from torch import Tensor
 
 from . import tiling
+from .cmsr import Multiscale, resolve
 from .errors import InputError
 from .models import Decoder
 from .request import Scale, Size, check_image, check_model, check_request, check_result, check_values, output_size
@@ -25,17 +27,19 @@ if TYPE_CHECKING:
 @overload
 def upscale(model: Decoder, image: Tensor, scale: Scale | None = None, size: Size | None = None, *,
             max_memory: int | str | None = None, tta: bool = False, dtype: torch.dtype | None = None,
-            layout: str = "nchw") -> Tensor: ...
+            layout: str = "nchw", cmsr: Multiscale = None) -> Tensor: ...
 
 
 @overload
 def upscale(model: Decoder, image: NDArray[Pixel], scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None, tta: bool = False) -> NDArray[Pixel]: ...
+            max_memory: int | str | None = None, tta: bool = False,
+            cmsr: Multiscale = None) -> NDArray[Pixel]: ...
 
 
 @overload
 def upscale(model: Decoder, image: Image, scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None, tta: bool = False) -> Image: ...
+            max_memory: int | str | None = None, tta: bool = False,
+            cmsr: Multiscale = None) -> Image: ...
 
 
 @torch.no_grad()
@@ -49,6 +53,7 @@ def upscale(
     tta: bool = False,
     dtype: torch.dtype | None = None,
     layout: str = "nchw",
+    cmsr: Multiscale = None,
 ) -> Any:
     """Upscale images by any factor or to any size. No gradients: train through the model itself.
 
@@ -71,9 +76,13 @@ def upscale(
             included; None: no limit. Where it asks for tiles, encoders with a finite receptive field (EDSR, RDN) give
             the same features but for rounding; attention (SwinIR) nearly the same.
         tta: self-ensemble: the mean over the eight flips and quarter turns of the image. Takes eight times as long.
+            Not together with cmsr.
         dtype: of a tensor's result: torch.float32 or another floating-point type, or torch.uint8 for values 0 to 255,
             rounded half to even; None: torch.uint8 for uint8, else torch.float32.
         layout: of a tensor's result: "nchw" for (B, 3, H, W), "nhwc" for (B, H, W, 3).
+        cmsr: multi-scale rendering (LMF, section 3.4), which renders smooth parts at lower scales: "auto" or a
+            precision such as 1e-4 for a table that ships with the model, a table's file, a table, or a `CMSR`, which
+            also counts the work; None: everything in full. Up to x4 it does nothing.
 
     Returns:
         An image of the same kind and number of dimensions, H pixels high and W wide; values are clamped to their range.
@@ -88,7 +97,7 @@ def upscale(
 
         if dtype is not None or layout != "nchw":
             raise InputError("dtype and layout are for tensors; other images come back as they are given.")
-        return upscale_other_kind(model, image, scale, size, max_memory, tta)
+        return upscale_other_kind(model, image, scale, size, max_memory, tta, cmsr)
     check_model(model)
     batch = image[None] if image.dim() == 3 else image
     if image.dtype == torch.uint8:
@@ -98,12 +107,13 @@ def upscale(
     dtype = torch.float32 if dtype is None else dtype
     size = check_request(model, batch, scale, size)
     check_result(dtype, layout)  # before the encoder runs, which takes longest
+    cmsr = _resolved(cmsr, model, tta)
     if max_memory is not None:
-        result = _upscale_within(model, batch, size, memory.parse_size(max_memory), dtype, layout, tta)
+        result = _upscale_within(model, batch, size, memory.parse_size(max_memory), dtype, layout, tta, cmsr)
     elif tta:
         result = _ensembled(model, batch, size, dtype, layout)
     else:
-        result = run_stages(model, batch, size, dtype=dtype, layout=layout)
+        result = run_stages(model, batch, size, dtype=dtype, layout=layout, cmsr=cmsr)
     return result if image.dim() == 4 else result[0]
 
 
@@ -117,6 +127,7 @@ def upscale_rows(
     tta: bool = False,
     dtype: torch.dtype = torch.uint8,
     layout: str = "nhwc",
+    cmsr: Multiscale = None,
     on_stage_end: Callable[[str], object] = lambda stage: None,
     progress: Callable[[float], object] = lambda fraction: None,
 ) -> Rows:
@@ -135,6 +146,7 @@ def upscale_rows(
             rows: the one being made and the one given last.
         tta: self-ensemble, as for `upscale`; in tiles too, but for LM-CiaoSR.
         dtype, layout: of the rows, as for `upscale`: (B, n, W, 3) for "nhwc", (B, 3, n, W) for "nchw".
+        cmsr: as for `upscale`.
         on_stage_end: called with "encoder", "latent" or "render" after each piece of that stage, to measure time.
         progress: called with the fraction of the rows that is done, 0 to 1, several times a band of tiles.
 
@@ -157,8 +169,9 @@ def upscale_rows(
         check_values(image)
     check_result(dtype, layout)
     budget = memory.parse_size(max_memory)
-    job, costs = _job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype)
-    plan, bands = _planned(model, job, costs, tiling.Halo.of(model), budget, tta)
+    rendering = _rendering(_resolved(cmsr, model, tta), model, source.shape[1:], size)
+    job, costs = _job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype, rendering)
+    plan, bands = _planned(model, job, costs, tiling.Halo.of(model, rendering), budget, tta, rendering)
     return Rows(plan, bands(model, source, size, plan, dtype=dtype, layout=layout, on_stage_end=on_stage_end,
                             progress=progress))
 
@@ -173,7 +186,7 @@ class Rows(Iterator[tuple[int, Tensor]]):
         return next(self._bands)
 
 
-def _upscale_within(model, image, size, budget, dtype, layout, tta):
+def _upscale_within(model, image, size, budget, dtype, layout, tta, cmsr):
     """`upscale` in at most `budget` bytes: in one piece where that fits, else in tiles, else image by image."""
     batch = image.shape[0]
     job = _job(model, (batch, *image.shape[2:]), size, dtype)
@@ -183,10 +196,11 @@ def _upscale_within(model, image, size, budget, dtype, layout, tta):
             f"The result alone, {batch} x {size[1]}x{size[0]} pixels of {dtype}, takes {memory.format_bytes(result)}, "
             f"more than max_memory allows ({memory.format_bytes(budget)}); allow more, or take it in rows with "
             "upscale_rows.")
-    costs, halo = tiling.stage_bytes(model, dtype), tiling.Halo.of(model)
+    rendering = _rendering(cmsr, model, image.shape[-2:], size)
+    costs, halo = tiling.stage_bytes(model, dtype, rendering), tiling.Halo.of(model, rendering)
     if not tta and tiling.untiled_peak(job, costs, halo) <= budget:
-        return run_stages(model, image, size, dtype=dtype, layout=layout)
-    plan, bands = _planned(model, job._replace(batch=1), costs, halo, budget - result, tta, result)
+        return run_stages(model, image, size, dtype=dtype, layout=layout, cmsr=cmsr)
+    plan, bands = _planned(model, job._replace(batch=1), costs, halo, budget - result, tta, rendering, result)
     shape = (batch, 3, *size) if layout == "nchw" else (batch, *size, 3)
     out = torch.empty(shape, dtype=dtype, device=image.device)
     down = 2 if layout == "nchw" else 1
@@ -197,10 +211,10 @@ def _upscale_within(model, image, size, budget, dtype, layout, tta):
     return out
 
 
-def _planned(model, job, costs, halo, budget, tta, besides=0):
+def _planned(model, job, costs, halo, budget, tta, rendering, besides=0):
     """(plan, the function that runs it) within `budget` bytes."""
     if not tta:
-        return tiling.make_plan(job, costs, halo, budget, besides), tiling.bands
+        return tiling.make_plan(job, costs, halo, budget, besides), partial(tiling.bands, rendering=rendering)
     summed = job._replace(pixel_bytes=job.pixel_bytes + 3 * 8)  # sums in at most float64
     costs = tiling.self_ensemble.costs_of(costs)
     plan = tiling.make_plan(summed, costs, halo, budget, besides, keeps=("pixels",))
@@ -216,6 +230,18 @@ def _ensembled(model, image, size, dtype, layout):
     return rows
 
 
+def _resolved(cmsr, model, tta):
+    """What `cmsr` names, checked against tta."""
+    if tta and cmsr is not None:
+        raise InputError("tta and cmsr exclude each other: give one of them.")
+    return resolve(cmsr, model)
+
+
+def _rendering(cmsr, model, lr_size, size):
+    """The cmsr.Rendering of pictures of lr_size at a size, None where everything is rendered in full."""
+    return None if cmsr is None else cmsr.rendering(model, lr_size, size)
+
+
 def _job(model, shape, size, dtype):
     """The tiling.Job of a batch of pictures, (B, h, w)."""
     on_cpu = next(model.parameters()).device.type == "cpu"
@@ -229,14 +255,20 @@ def run_stages(
     *,
     dtype=torch.float32,
     layout="nchw",
+    cmsr=None,
     on_stage_end=lambda stage: None,
 ):
-    """The stages of `upscale` on checked arguments; `on_stage_end(name)` is called after encoder, latent and render."""
+    """The stages of `upscale` on checked arguments; `on_stage_end(name)` is called after encoder, latent and render.
+
+    cmsr: a cmsr.CMSR, or None to render everything in full.
+    """
     inp = image * 2 - 1
     features = model.encode(inp)
     on_stage_end("encoder")
     fields = model.fields(features, model.rel_cell_of(image.shape[-2:], size))
     on_stage_end("latent")
-    pixels = model.render_grid(inp, size, fields=fields, epilogue="unit", dtype=dtype, layout=layout)
+    rendering = _rendering(cmsr, model, image.shape[-2:], size)
+    render = model.render_grid if rendering is None else rendering.grid
+    pixels = render(inp, size, fields=fields, epilogue="unit", dtype=dtype, layout=layout)
     on_stage_end("render")
     return pixels

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 
 
-def linear_layers(sd, prefix):
-    """Layers `[(weight (out, in), bias (out,))]` of the MLP stored as `prefix.layers.0`, `prefix.layers.2`, ..."""
-    start, end = f"{prefix}.layers.", ".weight"
+def linear_layers(sd, prefix, part="layers"):
+    """Layers `[(weight (out, in), bias (out,))]` of the MLP stored as `prefix.part.0`, `prefix.part.2`, ..."""
+    start, end = f"{prefix}.{part}.", ".weight"
     indices = sorted(int(name[len(start):-len(end)]) for name in sd if name.startswith(start) and name.endswith(end))
     if not indices:
         raise ValueError(f"the state dict has no {start}*{end}: give the decoder's parameters under official names.")

@@ -32,3 +32,10 @@ class Options(NamedTuple):
     def modulation_count(self):
         """Modulations per hidden channel: 2 with scales and shifts, 1 with either."""
         return int(self.mod_scale) + int(self.mod_shift)
+
+
+class SliceOptions(NamedTuple):
+    """Options of DIIF in a checkpoint's args. Widths and depths come from the weights."""
+
+    slicing: str = "linear"  # "linear": a row of a cell is a slice; "constant": the whole cell
+    slice_ensemble: bool = True  # blend the slice vectors of a cell's four vertices (else: one vector a slice)

@@ -49,7 +49,9 @@ inline void export_tables(pybind11::module_& m) {
   pybind11::dict structs, enums;
   structs["RenderCall"] = describe_struct<RenderCall>(kRenderCallMembers);
   structs["ModulatedMlp"] = describe_struct<ModulatedMlp>(kModulatedMlpMembers);
+  structs["PlainMlp"] = describe_struct<PlainMlp>(kPlainMlpMembers);
   structs["ModulatedGradients"] = describe_struct<ModulatedGradients>(kModulatedGradientsMembers);
+  structs["BilinearCall"] = describe_struct<BilinearCall>(kBilinearCallMembers);
   enums["Head"] = describe_enum(kHeads);
   enums["Epilogue"] = describe_enum(kEpilogues);
   enums["Element"] = describe_enum(kElements);

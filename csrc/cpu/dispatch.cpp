@@ -23,12 +23,15 @@ bool machine_has(const char* isa) {
 
 IsaEntry g_table[] = {
 #ifdef LMF_HAVE_ISA_AVX512
-    {{"avx512", avx512::modulated_mlp, avx512::modulated_backward, avx512::fma_chain}, machine_has("avx512")},
+    {{"avx512", avx512::modulated_mlp, avx512::modulated_backward, avx512::plain_mlp, avx512::fma_chain},
+     machine_has("avx512")},
 #endif
 #ifdef LMF_HAVE_ISA_AVX2
-    {{"avx2", avx2::modulated_mlp, avx2::modulated_backward, avx2::fma_chain}, machine_has("avx2")},
+    {{"avx2", avx2::modulated_mlp, avx2::modulated_backward, avx2::plain_mlp, avx2::fma_chain},
+     machine_has("avx2")},
 #endif
-    {{"baseline", baseline::modulated_mlp, baseline::modulated_backward, baseline::fma_chain}, true},
+    {{"baseline", baseline::modulated_mlp, baseline::modulated_backward, baseline::plain_mlp, baseline::fma_chain},
+     true},
 };
 
 }  // namespace

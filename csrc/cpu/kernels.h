@@ -9,6 +9,7 @@ namespace lmf {
   namespace isa {                                                                          \
   void modulated_mlp(const ModulatedCall& call);                                           \
   void modulated_backward(const ModulatedCall& call, const ModulatedGradients& gradients); \
+  void plain_mlp(const PlainCall& call);                                                   \
   double fma_chain(int64_t rounds);                                                        \
   }
 LMF_DECLARE_ISA(baseline)
@@ -20,6 +21,7 @@ struct CpuKernels {
   const char* isa;
   void (*modulated_mlp)(const ModulatedCall& call);
   void (*modulated_backward)(const ModulatedCall& call, const ModulatedGradients& gradients);
+  void (*plain_mlp)(const PlainCall& call);
   double (*fma_chain)(int64_t rounds);  // runs `rounds` rounds of multiply-adds, returns the number of operations
 };
 

@@ -1,8 +1,9 @@
-// The epilogue and the store of a pixel: de-normalise, clamp, and write float32 or uint8 with any strides (NCHW, NHWC,
-// points).
+// The epilogue and the store of a pixel: de-normalise, clamp, and write float32, a half type or uint8 with any strides
+// (NCHW, NHWC, points).
 #pragma once
 
 #include "../common/params.h"
+#include "halves.h"
 #include "lanes.h"
 
 namespace lmf {
@@ -26,6 +27,16 @@ inline void store_pixels(Lanes* rgb, const Output& out, int64_t offset, int coun
       // The low byte comes first: bindings/cpu.cpp asserts that the machine is little-endian.
       const uint8_t* bytes = reinterpret_cast<const uint8_t*>(value[c]);
       for (int j = 0; j < count; ++j) p[c * out.stride_c + j * out.stride_x] = bytes[4 * j];
+    }
+    return;
+  }
+  if (out.store != Store::float32) {
+    uint16_t* p = static_cast<uint16_t*>(out.data) + offset;
+    for (int c = 0; c < 3; ++c) {
+      store(value[c], rgb[c]);
+      for (int j = 0; j < count; ++j)
+        p[c * out.stride_c + j * out.stride_x] = out.store == Store::float16 ? narrow_float16(value[c][j]).bits
+                                                                             : narrow_bfloat16(value[c][j]).bits;
     }
     return;
   }

@@ -16,6 +16,7 @@ from ..encoders import make_encoder
 from ..errors import InputError
 from ..families import Family
 from ..ops.arguments import cell_pair, whole_numbers
+from .latent import published_shift
 from .pack_cache import PackCache, autocast_is_on, parameters_of
 from .query_interface import QueryInterface
 
@@ -38,6 +39,8 @@ class Decoder(QueryInterface, nn.Module):
     family: Family  # the render family
     has_skip: bool = False  # add the bilinearly sampled input to the rendering
     uses_cell: bool = True  # False: neither stage looks at the cell
+    built_in: str | None = None  # the name under which it ships, if it does
+    largest_intensity: float = 0.5  # of `modulation_intensity`, where the thresholds of CMSR tables end
     latent_at_once: int | None = None
 
     def __init__(self, encoder_spec: Any) -> None:
@@ -185,6 +188,20 @@ class Decoder(QueryInterface, nn.Module):
         if cell is None:
             cell = tuple(upscale_cell(n_in, n_out) for n_in, n_out in zip(lr_size, size))
         return cell[0] * lr_size[0], cell[1] * lr_size[1]
+
+    def modulation_intensity(
+        self,
+        fields: Tensor,  # (B, h, w, C), from `fields`, or a part of them
+    ) -> Tensor:
+        """How much detail each cell has: the mean of |t| over the shift modulations of all layers, (B, h, w).
+
+        In float32 at least (LMF, arXiv 2404.16451, section 3.4). Raises InputError if the model has no shifts.
+        """
+        mlp = getattr(self, "render_mlp", None)
+        if mlp is None or not mlp.mod_shift:
+            raise InputError(f"CMSR needs shift modulations, as LM-LIIF, LM-LTE and LM-CiaoSR have them; this model is "
+                             f"{self.name}{' without them' * (mlp is not None)}. Leave cmsr out.")
+        return published_shift(fields, [linear.bias for linear in self.imnet.linears[:-1]]).abs_().mean(dim=-1)
 
     # For subclasses
 

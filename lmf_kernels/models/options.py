@@ -114,6 +114,22 @@ def extent(shapes, key, axis):
     return shape[axis] if len(shape) > axis else None
 
 
+def slice_widths(coarse, fine, shapes):
+    """Hidden widths of the coarse and the fine MLP of DIIF and DLTE: as given, else those of the shapes, else 256 and
+    256 for each."""
+    found = []
+    for given, name, layers, last in ((coarse, "coarse", "imnet.layers", 0), (fine, "fine", "imnet.tail", 1)):
+        if given is None:
+            stored = []
+            while width := extent(shapes, f"{layers}.{2 * len(stored)}.weight", 0):
+                stored.append(width)
+            given = stored[:len(stored) - last] or [256, 256]
+        if not isinstance(given, (list, tuple)) or not given:
+            raise InputError(f"{name} is a list of one or more widths, got {given!r:.60}.")
+        found.append([whole(width, f"a width in {name}") for width in given])
+    return found
+
+
 def _args(spec, what, name, known, rgb=True):
     """The args of an MLP spec whose name and keys are right."""
     if not isinstance(spec, Mapping) or not isinstance(spec.get("args"), Mapping):

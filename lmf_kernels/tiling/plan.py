@@ -32,13 +32,14 @@ import sys
 from typing import Any, NamedTuple
 
 from ..errors import InputError
-from ..families.maps import CELLS
+from ..families.maps import CELLS, WithMargin
 from . import memory, windows
 
 FIXED = 64 * 10**6
 HEADROOM, HEADROOM_OF_ATTENTION = 1.25, 2.2
 OVERLAP_WINDOWS = 4  # kept around a tile by an encoder that attends in windows
 _SMALLEST_SIDE = 8
+_INSIDE = 1 << 40  # a cell far from every border
 _LARGEST_BAND = 32 * 10**6
 _TILE_COST = 4096  # of starting a tile, in LR pixels of encoding
 _PAGED, _PAGED_COST = 2**25, 1.75  # bytes of a feature map from which on a CPU takes so many times as long
@@ -71,12 +72,18 @@ class Halo(NamedTuple):
     starts: Any = None
 
     @classmethod
-    def of(cls, model):
-        """The halo of a model. An encoder that attends in windows has an attribute `window`, their side."""
+    def of(cls, model, rendering=None):
+        """The halo of a model. An encoder that attends in windows has an attribute `window`, their side.
+
+        rendering: a cmsr.Rendering, whose windows read `margin` more cells, or None.
+        """
+        fields_map = model.family.map_of(model.render_spec)
+        if rendering is not None:
+            fields_map = WithMargin(fields_map, rendering.margin)
         encoder = model.encoder.receptive_field
         latent, window = model.receptive_field - encoder, getattr(model.encoder, "window", 1)
         overlap = encoder if window == 1 else min(encoder, OVERLAP_WINDOWS * window)
-        return cls(overlap, latent, window, overlap == encoder, model.family.map,
+        return cls(overlap, latent, window, overlap == encoder, fields_map,
                    None if model.tile_starts((1, 1)) is None else model.tile_starts)
 
     def cuts(self, lr_size):
@@ -89,7 +96,7 @@ class Halo(NamedTuple):
 
     def held(self, side):
         """Rows or columns of the map that a tile of `side` cells reads, clipped nowhere."""
-        start, stop = self.map.held(0, side, sys.maxsize)
+        start, stop = self.map.held(_INSIDE, _INSIDE + side, sys.maxsize)
         return stop - start
 
 
@@ -228,7 +235,7 @@ def _seen(edges, n, halo):
 
 def _side_with_halo(side, n, halo):
     """The most that the encoder sees of one axis for a tile of `side` LR cells."""
-    start, stop = halo.map.cells(*halo.map.held(0, side, sys.maxsize))
+    start, stop = halo.map.cells(*halo.map.held(_INSIDE, _INSIDE + side, sys.maxsize))
     return min(n, stop - start + 2 * (halo.encoder + halo.latent) + 2 * (halo.align - 1))
 
 

@@ -7,6 +7,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..backends import RenderCall, choose
+from ..cmsr.render import BYTES_PER_PIXEL, pixels_at_once
 
 _SIDE = 16  # of the small picture: a multiple of the attention windows in use
 
@@ -33,8 +34,10 @@ class StageBytes(NamedTuple):
 
 
 @torch.no_grad()
-def stage_bytes(model, dtype=torch.float32):
+def stage_bytes(model, dtype=torch.float32, rendering=None):
     """Measure a model's StageBytes; dtype is that of the output. Takes about as long as a 16 x 16 picture.
+
+    rendering: a cmsr.Rendering, which renders in pieces of its own, or None.
 
     Sizes grow with the number of pixels, so one picture gives the rate. It is made on the model's device.
     """
@@ -55,8 +58,11 @@ def stage_bytes(model, dtype=torch.float32):
         pixels = backend.run(call)
     counts = (encoder.peak, _nbytes(features), latent.peak + _nbytes(features), _nbytes(fields),
               max(0, render.peak - _nbytes(pixels)))
-    return StageBytes(*(count / _SIDE ** 2 for count in counts), backend.pixels_at_once(like.device),
-                      model.latent_at_once)
+    found = StageBytes(*(count / _SIDE ** 2 for count in counts), backend.pixels_at_once(like.device),
+                       model.latent_at_once)
+    if rendering is None:
+        return found
+    return found._replace(render=found.render + BYTES_PER_PIXEL, at_once=pixels_at_once(like.device))
 
 
 class _LiveBytes(TorchDispatchMode):

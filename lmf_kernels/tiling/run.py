@@ -14,16 +14,18 @@ def bands(
     *,
     dtype,
     layout,
+    rendering=None,
     on_stage_end=lambda stage: None,
     progress=lambda fraction: None,
 ):
     """Yield (y0, rows) from top to bottom, every output row once: rows (B, 3, n, W), or (B, n, W, 3) for "nhwc".
 
     Args:
+        rendering: a cmsr.Rendering, for which the plan was made, or None to render everything in full.
         on_stage_end: called with "encoder", "latent" or "render" after each piece of that stage.
         progress: called with the fraction of the work done so far, 0 to 1.
     """
-    work = _Work(model, source, size, plan, dtype, layout, on_stage_end)
+    work = _Work(model, source, size, plan, dtype, layout, rendering, on_stage_end)
     make = work.rows_from_fields if plan.keep == "fields" else work.rows_from_pixels
     for first, end in zip(plan.rows, plan.rows[1:]):
         start, stop = plan.halo.map.owned(first, end, source.shape[1], size[0])
@@ -38,9 +40,10 @@ def bands(
 class _Work:
     """State common to all tiles of one upscaling."""
 
-    def __init__(self, model, source, size, plan, dtype, layout, on_stage_end):
+    def __init__(self, model, source, size, plan, dtype, layout, rendering, on_stage_end):
         self.model, self.source, self.size, self.plan, self.map = model, source, size, plan, plan.halo.map
         self.dtype, self.layout, self.on_stage_end = dtype, layout, on_stage_end
+        self.render_grid = model.render_grid if rendering is None else rendering.grid
         self.batch, *self.lr_size = source.shape
         self.like = next(model.parameters())
         self.rel_cell = model.rel_cell_of(self.lr_size, size)
@@ -133,11 +136,12 @@ class _Work:
 
     def _input(self, rows, cols):
         """The network's input at the LR pixels over which a part of the map lies."""
-        (y0, y1), (x0, x1) = self.map.cells(*rows), self.map.cells(*cols)
+        (y0, y1), (x0, x1) = (windows.with_halo(*self.map.cells(*part), n, 0) for part, n in
+                              zip((rows, cols), self.lr_size))
         return self.source.window(y0, x0, y1 - y0, x1 - x0, self.like)
 
     def _render(self, inp, fields, origin, window):
-        pixels = self.model.render_grid(
+        pixels = self.render_grid(
             inp, self.size, fields=fields, lr_size=tuple(self.lr_size), fields_origin=origin, window=window,
             epilogue="unit", dtype=self.dtype, layout=self.layout)
         self.on_stage_end("render")

@@ -1,6 +1,6 @@
 """Fused C++ kernels, compiled for several instruction sets. One is selected at run time; LMF_CPU_ISA overrides it."""
 
-from . import modulated_mlp, native
+from . import modulated_mlp, native, plain_mlp
 from ..interface import KernelBackend
 
 
@@ -25,4 +25,4 @@ class CPUBackend(KernelBackend):
         return None if available else detail
 
 
-backend = CPUBackend("cpu", {"modulated_mlp": modulated_mlp}, _availability)
+backend = CPUBackend("cpu", {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp}, _availability)
