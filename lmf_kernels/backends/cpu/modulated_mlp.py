@@ -18,8 +18,8 @@ def can_run(call):
 
 
 def run(call):
-    """Render into a new tensor, or into `call.out`. Allocates a few kilobytes besides, and a copy of fields whose channels
-    are strided."""
+    """Render into a new tensor, or into `call.out`. Allocates a few kilobytes besides, and a copy of fields whose
+    channels are strided."""
     out = torch.empty(call.output_shape(), dtype=call.dtype, device="cpu") if call.out is None else call.out
     packed, alive = native.packer.modulated_mlp(call, out, torch.get_num_threads())
     native.module.modulated_mlp(packed)
