@@ -32,7 +32,7 @@ lmf::Element half_type(const std::string& name) {
 
 // (method, element, head, depth, tall), for example ("mma_columns", "float16", "linear", 6, True).
 py::tuple describe(const lmf::modulated::Path& path) {
-  const char* methods[] = {"float32", "mma_per_pixel", "mma_columns"};
+  const char* methods[] = {"float32", "float32_columns", "mma_per_pixel", "mma_columns"};
   return py::make_tuple(methods[int(path.method)], lmf::kElements[int(path.element)].name,
                         lmf::kHeads[int(path.head)].name, path.depth, path.tall);
 }
