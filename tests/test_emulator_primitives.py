@@ -168,6 +168,26 @@ MISUSES = {
     "a wait for too few groups": "lane 0: shared load of 4 bytes at offset 0: a copy by thread 0 to it has not arrived",
     "a copy outside the input": "lane 0: global load of 16 bytes at 0x.* lies outside the elements of in ",
     "copies left on their way": "lane 0: it ends before its copies have arrived",
+    "a pipeline": None,
+    "a stage read before it is full": "warp 1, lane 0: shared load of 4 bytes at offset 0: a copy by thread 0 to it has",
+    "a stage filled before it is empty": 
+        "shared (store of 16 bytes at offset .*: other threads read it|load of 4 .*: a copy by thread 0 to it has not)",
+    "a stage that is never released":
+        "no warp can go on: warp 0: waiting for barrier_wait at misuse.cpp:.*; warp 1: waiting for barrier_wait",
+    "more bytes announced than copied": "no warp can go on: warp 0: .*; warp 1: waiting for barrier_wait at misuse",
+    "fewer bytes announced than copied": "no warp can go on: warp 0: .*; warp 1: waiting for barrier_wait at misuse",
+    "more arrivals expected than come":
+        "no warp can go on: warp 0: waiting for barrier_wait at misuse.cpp:.*; warp 1: waiting for barrier_wait",
+    "a bulk copy outside the input": "global load of 16 bytes at 0x.* lies outside the elements of in ",
+    "more arrivals than expected": "warp 0: the barrier at offset 0 has had its 1 arrivals of phase 0",
+    "a barrier used before it is there": "warp 1: shared load of 8 bytes at offset 0: thread 0 wrote it since the last",
+    "lanes at different barriers": "warp 0: lane 1 uses another barrier or parity than lane 0 at misuse.cpp",
+    "a bulk copy left on its way": "block 0: it ends before 1 bulk copies have arrived",
+    "lanes without a barrier of their warp":
+        "warp 0, lane 1: shared load of 4 bytes at offset 0: thread 0 wrote it since the last barrier",
+    "lanes with a barrier of their warp": None,
+    "a barrier of the warp for another warp":
+        "warp 1, lane 0: shared load of 4 bytes at offset 0: thread 0 wrote it since the last barrier",
     "a byte above 255": "warp 0, lane 1: round_to_byte of 256",
     "a foreign exception": "lane 0: an exception that is not a std::exception",
 }

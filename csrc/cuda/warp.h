@@ -72,6 +72,8 @@ LMF_DEVICE void copy_wait() {
 // ---- synchronisation ------------------------------------------------------------------------------------------------
 LMF_DEVICE void block_barrier() { __syncthreads(); }
 
+LMF_DEVICE void warp_barrier() { __syncwarp(); }
+
 template <class T>
 LMF_DEVICE T shuffle(T value, int source_lane) {
   return __shfl_sync(0xffffffffu, value, source_lane);

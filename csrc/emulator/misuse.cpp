@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "kernels.h"
+#include "pipeline.h"
 #include "warp.h"
 
 namespace lmf::emulator {
@@ -34,6 +35,56 @@ void use_copy(const Thread& a, bool wait, bool barrier) {
   if (barrier) warp::block_barrier();
   const float x = warp::shared_load(a.shared + 4 * (a.thread ? a.thread - 1 : 0));
   warp::store(a.out + a.thread, x);
+}
+
+// Each lane reads what the lane before it in its warp wrote.
+void exchange(const Thread& a, bool barrier) {
+  warp::shared_store(a.shared + a.thread, float(a.lane));
+  if (barrier) warp::warp_barrier();
+  const float x = warp::shared_load(a.shared + 32 * a.warp + (a.lane ? a.lane - 1 : 0));
+  warp::store(a.out + a.thread, x);
+}
+
+// How a pipeline of two stages may be wrong.
+constexpr int kStageBytes = 128, kStages = 2;
+struct Pipeline {
+  bool waits_full = true, waits_empty = true, releases = true;
+  int announced = kStageBytes, arrivals = 1, shift = 0;
+};
+
+// Warp 0 copies 32 floats four times into a ring of two stages, warp 1 reads them. Both write their out elements.
+void pipeline(const Thread& a, const Pipeline& p) {
+  warp::Barrier *full = reinterpret_cast<warp::Barrier*>(a.shared + 128), *empty = full + kStages;
+  if (a.thread == 0) {
+    for (int i = 0; i < kStages; ++i) {
+      warp::barrier_init(full + i, 1);
+      warp::barrier_init(empty + i, p.arrivals);
+    }
+  }
+  warp::block_barrier();
+  float sum = 0.0f;
+  for (int i = 0; i < 4; ++i) {
+    const int stage = i % kStages, parity = i / kStages % 2;
+    float* data = a.shared + 32 * stage;
+    if (a.warp == 0) {
+      if (p.waits_empty) {
+        warp::barrier_wait(empty + stage, parity ^ 1);
+      } else if (i >= kStages) {
+        warp::barrier_wait(full + stage, parity ^ 1);  // only for its own last copy
+      }
+      if (a.lane == 0) {
+        warp::barrier_expect(full + stage, p.announced);
+        for (int row = 0; row < 2; ++row) {  // 16 floats each
+          warp::bulk_copy(data + 16 * row, a.in + 32 * row + p.shift, kStageBytes / 2, full + stage);
+        }
+      }
+    } else {
+      if (p.waits_full) warp::barrier_wait(full + stage, parity);
+      sum += warp::shared_load(data + a.lane);
+      if (p.releases) warp::barrier_arrive(empty + stage);
+    }
+  }
+  warp::store(a.out + a.thread, sum);
 }
 
 const std::map<std::string, Kernel>& kernels() {
@@ -138,6 +189,51 @@ const std::map<std::string, Kernel>& kernels() {
          warp::copy_async(reinterpret_cast<uint4*>(a.shared) + a.thread, reinterpret_cast<uint4*>(a.in + 16));
        }},
       {"copies left on their way", [](const Thread& a) { start_copy(a); }},
+      {"a pipeline", [](const Thread& a) { pipeline(a, {}); }},
+      {"a stage read before it is full", [](const Thread& a) { pipeline(a, {false}); }},
+      {"a stage filled before it is empty", [](const Thread& a) { pipeline(a, {true, false}); }},
+      {"a stage that is never released", [](const Thread& a) { pipeline(a, {true, true, false}); }},
+      {"more bytes announced than copied", [](const Thread& a) { pipeline(a, {true, true, true, kStageBytes + 16}); }},
+      {"fewer bytes announced than copied", [](const Thread& a) { pipeline(a, {true, true, true, kStageBytes - 16}); }},
+      {"more arrivals expected than come", [](const Thread& a) { pipeline(a, {true, true, true, kStageBytes, 2}); }},
+      {"a bulk copy outside the input", [](const Thread& a) { pipeline(a, {true, true, true, kStageBytes, 1, 4}); }},
+      {"more arrivals than expected",
+       [](const Thread& a) {
+         warp::Barrier* b = reinterpret_cast<warp::Barrier*>(a.shared);
+         if (a.thread == 0) warp::barrier_init(b, 1);
+         warp::block_barrier();
+         if (a.thread == 0) warp::barrier_expect(b, 64);
+         warp::barrier_arrive(b);
+       }},
+      {"a barrier used before it is there",
+       [](const Thread& a) {
+         warp::Barrier* b = reinterpret_cast<warp::Barrier*>(a.shared);
+         if (a.thread == 0) warp::barrier_init(b, 1);
+         if (a.warp == 1) warp::barrier_arrive(b);
+       }},
+      {"lanes at different barriers",
+       [](const Thread& a) {
+         warp::Barrier* b = reinterpret_cast<warp::Barrier*>(a.shared);
+         if (a.thread < 2) warp::barrier_init(b + a.thread, 1);
+         warp::block_barrier();
+         warp::barrier_wait(b + a.lane % 2, 1);
+       }},
+      {"a bulk copy left on its way",
+       [](const Thread& a) {
+         warp::Barrier* b = reinterpret_cast<warp::Barrier*>(a.shared);
+         if (a.thread == 0) {
+           warp::barrier_init(b, 1);
+           warp::bulk_copy(a.shared + 4, a.in, 64, b);
+         }
+       }},
+      {"lanes without a barrier of their warp", [](const Thread& a) { exchange(a, false); }},
+      {"lanes with a barrier of their warp", [](const Thread& a) { exchange(a, true); }},
+      {"a barrier of the warp for another warp",
+       [](const Thread& a) {
+         warp::shared_store(a.shared + a.thread, 1.0f);
+         warp::warp_barrier();
+         warp::shared_load(a.shared + a.thread % 32);
+       }},
       {"a byte above 255",
        [](const Thread& a) { warp::store(a.out + a.thread, float(warp::round_to_byte(255.0f + float(a.thread)))); }},
       {"a foreign exception", [](const Thread&) { throw 1; }},
