@@ -188,6 +188,16 @@ MISUSES = {
     "lanes with a barrier of their warp": None,
     "a barrier of the warp for another warp":
         "warp 1, lane 0: shared load of 4 bytes at offset 0: thread 0 wrote it since the last barrier",
+    "a product of a warpgroup": None,
+    "a product without a fence": "warp 0: group_mma without a group_fence since the registers were last used",
+    "sums touched before the wait": "warp 0: lane 0 touched the sums of a product on its way",
+    "an operand changed before the wait": "warp 0: lane 0 changed the A operand of a product on its way",
+    "a matrix written before the wait": "warp 0, lane 5: shared store of 4 bytes at offset 0: .* read it since the last",
+    "a product without a wait": "block 0: it ends before its matrix products have been waited for",
+    "another swizzle": "warp 0: a matrix descriptor with swizzling mode 1",
+    "a lane with another descriptor": "warp 0: lane 9 has another descriptor than lane 0",
+    "a warpgroup without one of its warps":
+        "its warps diverged|no warp can go on: warp 0: waiting for group_fence at misuse.cpp:.*; warp 1: ended; warps 2",
     "a byte above 255": "warp 0, lane 1: round_to_byte of 256",
     "a foreign exception": "lane 0: an exception that is not a std::exception",
 }

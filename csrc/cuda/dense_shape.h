@@ -19,6 +19,9 @@ constexpr int kStepsPerStage = 2;        // a stage holds 32 inputs x 256 output
 constexpr int kPassStages = kSteps / kStepsPerStage;
 constexpr int kLanes = 32;
 
+// How the matrices of passes are packed: for the lanes of mma.sync, or for wgmma.
+enum class Order { lanes, swizzled };
+
 // Sizes in vectors of 16 bytes.
 constexpr int kStepVectors = kPairs * kLanes;
 constexpr int kStageVectors = kStepsPerStage * kStepVectors;

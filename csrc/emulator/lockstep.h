@@ -16,6 +16,7 @@
 #include "async_copy.h"
 #include "barriers.h"
 #include "fiber.h"
+#include "group_mma.h"
 #include "memory.h"
 
 namespace lmf::emulator {
@@ -97,6 +98,7 @@ class Machine {
   SharedMemory& shared() { return *shared_; }
   AsyncCopies& copies() { return *copies_; }
   Barriers& barriers() { return *barriers_; }
+  GroupProducts& products() { return *products_; }
   Clocks& clocks() { return *clocks_; }
   int thread() const { return lane_->thread; }
 
@@ -131,7 +133,9 @@ class Machine {
     SharedMemory shared(grid.shared_bytes, clocks);
     AsyncCopies copies(*memory_, shared, clocks);
     Barriers barriers(*memory_, shared, clocks, block % 2 == 1);
+    GroupProducts products(shared, grid.warps);
     clocks_ = &clocks;
+    products_ = &products;
     barriers_ = &barriers;
     shared_ = &shared;
     copies_ = &copies;
@@ -152,8 +156,9 @@ class Machine {
         moved |= pass_together(Scope::block, 0, grid.warps);
         if (!moved && !ended && !barriers.deliver()) throw Error("block " + std::to_string(block_) + describe_stuck(grid.warps));
       }
-      if (const std::string left = barriers.left(); !left.empty())
-        throw Error("block " + std::to_string(block_) + ": " + left);
+      for (const std::string& left : {barriers.left(), products.left()}) {
+        if (!left.empty()) throw Error("block " + std::to_string(block_) + ": " + left);
+      }
     } catch (...) {
       abandon(threads);
       throw;
@@ -298,6 +303,7 @@ class Machine {
   SharedMemory* shared_ = nullptr;
   AsyncCopies* copies_ = nullptr;
   Barriers* barriers_ = nullptr;
+  GroupProducts* products_ = nullptr;
   Clocks* clocks_ = nullptr;
   const Body* body_ = nullptr;
   Lane* lane_ = nullptr;

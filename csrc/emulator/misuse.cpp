@@ -1,23 +1,30 @@
 // Kernels that break a rule on purpose. tests/test_emulator_primitives.py has the error that each must raise.
 #include <functional>
 #include <map>
+#include <set>
 #include <stdexcept>
 
 #include "kernels.h"
-#include "pipeline.h"
+#include "warpgroup.h"
 #include "warp.h"
 
 namespace lmf::emulator {
 namespace {
 
 constexpr int kWarps = 2, kSharedBytes = 1024;
+constexpr int kGroupWarps = 6, kGroupSharedBytes = 16384;  // of those about a warpgroup
 
 struct Thread {
-  float *in, *out, *shared;  // in: (4, 16), of which rows 0 and 2 may be read; out: (64)
-  int thread, warp, lane;
+  float *in, *out, *shared;  // in: (4, 16), of which rows 0 and 2 may be read; out: (threads)
+  int thread, warp, lane, threads;
 };
 
 using Kernel = std::function<void(const Thread&)>;
+
+// Names of the kernels that need a warpgroup, beside those with "product" in their name.
+const std::set<std::string> kOfWarpgroups = {
+    "sums touched before the wait", "an operand changed before the wait", "a matrix written before the wait",
+    "another swizzle", "a lane with another descriptor", "a warpgroup without one of its warps"};
 
 void store_one(const Thread& a) { warp::store(a.out + a.thread, 1.0f); }  // writes every output element once
 
@@ -35,6 +42,36 @@ void use_copy(const Thread& a, bool wait, bool barrier) {
   if (barrier) warp::block_barrier();
   const float x = warp::shared_load(a.shared + 4 * (a.thread ? a.thread - 1 : 0));
   warp::store(a.out + a.thread, x);
+}
+
+// How the use of a matrix instruction of a warpgroup may be wrong.
+enum class Product { right, no_fence, early_sums, early_operand, early_matrix, no_wait, swizzle, other_lane, one_warp };
+
+// A product of a warpgroup with a matrix of zeros; the sums go to `out`. It has six warps, of which four multiply.
+void product(const Thread& a, Product wrong) {
+  constexpr int kMatrix = 2048;  // floats: 256 rows of 64 bytes, of which a product reads 32
+  for (int i = a.thread; i < 2 * kMatrix; i += a.threads) warp::shared_store(a.shared + i, 0.0f);
+  warp::block_barrier();
+  if (a.warp >= 4) {
+    for (int i = a.thread - 128; i < 64; i += 64) warp::store(a.out + 128 + i, 1.0f);
+    return;
+  }
+  if (wrong == Product::one_warp && a.warp == 1) return;
+  float sums[32][4];
+  for (auto& tile : sums) {
+    for (float& sum : tile) sum = 1.0f;
+  }
+  uint32_t operand[4] = {};
+  uint64_t descriptor = uint64_t(512 >> 4) << 32 | uint64_t(wrong == Product::swizzle ? 1 : 2) << 62;
+  if (wrong == Product::other_lane && a.lane == 9) descriptor += 2;
+  if (wrong != Product::no_fence) warp::group_fence();
+  warp::group_mma<warp::F16>(sums, operand, descriptor);
+  warp::group_commit();
+  if (wrong == Product::early_sums) sums[3][1] += 1.0f;
+  if (wrong == Product::early_operand) operand[2] = 7;
+  if (wrong == Product::early_matrix && a.thread == 5) warp::shared_store(a.shared, 1.0f);
+  if (wrong != Product::no_wait) warp::group_wait<0>();
+  warp::store(a.out + a.thread, sums[3][1]);
 }
 
 // Each lane reads what the lane before it in its warp wrote.
@@ -234,6 +271,15 @@ const std::map<std::string, Kernel>& kernels() {
          warp::warp_barrier();
          warp::shared_load(a.shared + a.thread % 32);
        }},
+      {"a product of a warpgroup", [](const Thread& a) { product(a, Product::right); }},
+      {"a product without a fence", [](const Thread& a) { product(a, Product::no_fence); }},
+      {"sums touched before the wait", [](const Thread& a) { product(a, Product::early_sums); }},
+      {"an operand changed before the wait", [](const Thread& a) { product(a, Product::early_operand); }},
+      {"a matrix written before the wait", [](const Thread& a) { product(a, Product::early_matrix); }},
+      {"a product without a wait", [](const Thread& a) { product(a, Product::no_wait); }},
+      {"another swizzle", [](const Thread& a) { product(a, Product::swizzle); }},
+      {"a lane with another descriptor", [](const Thread& a) { product(a, Product::other_lane); }},
+      {"a warpgroup without one of its warps", [](const Thread& a) { product(a, Product::one_warp); }},
       {"a byte above 255",
        [](const Thread& a) { warp::store(a.out + a.thread, float(warp::round_to_byte(255.0f + float(a.thread)))); }},
       {"a foreign exception", [](const Thread&) { throw 1; }},
@@ -252,11 +298,13 @@ std::vector<std::string> misuses() {
 void misuse(const std::string& name) {
   const auto found = kernels().find(name);
   if (found == kernels().end()) throw std::invalid_argument("there is no misuse \"" + name + "\".");
-  alignas(16) float in[4 * 16] = {}, out[kWarps * kWarp] = {};
-  GlobalMemory memory({Range("in", in, 4, {{2, 32}, {16, 1}}), Range("out", out, 4, {{kWarps * kWarp, 1}}, true)});
-  Machine::launch({1, kWarps, kSharedBytes}, memory, [&](int64_t, int warp, unsigned char* shared) {
+  const bool group = name.find("product") != std::string::npos || kOfWarpgroups.count(name) > 0;
+  const int warps = group ? kGroupWarps : kWarps;
+  alignas(16) float in[4 * 16] = {}, out[kGroupWarps * kWarp] = {};
+  GlobalMemory memory({Range("in", in, 4, {{2, 32}, {16, 1}}), Range("out", out, 4, {{warps * kWarp, 1}}, true)});
+  Machine::launch({1, warps, group ? kGroupSharedBytes : kSharedBytes}, memory, [&](int64_t, int warp, unsigned char* shared) {
     const int lane = warp::lane();
-    found->second({in, out, reinterpret_cast<float*>(shared), warp * kWarp + lane, warp, lane});
+    found->second({in, out, reinterpret_cast<float*>(shared), warp * kWarp + lane, warp, lane, warps * kWarp});
   });
 }
 
