@@ -107,14 +107,13 @@ def published_render(model, **how):
     if model.name == "lmliif":
         return lambda inp, features, latents, coord, cell: python_ref.lmliif.render_published(
             features, latents, sd, coord, cell, options, **how)
-    return lambda inp, features, latents, coord, cell: python_ref.lmlte.render_published(
+    return lambda inp, features, latents, coord, cell: getattr(python_ref, model.name).render_published(
         latents, sd, coord, cell, options, skip=inp, **how)
 
 
 def options_of(model):
     """python_ref's options of a loaded model."""
-    known = {**model.spec["args"], **model.spec["args"]["imnet_spec"]["args"]}
-    return python_ref.Options(**{name: known[name] for name in python_ref.Options._fields if name in known})
+    return python_ref.Options.from_args(model.spec["args"])
 
 
 def _published(way, model_name, scale, lr):

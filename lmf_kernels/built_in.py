@@ -33,6 +33,24 @@ def path_of(name):
     return str(_FOLDER / f"{name}.safetensors") if name in names() else None
 
 
+def name_of(path):
+    """The name of the built-in model whose file this is, None if it is no such file."""
+    path = Path(path)
+    return path.stem if path.parent == _FOLDER and path.stem in names() else None
+
+
+def cmsr_tables(name):
+    """{precision: file} of the CMSR tables that ship with a built-in model; empty for a name that is none."""
+    start = f"{name}.cmsr-"
+    return {float(path.stem.removeprefix(start)): str(path) for path in _FOLDER.glob(f"{start}*.yaml")}
+
+
+def cmsr_path(name, precision):
+    """The file of a built-in model's CMSR table, which need not be there yet."""
+    mantissa, exponent = f"{precision:e}".split("e")
+    return str(_FOLDER / f"{name}.cmsr-{float(mantissa):g}e{int(exponent)}.yaml")
+
+
 def default():
     """The name of the model to use when none is given.
 

@@ -68,7 +68,7 @@ def load_model(
                                 memory_format=_memory_format(value, device)).copy_(value)
                for key, value in weights.items()}
     model.load_state_dict(weights, strict=True, assign=True)
-    model.backend = backend
+    model.backend, model.built_in = backend, built_in.name_of(path)
     return model.eval()
 
 

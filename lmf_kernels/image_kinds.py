@@ -16,14 +16,14 @@ _TYPES = ("uint8", "uint16", "float16", "float32", "float64")
 _KEPT = ("dpi", "exif")  # of what a PIL image knows besides its pixels
 
 
-def upscale_other_kind(model, image, scale, size, max_memory):
+def upscale_other_kind(model, image, scale, size, max_memory, cmsr=None):
     """`upscale` of an array or a PIL image. Arguments and errors are those of `lmf_kernels.upscale`."""
     check_model(model)
     if isinstance(image, np.ndarray):
-        pixels = _upscale_pixels(model, _checked(image), scale, size, max_memory)
+        pixels = _upscale_pixels(model, _checked(image), scale, size, max_memory, cmsr)
         return pixels if image.ndim == 3 else pixels[..., 0]
     if isinstance(image, Image.Image):
-        return _upscale_pil(model, image, scale, size, max_memory)
+        return _upscale_pil(model, image, scale, size, max_memory, cmsr)
     raise InputError(f"The image is a tensor (B, 3, h, w) or (3, h, w), a numpy array (h, w, 3) or a PIL image, got a "
                      f"{type(image).__name__}.")
 
@@ -51,13 +51,14 @@ def _upscale_pixels(
     scale,
     size,
     max_memory,
+    cmsr,
 ):
     """(H, W, c) of the same dtype."""
     whole = output_size(pixels.shape[:2], scale, size)
     placement = Placement(whole, whole)
     result = np.empty((*placement.size, pixels.shape[2]), pixels.dtype)
     for y0, rows in rendered_rows(model, Picture(pixels), placement, pixels.shape[2], pixels.dtype.type,
-                                  max_memory=sys.maxsize if max_memory is None else max_memory):
+                                  max_memory=sys.maxsize if max_memory is None else max_memory, cmsr=cmsr):
         result[y0:y0 + len(rows)] = rows
     return result
 
@@ -68,13 +69,14 @@ def _upscale_pil(
     scale,
     size,
     max_memory,
+    cmsr,
 ):
     """A PIL image with the profile, resolution and EXIF of the one given."""
     try:
         pixels, icc = pixels_of(image)
     except Unsuitable as error:
         raise InputError(f"This picture cannot be used: {error}.") from None
-    result = _upscale_pixels(model, pixels, scale, size, max_memory)
+    result = _upscale_pixels(model, pixels, scale, size, max_memory, cmsr)
     if result.dtype == np.uint16:
         result = result[..., :1]  # PIL has 16 bits for grey alone
     out = Image.fromarray(result[..., 0] if result.shape[2] == 1 else result)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from . import tiling
+from .cmsr import Multiscale, resolve
 from .errors import InputError
 from .models import Decoder
 from .request import Scale, Size, check_image, check_model, check_request, check_result, check_values, output_size
@@ -24,17 +25,18 @@ if TYPE_CHECKING:
 
 @overload
 def upscale(model: Decoder, image: Tensor, scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None, dtype: torch.dtype | None = None, layout: str = "nchw") -> Tensor: ...
+            max_memory: int | str | None = None, dtype: torch.dtype | None = None, layout: str = "nchw",
+            cmsr: Multiscale = None) -> Tensor: ...
 
 
 @overload
 def upscale(model: Decoder, image: NDArray[Pixel], scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None) -> NDArray[Pixel]: ...
+            max_memory: int | str | None = None, cmsr: Multiscale = None) -> NDArray[Pixel]: ...
 
 
 @overload
 def upscale(model: Decoder, image: Image, scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None) -> Image: ...
+            max_memory: int | str | None = None, cmsr: Multiscale = None) -> Image: ...
 
 
 @torch.no_grad()
@@ -47,6 +49,7 @@ def upscale(
     max_memory: int | str | None = None,
     dtype: torch.dtype | None = None,
     layout: str = "nchw",
+    cmsr: Multiscale = None,
 ) -> Any:
     """Upscale images by any factor or to any size. No gradients: train through the model itself.
 
@@ -71,6 +74,9 @@ def upscale(
         dtype: of a tensor's result: torch.float32 or another floating-point type, or torch.uint8 for values 0 to 255,
             rounded half to even; None: torch.uint8 for uint8, else torch.float32.
         layout: of a tensor's result: "nchw" for (B, 3, H, W), "nhwc" for (B, H, W, 3).
+        cmsr: multi-scale rendering (LMF, section 3.4), which renders smooth parts at lower scales: "auto" or a
+            precision such as 1e-4 for a table that ships with the model, a table's file, a table, or a `CMSR`, which
+            also counts the work; None: everything in full. Up to x4 it does nothing.
 
     Returns:
         An image of the same kind and number of dimensions, H pixels high and W wide; values are clamped to their range.
@@ -85,7 +91,7 @@ def upscale(
 
         if dtype is not None or layout != "nchw":
             raise InputError("dtype and layout are for tensors; other images come back as they are given.")
-        return upscale_other_kind(model, image, scale, size, max_memory)
+        return upscale_other_kind(model, image, scale, size, max_memory, cmsr)
     check_model(model)
     batch = image[None] if image.dim() == 3 else image
     if image.dtype == torch.uint8:
@@ -95,10 +101,11 @@ def upscale(
     dtype = torch.float32 if dtype is None else dtype
     size = check_request(model, batch, scale, size)
     check_result(dtype, layout)  # before the encoder runs, which takes longest
+    cmsr = resolve(cmsr, model)
     if max_memory is None:
-        result = run_stages(model, batch, size, dtype=dtype, layout=layout)
+        result = run_stages(model, batch, size, dtype=dtype, layout=layout, cmsr=cmsr)
     else:
-        result = _upscale_within(model, batch, size, memory.parse_size(max_memory), dtype, layout)
+        result = _upscale_within(model, batch, size, memory.parse_size(max_memory), dtype, layout, cmsr)
     return result if image.dim() == 4 else result[0]
 
 
@@ -111,6 +118,7 @@ def upscale_rows(
     max_memory: int | str = "2GB",
     dtype: torch.dtype = torch.uint8,
     layout: str = "nhwc",
+    cmsr: Multiscale = None,
     on_stage_end: Callable[[str], object] = lambda stage: None,
     progress: Callable[[float], object] = lambda fraction: None,
 ) -> Rows:
@@ -128,6 +136,7 @@ def upscale_rows(
         max_memory: bytes, or text such as "2GB", that this may take beyond the image and the model, with two bands of
             rows: the one being made and the one given last.
         dtype, layout: of the rows, as for `upscale`: (B, n, W, 3) for "nhwc", (B, 3, n, W) for "nchw".
+        cmsr: as for `upscale`.
         on_stage_end: called with "encoder", "latent" or "render" after each piece of that stage, to measure time.
         progress: called with the fraction of the rows that is done, 0 to 1, several times a band of tiles.
 
@@ -150,10 +159,11 @@ def upscale_rows(
         check_values(image)
     check_result(dtype, layout)
     budget = memory.parse_size(max_memory)
-    plan = tiling.make_plan(_job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype),
-                            tiling.Halo.of(model), budget)
-    return Rows(plan, tiling.bands(model, source, size, plan, dtype=dtype, layout=layout, on_stage_end=on_stage_end,
-                                   progress=progress))
+    rendering = _rendering(resolve(cmsr, model), model, source.shape[1:], size)
+    plan = tiling.make_plan(_job(model, source.shape, size, dtype), tiling.stage_bytes(model, dtype, rendering),
+                            tiling.Halo.of(model, rendering), budget)
+    return Rows(plan, tiling.bands(model, source, size, plan, dtype=dtype, layout=layout, rendering=rendering,
+                                   on_stage_end=on_stage_end, progress=progress))
 
 
 class Rows(Iterator[tuple[int, Tensor]]):
@@ -166,7 +176,7 @@ class Rows(Iterator[tuple[int, Tensor]]):
         return next(self._bands)
 
 
-def _upscale_within(model, image, size, budget, dtype, layout):
+def _upscale_within(model, image, size, budget, dtype, layout, cmsr):
     """`upscale` in at most `budget` bytes: in one piece where that fits, else in tiles, else image by image."""
     batch = image.shape[0]
     job = _job(model, (batch, *image.shape[2:]), size, dtype)
@@ -176,18 +186,25 @@ def _upscale_within(model, image, size, budget, dtype, layout):
             f"The result alone, {batch} x {size[1]}x{size[0]} pixels of {dtype}, takes {memory.format_bytes(result)}, "
             f"more than max_memory allows ({memory.format_bytes(budget)}); allow more, or take it in rows with "
             "upscale_rows.")
-    costs, halo = tiling.stage_bytes(model, dtype), tiling.Halo.of(model)
+    rendering = _rendering(cmsr, model, image.shape[-2:], size)
+    costs, halo = tiling.stage_bytes(model, dtype, rendering), tiling.Halo.of(model, rendering)
     if tiling.untiled_peak(job, costs, halo) <= budget:
-        return run_stages(model, image, size, dtype=dtype, layout=layout)
+        return run_stages(model, image, size, dtype=dtype, layout=layout, cmsr=cmsr)
     plan = tiling.make_plan(job._replace(batch=1), costs, halo, budget - result, result)
     shape = (batch, 3, *size) if layout == "nchw" else (batch, *size, 3)
     out = torch.empty(shape, dtype=dtype, device=image.device)
     down = 2 if layout == "nchw" else 1
     for one, picture in zip(out.split(1), image.split(1)):
         source = tiling.Source(picture)
-        for y0, rows in tiling.bands(model, source, size, plan, dtype=dtype, layout=layout):
+        for y0, rows in tiling.bands(model, source, size, plan, dtype=dtype, layout=layout,
+                                     rendering=rendering):
             one.narrow(down, y0, rows.shape[down]).copy_(rows)
     return out
+
+
+def _rendering(cmsr, model, lr_size, size):
+    """The cmsr.Rendering of pictures of lr_size at a size, None where everything is rendered in full."""
+    return None if cmsr is None else cmsr.rendering(model, lr_size, size)
 
 
 def _job(model, shape, size, dtype):
@@ -203,14 +220,20 @@ def run_stages(
     *,
     dtype=torch.float32,
     layout="nchw",
+    cmsr=None,
     on_stage_end=lambda stage: None,
 ):
-    """The stages of `upscale` on checked arguments; `on_stage_end(name)` is called after encoder, latent and render."""
+    """The stages of `upscale` on checked arguments; `on_stage_end(name)` is called after encoder, latent and render.
+
+    cmsr: a cmsr.CMSR, or None to render everything in full.
+    """
     inp = image * 2 - 1
     features = model.encode(inp)
     on_stage_end("encoder")
     fields = model.fields(features, model.rel_cell_of(image.shape[-2:], size))
     on_stage_end("latent")
-    pixels = model.render_grid(inp, size, fields=fields, epilogue="unit", dtype=dtype, layout=layout)
+    rendering = _rendering(cmsr, model, image.shape[-2:], size)
+    render = model.render_grid if rendering is None else rendering.grid
+    pixels = render(inp, size, fields=fields, epilogue="unit", dtype=dtype, layout=layout)
     on_stage_end("render")
     return pixels

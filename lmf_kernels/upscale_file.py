@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 
+from .cmsr import Multiscale, resolve
 from .errors import InputError
 from .models import Decoder
 from .request import Scale, check_model
@@ -30,6 +31,7 @@ def upscale_file(
     max_memory: int | str = "2GB",
     max_pixels: int | None = None,
     overwrite: bool = False,
+    cmsr: Multiscale = None,
 ) -> UpscaledFile:
     """Upscale a picture file by any factor or to any size, in bounded memory, and write it whole or not at all.
 
@@ -50,6 +52,7 @@ def upscale_file(
         max_memory: as for `upscale_rows`; all frames of an animation have to fit in too.
         max_pixels: refuse larger pictures; None: twice Pillow's MAX_IMAGE_PIXELS.
         overwrite: target may be source itself.
+        cmsr: as for `upscale`.
 
     Returns:
         UpscaledFile.
@@ -70,5 +73,5 @@ def upscale_file(
         box = Box(*size, fit)
     job = prepare(os.fspath(source), os.fspath(target), scale, box, quality=quality, max_pixels=max_pixels,
                   overwrite=overwrite)
-    run(job, model, max_memory=max_memory)
+    run(job, model, max_memory=max_memory, cmsr=resolve(cmsr, model))
     return UpscaledFile(job.target, job.size, job.notes)

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 
 
-def linear_layers(sd, prefix):
-    """Layers `[(weight (out, in), bias (out,))]` of the MLP stored as `prefix.layers.0`, `prefix.layers.2`, ..."""
-    start, end = f"{prefix}.layers.", ".weight"
+def linear_layers(sd, prefix, part="layers"):
+    """Layers `[(weight (out, in), bias (out,))]` of the MLP stored as `prefix.part.0`, `prefix.part.2`, ..."""
+    start, end = f"{prefix}.{part}.", ".weight"
     indices = sorted(int(name[len(start):-len(end)]) for name in sd if name.startswith(start) and name.endswith(end))
     if not indices:
         raise ValueError(f"the state dict has no {start}*{end}: give the decoder's parameters under official names.")
@@ -60,7 +60,7 @@ def fold_modulations(
     rows, offset = last
     depth, hidden = len(render_layers) - 1, render_layers[0][0].shape[0]
     count = depth * hidden
-    none = (torch.zeros_like(rows[:1]).expand(count, -1), torch.zeros_like(offset[:1]).expand(count))
+    none = (rows.new_zeros(count, rows.shape[1]), offset.new_zeros(count))
     scale = (rows[:count], offset[:count]) if options.mod_scale else none
     start = count if options.mod_scale else 0
     shift = (rows[start:start + count], offset[start:start + count]) if options.mod_shift else none

@@ -22,8 +22,8 @@ from lmf_kernels.encoders import make_encoder
 from python_ref import Options
 
 FOLDER = pathlib.Path(__file__).parent / "golden"
-MODELS = ("lmliif", "lmlte", "liif", "lte")
-WITH_SKIP = ("lmlte", "lte")
+MODELS = ("lmliif", "lmlte", "lmciaosr", "liif", "lte")
+WITH_SKIP = ("lmlte", "lmciaosr", "lte")
 TOLERANCE = 2e-5  # absolute, on values as the network gives them
 
 
@@ -69,16 +69,11 @@ def path(model):
 def load(model):
     """The checkpoint's model, its encoder built and filled."""
     stored = torch.load(path(model), map_location="cpu", weights_only=True)["model"]
-    encoder = make_encoder(stored["args"]["encoder_spec"]).eval().requires_grad_(False)
+    args = stored["args"]
+    encoder = make_encoder(args["encoder"] if "encoder" in args else args["encoder_spec"]).eval().requires_grad_(False)
     start = "encoder."
     encoder.load_state_dict({k[len(start):]: v for k, v in stored["sd"].items() if k.startswith(start)})
-    return Model(stored["args"], options(stored["args"]), stored["sd"], encoder)
-
-
-def options(args):
-    """The reference's options from a checkpoint's args; an absent one is on."""
-    switches = {**args, **args["imnet_spec"]["args"]}
-    return Options(**{name: switches[name] for name in Options._fields if name in switches})
+    return Model(args, Options.from_args(args), stored["sd"], encoder)
 
 
 @functools.cache

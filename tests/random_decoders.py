@@ -7,9 +7,11 @@ import torch
 from python_ref import Options
 from torch import Tensor
 
-MODELS = ("lmliif", "lmlte", "liif", "lte")
-MODULATED = ("lmliif", "lmlte")
-WITH_SKIP = ("lmlte", "lte")
+MODELS = ("lmliif", "lmlte", "lmciaosr", "liif", "lte")
+MODULATED = ("lmliif", "lmlte", "lmciaosr")
+WITH_SKIP = ("lmlte", "lmciaosr", "lte")
+CELLS_RENDERED = ("lmliif", "lmlte", "liif", "lte")  # their render stage sees each query's cell
+_SWITCHES = [name for name, value in Options._field_defaults.items() if value is True]
 
 
 class Decoder(NamedTuple):
@@ -33,12 +35,14 @@ def draw(model, seed, lr_size, *, batch=1, dtype=torch.float64, **switches):
     """A decoder and its inputs. `switches` fixes options by name; the others are drawn."""
     choose = random.Random(seed)
     torch.manual_seed(seed)
-    options = Options(*(choose.random() < 0.7 for _ in Options._fields))
+    options = Options(**{name: choose.random() < 0.7 for name in _SWITCHES})
+    if model == "lmciaosr":
+        options = options._replace(multi_scale=choose.choice([(2,), (2,), (3,), (4, 1), ()]), softmax_scale=0.7)
     if not (options.mod_scale or options.mod_shift):
         options = options._replace(**{choose.choice(["mod_scale", "mod_shift"]): True})
     options = options._replace(**switches)
     channels = choose.choice([3, 8, 17])
-    build = {"lmliif": _lmliif, "lmlte": _lmlte, "liif": _liif, "lte": _lte}[model]
+    build = {"lmliif": _lmliif, "lmlte": _lmlte, "lmciaosr": _lmciaosr, "liif": _liif, "lte": _lte}[model]
     sd = {name: value.to(dtype) for name, value in build(choose, channels, options).items()}
     features = torch.randn(batch, channels, *lr_size, dtype=dtype)
     return Decoder(model, sd, options, features, torch.rand(batch, 3, *lr_size, dtype=dtype) * 2 - 1)
@@ -66,6 +70,30 @@ def _lmlte(choose, channels, options):
     }
     if options.mod_input:
         sd["imphase.weight"] = torch.randn(hidden // 2, 2)
+    return sd
+
+
+def _lmciaosr(choose, channels, options):
+    hidden, depth = choose.choice([4, 7, 16]), choose.randint(1, 6)
+    key, half = 4 * channels, channels // 2
+    value = key + channels * len(options.multi_scale)
+    code = 2 * hidden if options.mod_input else value
+    outputs = options.modulation_count * depth * hidden + (2 * hidden if options.mod_input else 0)
+    sd = {
+        **_mlp("prenet_q", [9 * channels, *_hidden(choose), key]),
+        **_mlp("imnet_k", [key + 4, *_hidden(choose), key]),
+        **_mlp("imnet_v", [value + 4, *_hidden(choose), value]),
+        **_mlp("hypernet_q", [value, *_hidden(choose), outputs]),
+        **_mlp("imnet_q", [code + 2, *[hidden] * depth, 3]),
+    }
+    if options.multi_scale:
+        for name, width in (("conv_match_1", half), ("conv_match_2", half), ("conv_assembly", channels)):
+            sd |= {f"cs_attn.{name}.0.weight": torch.randn(width, channels, 1, 1) / channels ** 0.5,
+                   f"cs_attn.{name}.0.bias": torch.randn(width) * 0.1, f"cs_attn.{name}.1.weight": torch.rand(1)}
+    for scale in {2, 3, 4} & set(options.multi_scale):
+        name = "down" if scale == 2 else f"downx{scale}"
+        sd |= {f"cs_attn.{name}.weight": torch.randn(channels, channels, 3, 3) / (3 * channels ** 0.5),
+               f"cs_attn.{name}.bias": torch.randn(channels) * 0.1}
     return sd
 
 

@@ -7,10 +7,11 @@ import torch
 import python_ref
 from lmf_kernels.models import build_model
 
-NAMES = ("lmliif", "lmlte", "liif", "lte")
+NAMES = ("lmliif", "lmlte", "lmciaosr", "liif", "lte")
 _SWITCHES = {
     "lmliif": ("local_ensemble", "feat_unfold", "cell_decode", "mod_input"),
     "lmlte": ("local_ensemble", "cell_decode", "mod_input"),
+    "lmciaosr": ("non_local_attn", "mod_input"),
     "liif": ("local_ensemble", "feat_unfold", "cell_decode"),
     "lte": (),
 }
@@ -18,16 +19,21 @@ _SWITCHES = {
 
 def draw_spec(name, rng=random, **fixed):
     """A model spec with random widths, depths and options; `fixed` settles some of its args."""
-    args = {"encoder_spec": {"name": "edsr-baseline", "args": {
+    args = {_named(name, "encoder_spec"): {"name": "edsr-baseline", "args": {
         "no_upsampling": True, "n_resblocks": rng.randint(0, 1), "n_feats": rng.randint(3, 9)}}}
     if name.startswith("lm"):
         mod_scale, mod_shift = rng.choice([(True, True), (True, True), (True, False), (False, True)])
-        args["imnet_spec"] = {"name": "lmmlp", "args": {
+        args[_named(name, "imnet_spec")] = {"name": "lmmlp", "args": {
             "out_dim": 3, "hidden_dim": 2 * rng.randint(1, 6), "hidden_depth": rng.randint(1, 4),
             "mod_scale": mod_scale, "mod_shift": mod_shift}}
-        args["hypernet_spec"] = {"name": "mlp", "args": {"out_dim": 1, "hidden_list": _widths(rng, 0, 2)}}
+        args[_named(name, "hypernet_spec")] = {"name": "mlp", "args": {"out_dim": 1, "hidden_list": _widths(rng, 0, 2)}}
     else:
         args["imnet_spec"] = {"name": "mlp", "args": {"out_dim": 3, "hidden_list": _widths(rng, 0, 3)}}
+    if name == "lmciaosr":
+        args.update({mlp: {"name": "mlp", "args": {"hidden_list": _widths(rng, 0, 2)}}
+                     for mlp in ("prenet_q", "imnet_k", "imnet_v")})
+        args.update(local_size=rng.choice([1, 2, 2]), softmax_scale=rng.choice([1, 0.6]),
+                    multi_scale=rng.choice([[2], [2], [3], [1, 4]]))
     if name.endswith("lte"):
         args["hidden_dim"] = 2 * rng.randint(1, 7)
     args.update({switch: rng.random() < 0.6 for switch in _SWITCHES[name]})
@@ -52,17 +58,25 @@ def draw_roomy_model(name, seed):
     rng = random.Random(seed)
     spec = draw_spec(name, rng, cell_decode=True)
     args = spec["args"]
-    args["encoder_spec"]["args"].update(n_resblocks=1, n_feats=8)
+    args[_named(name, "encoder_spec")]["args"].update(n_resblocks=1, n_feats=8)
     if name.startswith("lm"):
-        args["imnet_spec"]["args"]["hidden_dim"] = 12
-        args["hypernet_spec"]["args"]["hidden_list"] = [16] * rng.randint(0, 2)
+        args[_named(name, "imnet_spec")]["args"]["hidden_dim"] = 12
+        args[_named(name, "hypernet_spec")]["args"]["hidden_list"] = [16] * rng.randint(0, 2)
     else:
         args["imnet_spec"]["args"]["hidden_list"] = [16] * rng.randint(0, 3)
     if name.endswith("lte"):
         args["hidden_dim"] = 12
-    if name == "lte":
+    if name in ("lte", "lmciaosr"):
         del args["cell_decode"]  # it has no such option
+    if name == "lmciaosr":
+        args.update({mlp: {"name": "mlp", "args": {"hidden_list": [16]}} for mlp in ("prenet_q", "imnet_k", "imnet_v")},
+                    multi_scale=[2], non_local_attn=True, local_size=2)
     return _enlarged(build_model(spec))
+
+
+def render_mlp(model):
+    """The module with the render MLP's parameters."""
+    return model.imnet_q if model.name == "lmciaosr" else model.imnet
 
 
 def reference(name):
@@ -72,9 +86,7 @@ def reference(name):
 
 def options(model):
     """python_ref's options of a model."""
-    args = model.spec["args"]
-    switches = {**args, **args["imnet_spec"]["args"]}
-    return python_ref.Options(**{key: switches[key] for key in python_ref.Options._fields if key in switches})
+    return python_ref.Options.from_args(model.spec["args"])
 
 
 def decode(model, inp, sd=None, **where):
@@ -82,6 +94,12 @@ def decode(model, inp, sd=None, **where):
     sd = dict(model.named_parameters()) if sd is None else sd
     skip = {"skip": inp} if model.has_skip else {}
     return reference(model.name).decode(model.encode(inp), sd, options=options(model), **skip, **where)
+
+
+def _named(name, option):
+    """LM-CiaoSR's name of an option that the other models have too."""
+    own = {"encoder_spec": "encoder", "imnet_spec": "imnet_q", "hypernet_spec": "hypernet_q"}
+    return own[option] if name == "lmciaosr" else option
 
 
 def _widths(rng, least, most):

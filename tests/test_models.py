@@ -164,11 +164,13 @@ def test_state_dict_has_the_official_names(name):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("draw", range(6))
 def test_absent_options_are_told_from_the_weights(name, draw, seed):
-    fixed = {} if name == "lte" else {"local_ensemble": True}  # no weight depends on it
+    fixed = {"lte": {}, "lmciaosr": {"local_size": 2, "multi_scale": [2], "softmax_scale": 1}}.get(
+        name, {"local_ensemble": True})  # no weight depends on these
     full = random_models.draw_spec(name, random.Random(seed + draw), **fixed)
     model = build_model(full)
     shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    named = {"encoder_spec", "imnet_spec", "hypernet_spec"}
+    named = {"encoder_spec", "imnet_spec", "hypernet_spec", "encoder", "imnet_q", "hypernet_q", "prenet_q", "imnet_k",
+             "imnet_v"}
     if name == "lmlte":
         named |= {"cell_decode"}  # its weights look the same either way
     bare = {"name": name, "args": {key: value for key, value in full["args"].items() if key in named}}
@@ -183,11 +185,46 @@ def test_absent_options_without_weights_are_on():
     assert all(args[key] for key in ("local_ensemble", "feat_unfold", "cell_decode", "mod_input"))
 
 
+@pytest.mark.parametrize("name", ["lmliif", "lmlte"])
+@torch.no_grad()
+def test_mod_up_merge_plays_no_part_as_published(name, seed):
+    """The authors' code sets it to false when it builds these models."""
+    spec = random_models.draw_spec(name)
+    model = build_model(spec).eval()
+    spec["args"]["imnet_spec"]["args"]["mod_up_merge"] = True
+    other = build_model(spec).eval()
+    other.load_state_dict(model.state_dict())
+    inp = torch.rand(1, 3, 5, 6) * 2 - 1
+    assert torch.equal(other.render_grid(inp, (9, 11)), model.render_grid(inp, (9, 11)))
+
+
+@pytest.mark.parametrize("mod_input", [True, False])
+@pytest.mark.parametrize("name", ["lmliif", "lmlte", "lmciaosr"])
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@torch.no_grad()
+def test_a_model_without_modulations(name, mod_input, seed):
+    """With mod_scale and mod_shift both off the render MLP is an ordinary one."""
+    spec = random_models.draw_spec(name, mod_input=mod_input)
+    spec["args"]["imnet_q" if name == "lmciaosr" else "imnet_spec"]["args"].update(mod_scale=False, mod_shift=False)
+    model = build_model(spec).double().eval()
+    inp = torch.rand(1, 3, 5, 6, dtype=torch.float64) * 2 - 1
+    torch.testing.assert_close(model.render_grid(inp, (9, 11)), random_models.decode(model, inp, size=(9, 11)),
+                               **PRECISE)
+
+
 @pytest.mark.parametrize("name, args, says", [
-    ("resnet", {}, "known models: lmliif, lmlte, liif, lte"),
+    ("resnet", {}, "known models: lmliif, lmlte, lmciaosr, liif, lte"),
     ("diif", {}, "not available yet"),
     ("dlte", {}, "not available yet"),
-    ("lmciaosr", {}, "not available yet"),
+    ("lmciaosr", {"local_size": 3}, "local_size is 1 or 2"),
+    ("lmciaosr", {"feat_unfold": False}, "feat_unfold is off"),
+    ("lmciaosr", {"multi_scale": [2, 5]}, "multi_scale is a list"),
+    ("lmciaosr", {"multi_scale": [2, 2]}, "multi_scale is a list"),
+    ("lmciaosr", {"softmax_scale": 0}, "softmax_scale is a positive number"),
+    ("lmciaosr", {"imnet_q": {"name": "mlp", "args": {}}}, "imnet_q names the network 'mlp'"),
+    ("lmciaosr", {"imnet_q": {"name": "lmmlp", "args": {"hidden_dim": 8, "hidden_depth": 2, "mod_up_merge": True}}},
+     "imnet_q's mod_up_merge is on"),
+    ("lmciaosr", {"imnet_k": None}, "imnet_k is a mapping"),
     ("lmliif", None, "mapping"),
     ("lmliif", {"depth": 3}, "no option 'depth'"),
     ("lmliif", {"shapes": {}}, "no option 'shapes'"),

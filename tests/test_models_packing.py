@@ -7,6 +7,7 @@ import golden_cases
 import pytest
 import random_models
 import torch
+from random_models import render_mlp
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lmf_kernels import load_model
@@ -39,8 +40,10 @@ def fresh(model, inp):
 
 def parameters(model):
     """One parameter of every part that is packed."""
-    parts = [model.imnet.linears[0].weight, model.imnet.linears[0].bias, model.imnet.linears[-1].weight]
-    for part in ("hypernet", "coef", "freq", "phase", "imphase"):
+    first, *_, last = render_mlp(model).linears
+    parts = [first.weight, first.bias, last.weight]
+    for part in ("hypernet", "coef", "freq", "phase", "imphase", "hypernet_q", "prenet_q", "imnet_k", "imnet_v",
+                 "cs_attn"):
         if hasattr(model, part):
             parts += list(getattr(model, part).parameters())
     return parts
@@ -81,7 +84,8 @@ def test_an_optimizer_step_is_seen(model, inp):
 def test_new_memory_and_loaded_weights_are_seen(model, inp):
     before = render(model, inp)
     other = {key: value * 1.1 for key, value in model.state_dict().items()}
-    model.imnet.linears[0].weight.data = model.imnet.linears[0].weight.data * 1.1
+    first = render_mlp(model).linears[0]
+    first.weight.data = first.weight.data * 1.1
     now = render(model, inp)
     assert not torch.equal(now, before) and torch.equal(now, fresh(model, inp))
     model.load_state_dict(other)
@@ -91,7 +95,7 @@ def test_new_memory_and_loaded_weights_are_seen(model, inp):
 
 def test_a_write_through_data_is_seen_after_repack(model, inp):
     before = render(model, inp)
-    model.imnet.linears[0].weight.data.add_(0.05)
+    render_mlp(model).linears[0].weight.data.add_(0.05)
     model.repack()
     now = render(model, inp)
     assert not torch.equal(now, before) and torch.equal(now, fresh(model, inp))
@@ -111,7 +115,7 @@ def test_copies_are_independent(model, inp):
         assert torch.equal(render(twin, inp), before)
         assert twin.spec == model.spec and twin.backend == model.backend
         with torch.no_grad():
-            twin.imnet.linears[0].weight.zero_()
+            render_mlp(twin).linears[0].weight.zero_()
         assert not torch.equal(render(twin, inp), before)
     assert torch.equal(render(model, inp), before)
 

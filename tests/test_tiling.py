@@ -79,7 +79,7 @@ def test_bands_of_one_tile_are_the_picture_bit_for_bit(models, name, seed):
                 assert torch.equal(got, want), (scale, dtype, cut)
 
 
-@pytest.mark.parametrize("name", golden_cases.MODELS)
+@pytest.mark.parametrize("name", [name for name in golden_cases.MODELS if name != "lmciaosr"])  # test_tiling_blocks.py
 def test_upscale_within_a_budget(models, name, seed, monkeypatch):
     model, image = models[name], torch.rand(2, 3, 60, 50)
     want = upscale(model, image, 1.7)

@@ -98,7 +98,8 @@ def test_small_and_foreign_files_are_left_out(tmp_path, seed):
 @pytest.mark.parametrize("draw", range(3))
 def test_the_dense_form_in_a_model_is_the_reference_in_float64(name, draw, seed):
     model = random_models.draw_roomy_model(name, seed + draw).train()
-    h, w = (int(n) for n in torch.randint(1, 7, (2,)))
+    least = 3 if name == "lmciaosr" else 1  # with a single coarse cell its attention has no gradient
+    h, w = (int(n) for n in torch.randint(least, 7, (2,)))
     inp = torch.rand(2, 3, h, w, dtype=torch.float64) * 2 - 1
     coord = torch.rand(2, 40, 2, dtype=torch.float64) * 2 - 1
     cell = torch.full_like(coord, 0.3)

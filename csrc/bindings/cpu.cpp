@@ -4,6 +4,7 @@
 #include <chrono>
 #include <stdexcept>
 
+#include "../cpu/bilinear.h"
 #include "../cpu/kernels.h"
 #include "build_info.h"
 #include "packed_call.h"
@@ -45,6 +46,12 @@ void plain_mlp(const py::bytes& call) {
   k.plain_mlp(unpacked);
 }
 
+void resize_bilinear(const py::bytes& call) {
+  const auto unpacked = unpack<lmf::BilinearCall>(call);
+  py::gil_scoped_release release;
+  lmf::resize_bilinear(unpacked);
+}
+
 // Operations per second of multiply-adds in registers, of `threads` threads together.
 double fma_rate(double seconds, int threads) {
   const lmf::CpuKernels& k = kernels();
@@ -75,6 +82,7 @@ PYBIND11_MODULE(_cpu, m) {
         "Computes the gradients that a packed ModulatedGradients has addresses for. The call is that of modulated_mlp, "
         "but its output holds the gradient with respect to the output.");
   m.def("plain_mlp", &plain_mlp, py::arg("call"), "Renders a packed RenderCall followed by a PlainMlp.");
+  m.def("resize_bilinear", &resize_bilinear, py::arg("call"), "Resizes the window of a packed BilinearCall.");
   m.def("fma_rate", &fma_rate, py::arg("seconds"), py::arg("threads"),
         "Operations per second of multiply-adds (two operations each) in registers: the peak for a kernel.");
   m.def("isas", &isas, "The instruction sets that were built, best first, and whether this machine can run each.");

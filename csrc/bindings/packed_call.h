@@ -51,6 +51,7 @@ inline void export_tables(pybind11::module_& m) {
   structs["ModulatedMlp"] = describe_struct<ModulatedMlp>(kModulatedMlpMembers);
   structs["PlainMlp"] = describe_struct<PlainMlp>(kPlainMlpMembers);
   structs["ModulatedGradients"] = describe_struct<ModulatedGradients>(kModulatedGradientsMembers);
+  structs["BilinearCall"] = describe_struct<BilinearCall>(kBilinearCallMembers);
   enums["Head"] = describe_enum(kHeads);
   enums["Epilogue"] = describe_enum(kEpilogues);
   enums["Element"] = describe_enum(kElements);

@@ -52,6 +52,10 @@ struct RenderCall {
   Skip skip;
   Output out;
   Points points;
+  // Grid mode with at least as many pixels as cells: (batch, fields.rows, fields.cols) bytes. Only pixels whose owner,
+  // the cell (floor(y * lr_h / height), floor(x * lr_w / width)), has a byte other than 0 are computed and written.
+  // nullptr: all pixels.
+  const uint8_t* mask;
   float rel_cell_y, rel_cell_x;  // grid mode: cell * (lr_h, lr_w), the same for the whole picture
   int32_t threads;               // of the CPU kernels, at least 1
 };
@@ -83,6 +87,16 @@ struct PlainMlp {
 struct PlainCall {
   RenderCall render;
   PlainMlp mlp;
+};
+
+// A bilinear resizing with half-pixel centres and repeated borders, 3 channels. `out` says which window of which size.
+struct BilinearCall {
+  Output out;
+  const float* source;  // (batch, rows, cols, 3), contiguous: a window of the whole source
+  int64_t batch, rows, cols;
+  int64_t y0, x0;                // where it begins in the whole source
+  int64_t full_rows, full_cols;  // size of the whole source
+  int32_t threads;               // at least 1
 };
 
 // Gradients of a call's tensors, float32 and contiguous in the shape of their tensor. nullptr: not needed. With them

@@ -54,8 +54,9 @@ constexpr Member kRenderCallMembers[] = {
     LMF_MEMBER(RenderCall, out.x0),          LMF_MEMBER(RenderCall, out.rows),
     LMF_MEMBER(RenderCall, out.cols),        LMF_MEMBER(RenderCall, out.epilogue),
     LMF_MEMBER(RenderCall, out.store),       LMF_MEMBER(RenderCall, points.coord),
-    LMF_MEMBER(RenderCall, points.cell),     LMF_MEMBER(RenderCall, rel_cell_y),
-    LMF_MEMBER(RenderCall, rel_cell_x),      LMF_MEMBER(RenderCall, threads),
+    LMF_MEMBER(RenderCall, points.cell),     LMF_MEMBER(RenderCall, mask),
+    LMF_MEMBER(RenderCall, rel_cell_y),      LMF_MEMBER(RenderCall, rel_cell_x),
+    LMF_MEMBER(RenderCall, threads),
 };
 
 constexpr Member kModulatedMlpMembers[] = {
@@ -76,6 +77,20 @@ constexpr Member kModulatedGradientsMembers[] = {
     LMF_MEMBER(ModulatedGradients, skip),
 };
 
+constexpr Member kBilinearCallMembers[] = {
+    LMF_MEMBER(BilinearCall, out.data),     LMF_MEMBER(BilinearCall, out.stride_b),
+    LMF_MEMBER(BilinearCall, out.stride_c), LMF_MEMBER(BilinearCall, out.stride_y),
+    LMF_MEMBER(BilinearCall, out.stride_x), LMF_MEMBER(BilinearCall, out.height),
+    LMF_MEMBER(BilinearCall, out.width),    LMF_MEMBER(BilinearCall, out.y0),
+    LMF_MEMBER(BilinearCall, out.x0),       LMF_MEMBER(BilinearCall, out.rows),
+    LMF_MEMBER(BilinearCall, out.cols),     LMF_MEMBER(BilinearCall, out.epilogue),
+    LMF_MEMBER(BilinearCall, out.store),    LMF_MEMBER(BilinearCall, source),
+    LMF_MEMBER(BilinearCall, batch),        LMF_MEMBER(BilinearCall, rows),
+    LMF_MEMBER(BilinearCall, cols),         LMF_MEMBER(BilinearCall, y0),
+    LMF_MEMBER(BilinearCall, x0),           LMF_MEMBER(BilinearCall, full_rows),
+    LMF_MEMBER(BilinearCall, full_cols),    LMF_MEMBER(BilinearCall, threads),
+};
+
 #undef LMF_MEMBER
 
 // Whether a table lists every member of its struct: nothing lies between two of them but the second one's alignment.
@@ -93,6 +108,7 @@ constexpr bool is_complete(const Member (&members)[N]) {
 static_assert(is_complete<RenderCall>(kRenderCallMembers), "kRenderCallMembers lacks a member of RenderCall");
 static_assert(is_complete<ModulatedMlp>(kModulatedMlpMembers), "kModulatedMlpMembers lacks a member of ModulatedMlp");
 static_assert(is_complete<PlainMlp>(kPlainMlpMembers), "kPlainMlpMembers lacks a member of PlainMlp");
+static_assert(is_complete<BilinearCall>(kBilinearCallMembers), "kBilinearCallMembers lacks a member of BilinearCall");
 static_assert(is_complete<ModulatedGradients>(kModulatedGradientsMembers),
               "kModulatedGradientsMembers lacks a member of ModulatedGradients");
 

@@ -100,6 +100,22 @@ inline void make_block(int64_t x, int64_t x_end, int64_t n_in, int64_t n_out, Bl
   blk->x_end = x;
 }
 
+// Replaces the block's steps by those of its active pixels from column x on, until there is no room for more. Returns
+// the column after the last pixel looked at, the block's end if none is left. active: a byte per LR column of the row
+// that owns the pixels, at least those from the block's first cell on.
+inline int64_t fill_active_steps(int64_t x, int64_t n_in, int64_t n_out, const uint8_t* active, Block* blk) {
+  const auto is_active = [&](int64_t at) { return active[at * n_in / n_out - blk->cell0] != 0; };
+  blk->steps = 0;
+  while (blk->steps < kMaxSteps) {
+    while (x < blk->x_end && !is_active(x)) ++x;
+    if (x == blk->x_end) break;
+    int64_t end = x + 1;
+    while (end < blk->x_end && end < x + kLanes && is_active(end)) ++end;
+    x += fill_step(x, end, n_in, n_out, blk->cell0, &blk->step[blk->steps++]);
+  }
+  return x;
+}
+
 }  // namespace
 }  // namespace LMF_ISA
 }  // namespace lmf

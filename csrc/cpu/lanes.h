@@ -33,6 +33,16 @@ typedef int32_t VecI __attribute__((vector_size(kVectorWidth * 4)));
 
 inline Vec vec_set(float x) { return x - Vec{}; }  // compiles to a broadcast
 
+// A broadcast of a float in memory, in a register of its own: the compiler does not make it an operand of the
+// multiply-add that uses it.
+inline Vec vec_broadcast(const float* p) {
+  Vec r = vec_set(*p);
+#if defined(__AVX512F__)
+  asm("" : "+v"(r));
+#endif
+  return r;
+}
+
 inline Vec vec_fma(Vec a, Vec b, Vec c) {
 #if defined(__AVX512F__)
   return _mm512_fmadd_ps(a, b, c);
@@ -122,19 +132,22 @@ inline Lanes clamp_unit(const Lanes& a) {
   return r;
 }
 
-// cells: one channel of sixteen cells, 64-byte aligned.
+// Vector i of select(cells, s).
+inline Vec select_vector(const float* cells, const Select& s, int i) {
+#if defined(__AVX512F__)
+  return _mm512_permutexvar_ps((__m512i)s.index[0], _mm512_load_ps(cells));
+#elif defined(__AVX2__)
+  return _mm256_permutevar8x32_ps(_mm256_loadu_ps(cells + s.offset[i]), (__m256i)s.index[i]);
+#else
+  const float* p = cells + s.offset[i];
+  return Vec{p[s.index[i][0]], p[s.index[i][1]], p[s.index[i][2]], p[s.index[i][3]]};
+#endif
+}
+
+// The cells that each lane reads. cells: one channel of sixteen cells, 64-byte aligned.
 inline Lanes select(const float* cells, const Select& s) {
   Lanes r;
-#if defined(__AVX512F__)
-  r.v[0] = _mm512_permutexvar_ps((__m512i)s.index[0], _mm512_load_ps(cells));
-#elif defined(__AVX2__)
-  LMF_EACH_VECTOR r.v[i] = _mm256_permutevar8x32_ps(_mm256_loadu_ps(cells + s.offset[i]), (__m256i)s.index[i]);
-#else
-  LMF_EACH_VECTOR {
-    const float* p = cells + s.offset[i];
-    r.v[i] = Vec{p[s.index[i][0]], p[s.index[i][1]], p[s.index[i][2]], p[s.index[i][3]]};
-  }
-#endif
+  LMF_EACH_VECTOR r.v[i] = select_vector(cells, s, i);
   return r;
 }
 

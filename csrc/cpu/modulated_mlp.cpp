@@ -17,14 +17,13 @@ namespace lmf {
 namespace LMF_ISA {
 namespace {
 
-// Outputs of a layer that are summed in registers at a time.
-#if defined(__AVX512F__)
-constexpr int kBlock = 16;
-#elif defined(__AVX2__)
-constexpr int kBlock = 4;
-#else
-constexpr int kBlock = 2;
-#endif
+// The most output rows that are rendered together. They lie between the same two LR rows.
+constexpr int kMaxRows = 3;
+
+template <int N>
+struct Count {
+  static constexpr int value = N;
+};
 
 // Buffers and state of one thread.
 struct Worker {
@@ -35,7 +34,7 @@ struct Worker {
   int64_t channels;  // of a cell's parameters
   float* params[2];  // (channels + 3, 16): parameters of sixteen cells of one LR row, then their skip
   float* head;       // linear head: W_cell rel_cell (hidden, 16); Fourier head: phase rel_cell (in_dim / 2, 16)
-  Lanes *x, *y;      // max(in_dim, hidden) activations each
+  Lanes *x, *y;      // (max(in_dim, hidden), kMaxRows) activations each
   Block* block;
   int64_t params_row[2] = {-1, -1};  // LR row in params[0] and params[1]
 
@@ -45,17 +44,20 @@ struct Worker {
     params[0] = reinterpret_cast<float*>(p);
     params[1] = reinterpret_cast<float*>(p += params_bytes(net));
     head = reinterpret_cast<float*>(p += params_bytes(net));
-    x = reinterpret_cast<Lanes*>(p += activation_bytes(net));
+    x = reinterpret_cast<Lanes*>(p += head_bytes(net));
     y = reinterpret_cast<Lanes*>(p += activation_bytes(net));
     block = reinterpret_cast<Block*>(p + activation_bytes(net));
   }
 
   static int64_t params_bytes(const Net& net) { return (net.layout.channels() + 3) * kLanes * 4; }
   static int64_t activation_bytes(const Net& net) {
-    return int64_t(net.in_dim > net.hidden ? net.in_dim : net.hidden) * kLanes * 4;
+    return int64_t(net.in_dim > net.hidden ? net.in_dim : net.hidden) * kMaxRows * kLanes * 4;
+  }
+  static int64_t head_bytes(const Net& net) {
+    return int64_t(net.head == Head::linear ? net.hidden : net.in_dim / 2) * kLanes * 4;
   }
   static int64_t bytes(const Net& net) {
-    return 2 * params_bytes(net) + 3 * activation_bytes(net) + int64_t(sizeof(Block));
+    return 2 * params_bytes(net) + head_bytes(net) + 2 * activation_bytes(net) + int64_t(sizeof(Block));
   }
 
   // Computes `head` for one lane: the part of the head that depends on rel_cell alone.
@@ -83,13 +85,8 @@ struct Worker {
     }
   }
 
-  template <int HID>
-  void evaluate_corner(const Corner& at, Lanes* rgb) {
-    evaluate<HID, kBlock>(net, at, head, x, y, rgb);
-  }
-
-  void add_skip(const Corner& at, const Lanes& weight, Lanes* sum) {
-    for (int c = 0; c < 3; ++c) sum[c] = fma(weight, select(at.params + (channels + c) * kLanes, at.select), sum[c]);
+  void add_skip(const float* params, const Select& which, const Lanes& weight, Lanes* sum) {
+    for (int c = 0; c < 3; ++c) sum[c] = fma(weight, select(params + (channels + c) * kLanes, which), sum[c]);
   }
 
   // The parameters of LR cell (row, col).
@@ -122,50 +119,117 @@ struct Worker {
     return params[i];
   }
 
-  template <int HID>
-  void grid_row(int64_t b, int64_t row) {
+  // Adds rows of sixteen pixels at one ensemble corner to their sums: the network's value, the skip or both.
+  template <int ROWS>
+  void add_corner(const float* params, const Select& select, const float* rel_y, const float* rel_x,
+                  const float* weight_y, const float* weight_x, bool network, bool skip, Lanes (*sum)[3]) {
+    Corner<ROWS> at{params, select, {}, load(rel_x)};
+    Lanes weight[ROWS];
+    for (int r = 0; r < ROWS; ++r) {
+      at.rel_y[r] = set(rel_y[r]);
+      weight[r] = mul(set(weight_y[r]), load(weight_x));
+    }
+    if (network) {
+      Lanes rgb[ROWS][3];
+      evaluate(net, at, head, x, y, rgb);
+      for (int r = 0; r < ROWS; ++r)
+        for (int c = 0; c < 3; ++c) sum[r][c] = fma(weight[r], rgb[r][c], sum[r][c]);
+    }
+    if (skip)
+      for (int r = 0; r < ROWS; ++r) add_skip(params, select, weight[r], sum[r]);
+  }
+
+  // Renders the block's pixels of output rows [row, row + n), which read the same LR rows: see alike.
+  void grid_rows(int64_t b, int64_t row, const AxisCorners* cy, int n) {
     const Output& out = call.out;
-    const AxisCorners cy = grid_corners(row, call.fields.lr_h, out.height);
     const float* rows[2];
-    rows[0] = row_params(b, cy.cell[0], cy.cell[1]);
-    rows[1] = row_params(b, cy.cell[1], cy.cell[0]);
+    rows[0] = row_params(b, cy->cell[0], cy->cell[1]);
+    rows[1] = row_params(b, cy->cell[1], cy->cell[0]);
+    float rel_y[2][kMaxRows], weight_y[2][kMaxRows];
+    for (int a = 0; a < 2; ++a) {
+      for (int r = 0; r < n; ++r) {
+        rel_y[a][r] = cy[r].rel[a];
+        weight_y[a][r] = cy[r].weight[a];
+      }
+    }
     for (int i = 0; i < block->steps; ++i) {
       const Step& st = block->step[i];
-      Lanes sum[3] = {set(0.0f), set(0.0f), set(0.0f)};
-      if (!ensemble) {
-        const Corner at{rows[cy.nearest], st.nearest, set(cy.rel[cy.nearest]), load(st.rel_nearest)};
-        evaluate_corner<HID>(at, sum);
-      }
+      Lanes sum[kMaxRows][3];
+      for (int r = 0; r < n; ++r)
+        for (int c = 0; c < 3; ++c) sum[r][c] = set(0.0f);
+      const auto corner = [&](int a, const Select& select, const float* rel_x, const float* weight,
+                              const float* weight_x, bool network, bool skip) {
+        // The rows with a weight are neighbours: at x3, a third of them lies on LR centres.
+        int first = 0, end = n;
+        while (first < end && weight[first] == 0.0f) ++first;
+        while (first < end && weight[end - 1] == 0.0f) --end;
+        const auto add = [&](auto rows_alike) {
+          add_corner<rows_alike.value>(rows[a], select, rel_y[a] + first, rel_x, weight + first, weight_x, network,
+                                       skip, sum + first);
+        };
+        if (end - first == 3) add(Count<3>());
+        if (end - first == 2) add(Count<2>());
+        if (end - first == 1) add(Count<1>());
+      };
+      alignas(64) static constexpr float kOnes[kLanes] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+      if (!ensemble) corner(cy->nearest, st.nearest, st.rel_nearest, kOnes, kOnes, true, false);
       if (ensemble || call.skip.data) {
-        for (int a = 0; a < 2; ++a) {
-          if (cy.weight[a] == 0.0f) continue;  // at x3, a third of the rows lie on LR centres
-          for (int c = 0; c < 2; ++c) {
-            const Corner at{rows[a], st.corner[c], set(cy.rel[a]), load(st.rel[c])};
-            const Lanes weight = mul(set(cy.weight[a]), load(st.weight[c]));
-            if (ensemble) {
-              Lanes rgb[3];
-              evaluate_corner<HID>(at, rgb);
-              for (int k = 0; k < 3; ++k) sum[k] = fma(weight, rgb[k], sum[k]);
-            }
-            if (call.skip.data) add_skip(at, weight, sum);
-          }
-        }
+        for (int a = 0; a < 2; ++a)
+          for (int c = 0; c < 2; ++c)
+            corner(a, st.corner[c], st.rel[c], weight_y[a], st.weight[c], ensemble, call.skip.data != nullptr);
       }
-      const int64_t pixel = (row - out.y0) * out.stride_y + (st.x - out.x0) * out.stride_x;
-      store_pixels(sum, out, b * out.stride_b + pixel, st.count);
+      for (int r = 0; r < n; ++r) {
+        const int64_t pixel = (row + r - out.y0) * out.stride_y + (st.x - out.x0) * out.stride_x;
+        store_pixels(sum[r], out, b * out.stride_b + pixel, st.count);
+      }
     }
   }
 
-  template <int HID>
+  // Whether two output rows read the same LR rows.
+  bool alike(const AxisCorners& p, const AxisCorners& q) const {
+    return p.cell[0] == q.cell[0] && p.cell[1] == q.cell[1] && (ensemble || p.nearest == q.nearest);
+  }
+
+  // Renders the block's pixels of output rows [row, end), up to kMaxRows at a time.
+  void grid_range(int64_t b, int64_t row, int64_t end) {
+    constexpr int kLookAhead = 2 * kMaxRows;
+    AxisCorners cy[kLookAhead];
+    while (row < end) {
+      int n = 0;  // of the next rows that read the same LR rows
+      for (; n < kLookAhead && row + n < end; ++n) {
+        cy[n] = grid_corners(row + n, call.fields.lr_h, call.out.height);
+        if (!alike(cy[0], cy[n])) break;
+      }
+      if (n > kMaxRows) n = n == kMaxRows + 1 ? kMaxRows - 1 : kMaxRows;  // four are two times two
+      grid_rows(b, row, cy, n);
+      row += n;
+    }
+  }
+
   void grid_task(int64_t b, int64_t x, int64_t row0, int64_t row1) {
     const Output& out = call.out;
     for (int lane = 0; lane < kLanes; ++lane) set_rel_cell(lane, call.rel_cell_y, call.rel_cell_x);
     make_block(x, out.x0 + out.cols, call.fields.lr_w, out.width, block);
     params_row[0] = params_row[1] = -1;
-    for (int64_t row = row0; row < row1; ++row) grid_row<HID>(b, row);
+    if (call.mask) return masked_rows(b, x, row0, row1);
+    grid_range(b, row0, row1);
   }
 
-  template <int HID>
+  // The active pixels of a block's rows. The rows that one LR row owns have the same active columns.
+  void masked_rows(int64_t b, int64_t x0, int64_t row0, int64_t row1) {
+    const Fields& f = call.fields;
+    for (int64_t row = row0, end; row < row1; row = end) {
+      const int64_t owner = row * f.lr_h / call.out.height;
+      end = ((owner + 1) * call.out.height + f.lr_h - 1) / f.lr_h;
+      if (end > row1) end = row1;
+      const uint8_t* active = call.mask + (b * f.rows + owner - f.lr_y0) * f.cols + block->cell0 - f.lr_x0;
+      for (int64_t x = x0; x < block->x_end;) {
+        x = fill_active_steps(x, f.lr_w, call.out.width, active, block);
+        if (block->steps > 0) grid_range(b, row, end);
+      }
+    }
+  }
+
   void points_task(int64_t b, int64_t q0, int count) {
     const Fields& f = call.fields;
     const Points& pt = call.points;
@@ -191,13 +255,13 @@ struct Worker {
         skips[lane] = skip_pixel(b, cy[lane].cell[a], cx[lane].cell[c]);
       }
       fill_params(cells, skips, kLanes, params[0]);
-      const Corner at{params[0], identity(), load(rel_y), load(rel_x)};
+      const Corner<1> at{params[0], identity(), {load(rel_y)}, load(rel_x)};
       if (turn < 0 || ensemble) {
-        Lanes rgb[3];
-        evaluate_corner<HID>(at, rgb);
-        for (int k = 0; k < 3; ++k) sum[k] = fma(load(weight), rgb[k], sum[k]);
+        Lanes rgb[1][3];
+        evaluate(net, at, head, x, y, rgb);
+        for (int k = 0; k < 3; ++k) sum[k] = fma(load(weight), rgb[0][k], sum[k]);
       }
-      if (turn >= 0 && call.skip.data) add_skip(at, load(weight), sum);
+      if (turn >= 0 && call.skip.data) add_skip(at.params, at.select, load(weight), sum);
     }
     const Output& out = call.out;
     store_pixels(sum, out, b * out.stride_b + q0 * out.stride_x, count);
@@ -224,7 +288,6 @@ int64_t count_blocks(const RenderCall& call, Block* block, int64_t* starts) {
   return n;
 }
 
-template <int HID>
 void run_grid(const ModulatedCall& c) {
   const RenderCall& call = c.render;
   const Output& out = call.out;
@@ -238,7 +301,8 @@ void run_grid(const ModulatedCall& c) {
   int64_t run = 16 * out.height / call.fields.lr_h;
   const int64_t per_run = blocks * call.fields.batch;
   if (call.threads > 1) {
-    const int64_t enough = (8 * call.threads + per_run - 1) / per_run;
+    const int64_t per_thread = call.mask ? 32 : 8;  // tasks; with a mask they differ in size
+    const int64_t enough = (per_thread * call.threads + per_run - 1) / per_run;
     const int64_t balanced = out.rows / enough;
     if (balanced < run) run = balanced;
   }
@@ -251,12 +315,11 @@ void run_grid(const ModulatedCall& c) {
     for (int64_t t = 0; t < tasks; ++t) {
       const int64_t b = t / (runs * blocks), r = t / blocks % runs, row0 = out.y0 + r * run;
       const int64_t row_end = out.y0 + out.rows;
-      worker.template grid_task<HID>(b, starts.get()[t % blocks], row0, row0 + run < row_end ? row0 + run : row_end);
+      worker.grid_task(b, starts.get()[t % blocks], row0, row0 + run < row_end ? row0 + run : row_end);
     }
   }
 }
 
-template <int HID>
 void run_points(const ModulatedCall& c) {
   const RenderCall& call = c.render;
   const int64_t q = call.out.cols, steps = (q + kLanes - 1) / kLanes, tasks = steps * call.fields.batch;
@@ -266,28 +329,18 @@ void run_points(const ModulatedCall& c) {
 #pragma omp for schedule(dynamic, 16)
     for (int64_t t = 0; t < tasks; ++t) {
       const int64_t q0 = t % steps * kLanes;
-      worker.template points_task<HID>(t / steps, q0, int(q - q0 < kLanes ? q - q0 : kLanes));
+      worker.points_task(t / steps, q0, int(q - q0 < kLanes ? q - q0 : kLanes));
     }
   }
 }
 
-template <int HID>
-void run(const ModulatedCall& call) {
-  if (call.render.points.coord)
-    run_points<HID>(call);
-  else
-    run_grid<HID>(call);
-}
-
 }  // namespace
 
-// With 32 vector registers the activations of the papers' width stay in registers. All other cases keep them in the L1
-// cache.
 void modulated_mlp(const ModulatedCall& call) {
-#if defined(__AVX512F__)
-  if (call.mlp.hidden == 16) return run<16>(call);
-#endif
-  run<0>(call);
+  if (call.render.points.coord)
+    run_points(call);
+  else
+    run_grid(call);
 }
 
 }  // namespace LMF_ISA

@@ -1,4 +1,4 @@
-// The modulated render MLP of sixteen pixels at one ensemble corner (LMF, arXiv 2404.16451, section 3.2).
+// The modulated render MLP of a few rows of sixteen pixels at one ensemble corner (LMF, arXiv 2404.16451, section 3.2).
 #pragma once
 
 #include "../common/modulated_layout.h"
@@ -31,125 +31,163 @@ struct Net {
   }
 };
 
-// Sixteen pixels at one ensemble corner.
+// ROWS rows of sixteen pixels, one below the other, at one ensemble corner. All rows read the same cells, so a kernel
+// loads each weight, and permutes each modulation, once for all of them.
+template <int ROWS>
 struct Corner {
   const float* params;  // (channels, 16): parameters of sixteen cells, with 1 + scale in place of scale
   Select select;        // which of these cells each pixel reads
-  Lanes rel_y, rel_x;   // position of the pixel relative to its cell
+  Lanes rel_y[ROWS], rel_x;  // positions of the pixels relative to their cells
 };
 
-// sums[o] = sum over k of x[k] * w[k * ldw + o]. Both loops are unrolled if IN is known.
-template <int IN, int OUT>
-inline __attribute__((always_inline)) void dot_block(const Lanes* x, int in_run_time, const float* w, int ldw,
-                                                     Lanes* sums) {
-  const int in = IN > 0 ? IN : in_run_time;
-#pragma GCC unroll 32
-  for (int o = 0; o < OUT; ++o) sums[o] = mul(x[0], set(w[o]));
-  if constexpr (IN > 0) {
-#pragma GCC unroll 32
-    for (int k = 1; k < IN; ++k) {
-#pragma GCC unroll 32
-      for (int o = 0; o < OUT; ++o) sums[o] = fma(x[k], set(w[k * ldw + o]), sums[o]);
-    }
-  } else {
-    for (int k = 1; k < in; ++k) {
-      w += ldw;
-      const Lanes xk = x[k];
-#pragma GCC unroll 32
-      for (int o = 0; o < OUT; ++o) sums[o] = fma(xk, set(w[o]), sums[o]);
+// A block of pixel vectors times outputs whose sums are in registers at a time: the same kBlockVectors vectors of each
+// of the ROWS rows, and kBlockOutputs outputs. An input and a weight are loaded once per block. The loop over inputs
+// loads one weight for each output and one input for each vector, so that a multiply-add finds both operands in
+// registers: with a broadcast from memory as its operand it would issue only once a cycle on Intel.
+#if defined(__AVX512F__)
+template <int ROWS>
+constexpr int kBlockVectors = 1;
+template <int ROWS>
+constexpr int kBlockOutputs = ROWS == 1 ? 16 : 8;
+#elif defined(__AVX2__)
+template <int ROWS>
+constexpr int kBlockVectors = ROWS == 1 ? 2 : 1;
+template <int ROWS>
+constexpr int kBlockOutputs = 4;
+#elif defined(__ARM_NEON)
+template <int ROWS>
+constexpr int kBlockVectors = ROWS == 1 ? 4 : 2;
+template <int ROWS>
+constexpr int kBlockOutputs = 4;
+#else
+template <int ROWS>
+constexpr int kBlockVectors = ROWS == 1 ? 4 : ROWS == 2 ? 2 : 1;
+template <int ROWS>
+constexpr int kBlockOutputs = ROWS == 3 ? 4 : 2;
+#endif
+
+// Sums of a block: [output][row][vector].
+template <int ROWS, int OUT>
+struct BlockSums {
+  Vec v[OUT][ROWS][kBlockVectors<ROWS>];
+};
+
+#define LMF_ROWS _Pragma("GCC unroll 4") for (int r = 0; r < ROWS; ++r)
+#define LMF_OUTPUTS _Pragma("GCC unroll 16") for (int o = 0; o < OUT; ++o)
+#define LMF_VECTORS _Pragma("GCC unroll 4") for (int j = 0; j < kBlockVectors<ROWS>; ++j)
+
+// sums[o] = sum over k < in of x[k] * w[k * ldw + o], for vectors i and following of each row. x: (in, ROWS).
+template <int ROWS, int OUT>
+inline __attribute__((always_inline)) BlockSums<ROWS, OUT> dot_block(const Lanes* x, int in, const float* w, int ldw,
+                                                                     int i) {
+  BlockSums<ROWS, OUT> sums;
+  LMF_OUTPUTS {
+    const Vec wo = vec_set(w[o]);
+    LMF_ROWS LMF_VECTORS sums.v[o][r][j] = x[r].v[i + j] * wo;
+  }
+  for (int k = 1; k < in; ++k) {
+    w += ldw;
+    x += ROWS;
+    Vec xk[ROWS][kBlockVectors<ROWS>];
+    LMF_ROWS LMF_VECTORS xk[r][j] = x[r].v[i + j];
+    LMF_OUTPUTS {
+      const Vec wo = vec_broadcast(w + o);
+      LMF_ROWS LMF_VECTORS sums.v[o][r][j] = vec_fma(xk[r][j], wo, sums.v[o][r][j]);
     }
   }
+  return sums;
 }
 
-// FiLM of outputs o0 to o0 + OUT - 1 of one layer: y = relu(sum * (1 + scale) + shift).
-template <int OUT>
-inline __attribute__((always_inline)) void film(const Lanes* sums, const Net& net, int layer, int o0, const Corner& at,
-                                                Lanes* y) {
+// FiLM of the OUT outputs from o0 on of one layer: y = relu(sum * (1 + scale) + shift). y: (hidden, ROWS).
+template <int ROWS, int OUT>
+inline __attribute__((always_inline)) void film(const BlockSums<ROWS, OUT>& sums, const Net& net, int layer, int o0,
+                                                int i, const Corner<ROWS>& at, Lanes* y) {
   const float* scale = at.params + (net.layout.scale(layer) + o0) * kLanes;
   const float* shift = at.params + (net.layout.shift(layer) + o0) * kLanes;
-#pragma GCC unroll 32
-  for (int o = 0; o < OUT; ++o)
-    y[o] = relu(fma(sums[o], select(scale + o * kLanes, at.select), select(shift + o * kLanes, at.select)));
+  LMF_OUTPUTS LMF_VECTORS {
+    const Vec s = select_vector(scale + o * kLanes, at.select, i + j);
+    const Vec t = select_vector(shift + o * kLanes, at.select, i + j);
+    LMF_ROWS y[(o0 + o) * ROWS + r].v[i + j] = vec_relu(vec_fma(sums.v[o][r][j], s, t));
+  }
 }
 
-// Outputs from o on of one dense layer with FiLM, x (in) -> y (HID, or net.hidden if HID is 0). BLOCK sums are in
-// registers at a time. The remaining outputs are computed in blocks of half that size, and so on.
-template <int IN, int HID, int BLOCK>
+// Outputs from o on of one dense layer with FiLM, x (in, ROWS) -> y (hidden, ROWS), OUT of them at a time. The
+// remaining outputs are computed in blocks of half that size, and so on.
+template <int ROWS, int OUT = kBlockOutputs<ROWS>>
 inline __attribute__((always_inline)) void film_layer(const Lanes* x, int in, const float* w, const Net& net, int layer,
-                                                      const Corner& at, Lanes* y, int o = 0) {
-  const int hidden = HID > 0 ? HID : net.hidden;
-  Lanes sums[BLOCK];
-#pragma GCC unroll 8
-  for (; o + BLOCK <= hidden; o += BLOCK) {
-    dot_block<IN, BLOCK>(x, in, w + o, hidden, sums);
-    film<BLOCK>(sums, net, layer, o, at, y + o);
+                                                      const Corner<ROWS>& at, Lanes* y, int o = 0) {
+  int next = o;
+  for (int i = 0; i < kVectors; i += kBlockVectors<ROWS>) {
+    for (next = o; next + OUT <= net.hidden; next += OUT)
+      film(dot_block<ROWS, OUT>(x, in, w + next, net.hidden, i), net, layer, next, i, at, y);
   }
-  if constexpr (BLOCK > 1 && (HID == 0 || HID % BLOCK != 0)) {
-    if (o < hidden) film_layer<IN, HID, BLOCK / 2>(x, in, w, net, layer, at, y, o);
+  if constexpr (OUT > 1) {
+    if (next < net.hidden) film_layer<ROWS, OUT / 2>(x, in, w, net, layer, at, y, next);
   }
 }
 
 // Linear head: the first layer is affine in rel, because the cell's base holds the rest of it.
-template <int HID>
-inline __attribute__((always_inline)) void linear_head(const Net& net, const Corner& at, Lanes* y) {
-  const int hidden = HID > 0 ? HID : net.hidden;
+template <int ROWS>
+inline void linear_head(const Net& net, const Corner<ROWS>& at, Lanes* y) {
   const float* base = at.params + net.layout.base() * kLanes;
-#pragma GCC unroll 32
-  for (int o = 0; o < hidden; ++o) {
-    Lanes a = select(base + o * kLanes, at.select);
-    a = fma(at.rel_y, set(net.rel[o]), a);
-    a = fma(at.rel_x, set(net.rel[hidden + o]), a);
-    film<1>(&a, net, 0, o, at, y + o);
+  const float* scale = at.params + net.layout.scale(0) * kLanes;
+  const float* shift = at.params + net.layout.shift(0) * kLanes;
+  for (int o = 0; o < net.hidden; ++o) {
+    const Lanes b = select(base + o * kLanes, at.select);
+    const Lanes s = select(scale + o * kLanes, at.select), t = select(shift + o * kLanes, at.select);
+    const Lanes wy = set(net.rel[o]), wx = set(net.rel[net.hidden + o]);
+    LMF_ROWS y[o * ROWS + r] = relu(fma(fma(at.rel_x, wx, fma(at.rel_y[r], wy, b)), s, t));
   }
 }
 
 // Fourier product: x0 = coef * [cos(pi q), sin(pi q)], q = freq . rel + phase (LTE, arXiv 2111.08918).
-// phase: (in_dim / 2, 16), aligned, already multiplied by rel_cell.
-inline void fourier_product(const Net& net, const Corner& at, const float* phase, Lanes* x0) {
+// phase: (in_dim / 2, 16), aligned, already multiplied by rel_cell. x0: (in_dim, ROWS).
+template <int ROWS>
+inline void fourier_product(const Net& net, const Corner<ROWS>& at, const float* phase, Lanes* x0) {
   const int half = net.in_dim / 2;
   const float* coef = at.params + net.layout.coef() * kLanes;
   const float* freq = at.params + net.layout.freq() * kLanes;
   for (int j = 0; j < half; ++j) {
-    Lanes q = load(phase + j * kLanes);
-    q = fma(select(freq + 2 * j * kLanes, at.select), at.rel_y, q);
-    q = fma(select(freq + (2 * j + 1) * kLanes, at.select), at.rel_x, q);
-    Lanes c, s;
-    sincospi(q, &c, &s);
-    x0[j] = mul(select(coef + j * kLanes, at.select), c);
-    x0[half + j] = mul(select(coef + (half + j) * kLanes, at.select), s);
+    const Lanes fy = select(freq + 2 * j * kLanes, at.select), fx = select(freq + (2 * j + 1) * kLanes, at.select);
+    const Lanes cos_coef = select(coef + j * kLanes, at.select);
+    const Lanes sin_coef = select(coef + (half + j) * kLanes, at.select);
+    LMF_ROWS {
+      Lanes c, s;
+      sincospi(fma(fx, at.rel_x, fma(fy, at.rel_y[r], load(phase + j * kLanes))), &c, &s);
+      x0[j * ROWS + r] = mul(cos_coef, c);
+      x0[(half + j) * ROWS + r] = mul(sin_coef, s);
+    }
   }
 }
 
-// The whole MLP at a corner. x_scratch, y_scratch: max(in_dim, hidden) lanes each. phase: see fourier_product.
-template <int HID, int BLOCK>
-inline void evaluate(const Net& net, const Corner& at, const float* phase, Lanes* x_scratch, Lanes* y_scratch,
-                     Lanes* rgb) {
-  constexpr int kLocal = HID > 0 ? HID : 1;
-  Lanes x_local[kLocal], y_local[kLocal];
-  Lanes* x = HID > 0 ? x_local : x_scratch;
-  Lanes* y = HID > 0 ? y_local : y_scratch;
-  const int hidden = HID > 0 ? HID : net.hidden;
+// The whole MLP at a corner. x, y: scratch of max(in_dim, hidden) * ROWS lanes each. phase: see fourier_product.
+// rgb: [row][channel].
+template <int ROWS>
+inline void evaluate(const Net& net, const Corner<ROWS>& at, const float* phase, Lanes* x, Lanes* y,
+                     Lanes (&rgb)[ROWS][3]) {
   if (net.head == Head::linear) {
-    linear_head<HID>(net, at, x);
+    linear_head(net, at, x);
   } else {
-    fourier_product(net, at, phase, y_scratch);
-    film_layer<0, HID, BLOCK>(y_scratch, net.in_dim, net.w0, net, 0, at, x);
+    fourier_product(net, at, phase, y);
+    film_layer<ROWS>(y, net.in_dim, net.w0, net, 0, at, x);
   }
   const float* w = net.w1;
-  for (int l = 1; l < net.depth; ++l, w += int64_t(hidden) * hidden) {
-    film_layer<HID, HID, BLOCK>(x, hidden, w, net, l, at, y);
-    if constexpr (HID > 0) {
-#pragma GCC unroll 32
-      for (int o = 0; o < HID; ++o) x[o] = y[o];
-    } else {
-      Lanes* t = x;
-      x = y;
-      y = t;
-    }
+  for (int l = 1; l < net.depth; ++l, w += int64_t(net.hidden) * net.hidden) {
+    film_layer<ROWS>(x, net.hidden, w, net, l, at, y);
+    Lanes* t = x;
+    x = y;
+    y = t;
   }
-  dot_block<HID, 3>(x, hidden, net.w_out, 3, rgb);
-  for (int c = 0; c < 3; ++c) rgb[c] = add(rgb[c], set(net.b_out[c]));
+  constexpr int OUT = 3;
+  for (int i = 0; i < kVectors; i += kBlockVectors<ROWS>) {
+    const auto sums = dot_block<ROWS, OUT>(x, net.hidden, net.w_out, OUT, i);
+    LMF_OUTPUTS LMF_ROWS LMF_VECTORS rgb[r][o].v[i + j] = sums.v[o][r][j] + vec_set(net.b_out[o]);
+  }
 }
+
+#undef LMF_ROWS
+#undef LMF_OUTPUTS
+#undef LMF_VECTORS
 
 }  // namespace
 }  // namespace LMF_ISA

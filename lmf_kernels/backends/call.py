@@ -32,6 +32,10 @@ class RenderCall(NamedTuple):
     epilogue: str = "none"
     dtype: torch.dtype = torch.float32
     layout: str = "nchw"
+    # Grid mode, for backends with a cell mask: only pixels whose owner, the cell (floor(y * h / H), floor(x * w / W)),
+    # is not 0 in the mask are rendered, into `out`; the others keep their values there.
+    mask: Tensor | None = None  # (B, rows, cols) uint8, contiguous, over the window of the fields
+    out: Tensor | None = None  # of output_shape() and dtype
 
     @property
     def on_grid(self):
@@ -63,7 +67,7 @@ class RenderCall(NamedTuple):
 
 def smallest_call(family, spec, like, *, points=False, epilogue="none", dtype=torch.float32):
     """A RenderCall of one LR cell, or one point, with zeros in the type and on the device of the tensor `like`."""
-    rows = family.map.size(1)
+    rows = family.map_of(spec).size(1)
     queries = {"coord": like.new_zeros(1, 1, 2), "cell": like.new_zeros(1, 1, 2)} if points else {}
     return RenderCall(
         family, spec, like.new_zeros(1, rows, rows, family.field_channels(spec)),
@@ -89,9 +93,6 @@ def validate(call):
         raise InputError(f"weights of shape {tuple(call.weights.shape)} do not fit {name} with {spec}: "
                          f"pass ({count},) as pack_weights makes them.")
     batch, h, w, _ = shape
-    if call.skip is not None and call.skip.shape != (batch, spec.out_dim, h, w):
-        raise InputError(f"skip of shape {tuple(call.skip.shape)} does not fit fields of shape {tuple(shape)}: "
-                         f"pass ({batch}, {spec.out_dim}, {h}, {w}), the normalised LR image.")
     if h < 1 or w < 1:
         raise InputError(f"fields of shape {tuple(shape)} have no LR cells: pass at least a 1 x 1 map.")
     for name, tensor in call.tensors().items():
@@ -99,10 +100,12 @@ def validate(call):
             raise InputError(f"{name} is {tensor.dtype}: pass float32, float64, float16 or bfloat16.")
     validate_devices(call)
     if call.coord is None:
-        _validate_grid(call.family.map, call.lr, (h, w), call.size, call.window, call.grid_cell)
+        _validate_grid(call.family.map_of(spec), call.lr, (h, w), call.size, call.window, call.grid_cell)
         _validate_store(call.epilogue, call.dtype, call.layout)
     else:
         _validate_points(call)
+    if call.skip is not None:
+        _validate_skip(call)
 
 
 @cache
@@ -110,6 +113,20 @@ def _lengths(family, spec):
     """(channels of the fields, length of the weights) of a spec, which is checked."""
     family.validate_spec(spec)
     return family.field_channels(spec), family.weight_count(spec)
+
+
+def _validate_skip(call):
+    """The skip holds the LR pixels over which the fields lie."""
+    fields, on = call.fields.shape, call.family.map_of(call.spec)
+    origin, picture = (call.lr[:2], call.lr[2:]) if call.on_grid else ((0, 0), fields[1:3])
+    sides = []
+    for first, held, n_in in zip(origin, fields[1:3], picture):
+        start, stop = on.cells(first, first + held)
+        sides.append(min(stop, n_in) - max(start, 0))
+    expected = (fields[0], call.spec.out_dim, *sides)
+    if call.skip.shape != expected:
+        raise InputError(f"skip of shape {tuple(call.skip.shape)} does not fit fields of shape {tuple(fields)}: "
+                         f"pass {tuple(map(int, expected))}, the normalised LR image.")
 
 
 def validate_options(epilogue, layout):

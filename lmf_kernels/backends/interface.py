@@ -48,12 +48,16 @@ class Backend(Protocol):
     def pixels_at_once(self, device):
         """The most output pixels for which intermediate values exist at a time; None: those of the whole call."""
 
+    def has_cell_mask(self, family):
+        """Whether its grid render of one `families.Family` takes `RenderCall.mask`. Where it does not, pixels of chosen
+        cells are rendered as query points."""
+
 
 class KernelBackend:
     """A Backend with one module of kernels per family.
 
     Such a module has `can_run(call)` and `run(call)`; with a backward kernel also `can_differentiate(call, wanted)` and
-    `gradients(call, grad, wanted)`.
+    `gradients(call, grad, wanted)`. HAS_CELL_MASK is True in one whose `run` follows `RenderCall.mask` and `out`.
 
     Args:
         name: as users write it.
@@ -103,3 +107,6 @@ class KernelBackend:
 
     def pixels_at_once(self, device):
         return None
+
+    def has_cell_mask(self, family):
+        return getattr(self.kernels.get(family.name), "HAS_CELL_MASK", False)

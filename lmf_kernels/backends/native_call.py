@@ -55,6 +55,8 @@ class Packer:
         self._mlp = pack_functions("ModulatedMlp", *structs["ModulatedMlp"])["ModulatedMlp"]
         self._plain = pack_functions("PlainMlp", *structs["PlainMlp"])["PlainMlp"]
         self._gradients = pack_functions("ModulatedGradients", *structs["ModulatedGradients"])["ModulatedGradients"]
+        bilinear = pack_functions("BilinearCall", *structs["BilinearCall"])
+        self._bilinear_out, self._bilinear_call = bilinear["out"], bilinear["BilinearCall"]
         self._heads, self._epilogues = enums["Head"], enums["Epilogue"]
         self._elements, self._stores = ({getattr(torch, name): value for name, value in enums[enum].items()}
                                         for enum in ("Element", "Store"))
@@ -96,9 +98,28 @@ class Packer:
         return self._gradients(**{name: gradients[name].data_ptr() if name in gradients else 0
                                   for name in DIFFERENTIABLE})
 
+    def resize_bilinear(
+        self,
+        source,  # (B, rows, cols, 3) float32, contiguous
+        out,  # (B, y, x, 3) float32 or uint8
+        *,
+        first, source_size, size, window, epilogue, threads,
+    ):
+        """Bytes of a BilinearCall. The arguments are those of `cmsr.bilinear.resized`."""
+        batch, rows, cols, _ = source.shape
+        to_b, to_y, to_x, to_c = out.stride()
+        y0, x0, out_rows, out_cols = window
+        return self._bilinear_out(
+            data=out.data_ptr(), stride_b=to_b, stride_c=to_c, stride_y=to_y, stride_x=to_x, height=size[0],
+            width=size[1], y0=y0, x0=x0, rows=out_rows, cols=out_cols, epilogue=self._epilogues[epilogue],
+            store=self._stores[out.dtype],
+        ) + self._bilinear_call(
+            source=source.data_ptr(), batch=batch, rows=rows, cols=cols, y0=first[0], x0=first[1],
+            full_rows=source_size[0], full_cols=source_size[1], threads=threads)
+
     def _render(self, call, out, threads):
         """(bytes of a RenderCall, tensors to keep alive): the part that all families share."""
-        fields, skip, coord = call.fields, call.skip, call.coord
+        fields, skip, coord, mask = call.fields, call.skip, call.coord, call.mask
         stride_b, stride_y, stride_x, stride_c = fields.stride()
         if stride_c != 1:
             fields = fields.contiguous()
@@ -126,9 +147,10 @@ class Packer:
                       height=height, width=width, y0=y0, x0=x0, rows=out_rows, cols=out_cols,
                       epilogue=self._epilogues[call.epilogue], store=self._stores[call.dtype]),
             points,
-            self._render_call(rel_cell_y=rel_cell_y, rel_cell_x=rel_cell_x, threads=threads),
+            self._render_call(mask=0 if mask is None else mask.data_ptr(), rel_cell_y=rel_cell_y,
+                              rel_cell_x=rel_cell_x, threads=threads),
         )
-        return b"".join(parts), (fields, coord, cell)
+        return b"".join(parts), (fields, coord, cell, mask)
 
     def _pack_skip(self, skip):
         stride_b, stride_c, stride_y, stride_x = skip.stride()

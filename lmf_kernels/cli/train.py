@@ -14,8 +14,8 @@ _RECIPE = ("batch", "patch", "queries", "max_scale", "shrink", "graphics", "patt
 @click.option("--resume", is_flag=True, help="Go on with the run saved in OUT, exactly where it was left.")
 @click.option("--pause-after", type=click.FloatRange(min=0, min_open=True), metavar="N",
               help="Stop this part of the run after N minutes, saved; --resume goes on.")
-@click.option("--model", metavar="NAME|FILE", help="lmliif, lmlte, liif, lte, or a JSON file with 'name' and 'args'.  "
-              "[default: lmliif, the model that ships]")
+@click.option("--model", metavar="NAME|FILE", help="lmliif, lmlte, lmciaosr, liif, lte, or a JSON file with "
+              "'name' and 'args'.  [default: lmliif, the model that ships]")
 @click.option("--init", metavar="NAME|FILE", help="Begin with the weights of a built-in model or of a file, and train "
               "that model.")
 @click.option("--encoder", metavar="NAME", help="Encoder of a named model.  [default: edsr-baseline]")

@@ -5,14 +5,15 @@ which family it is. docs/extending.md lists what a new family needs.
 """
 
 from ..errors import InputError
+from .c2f_mlp import C2F_MLP, C2FSpec
 from .interface import Example, Family
 from .modulated_mlp import MODULATED_MLP
 from .plain_mlp import PLAIN_MLP
 from .render_spec import RenderSpec
 
-__all__ = ["Example", "FAMILIES", "Family", "MODULATED_MLP", "PLAIN_MLP", "RenderSpec", "register"]
+__all__ = ["C2F_MLP", "C2FSpec", "Example", "FAMILIES", "Family", "MODULATED_MLP", "PLAIN_MLP", "RenderSpec", "register"]
 
-FAMILIES = {family.name: family for family in (MODULATED_MLP, PLAIN_MLP)}
+FAMILIES = {family.name: family for family in (MODULATED_MLP, PLAIN_MLP, C2F_MLP)}
 
 
 def register(family):

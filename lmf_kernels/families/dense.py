@@ -7,6 +7,7 @@ many scattered additions of the backward pass.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from python_ref import geometry, heads, skip as lr_skip
 from torch import Tensor
@@ -59,3 +60,12 @@ def first_activation(
     q = pairs[..., 0] * offsets.rel_y[:, None] + pairs[..., 1] * offsets.rel_x[:, None]
     q = q + torch.stack((offsets.cell_y, offsets.cell_x), dim=1) @ head.phase.t()
     return coef * heads.waves(q)
+
+
+def random_pixels(rng, n_in, n_out, count):
+    """`count` pixels of an HR patch n_out wide, without repetition if it has as many: sorted indices."""
+    total = n_out * n_out
+    if count <= total:
+        # Sorted: neighbours in the list read neighbouring cells, which is kinder to the caches.
+        return np.sort(rng.choice(total, count, replace=False, shuffle=False))
+    return np.sort(rng.integers(total, size=count))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, get_origin, get_type_hints
 
 import torch
 
+from .dense import random_pixels
 from .maps import CELLS
 
 _SCHEMA_TYPES = {str: "str", int: "int", bool: "bool", float: "float", tuple: "int[]"}
@@ -29,7 +30,8 @@ class Family(ABC):
         name: of the operators, and of the files that hold the family's kernels.
         spec_type: a NamedTuple class of str, int, bool, float and tuples of int, which describes one member of the
             family. It has a field `out_dim`, the channels of a pixel.
-        map: the `maps.FieldMap` on which the fields live, and what a window of the output reads of it.
+        map: the `maps.FieldMap` on which the fields live, and what a window of the output reads of it; `map_of` where
+            that depends on the spec.
         no_points: None if the family renders free query points, else the reason why it does not.
         plain_torch: name of a renderer in plain torch operators, for what the operators cannot do (second derivatives),
             or None.
@@ -61,6 +63,10 @@ class Family(ABC):
     def weight_shapes(self, spec: Any) -> list[tuple[int, ...]]:
         """Shapes of the pieces of the flat weight vector, in order."""
 
+    def map_of(self, spec: Any):
+        """The `maps.FieldMap` of one member of the family."""
+        return self.map
+
     def variant(self, spec: Any) -> str:
         """A short name for members of the family that run different code and are measured separately."""
         return "all"
@@ -81,9 +87,26 @@ class Family(ABC):
         """Render query points with plain torch operators that are fast to differentiate: (B, Q, out_dim).
 
         It keeps every activation, so it is for training, where there are few pixels. The reference keeps none and is
-        slow to differentiate. A family without points has no such form.
+        slow to differentiate. A family without points may take only those that training draws: pixels of a grid, with
+        one size of grid for each image.
         """
         raise NotImplementedError(f"{self.name} has no dense form.")
+
+    def training_pixels(
+        self,
+        spec: Any,
+        rng,  # numpy.random.Generator
+        n_in: int,
+        n_out: int,
+        count: int,
+    ):
+        """The pixels of a square HR patch that a training step renders: sorted indices, (count,) int64.
+
+        Args:
+            n_in, n_out: sides of the LR and the HR patch.
+            count: how many; more than the patch has are drawn with repetition.
+        """
+        return random_pixels(rng, n_in, n_out, count)
 
     def weight_count(self, spec: Any) -> int:
         """Length of the flat weight vector."""

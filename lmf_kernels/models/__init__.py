@@ -9,15 +9,17 @@ from typing import Any
 
 from ..errors import InputError
 from .base import Decoder
+from .diif import DIIF
+from .dlte import DLTE
 from .liif import LIIF
+from .lmciaosr import LMCiaoSR
 from .lmliif import LMLIIF
 from .lmlte import LMLTE
 from .lte import LTE
 
-__all__ = ["Decoder", "LIIF", "LMLIIF", "LMLTE", "LTE", "build_model"]
+__all__ = ["DIIF", "DLTE", "Decoder", "LIIF", "LMCiaoSR", "LMLIIF", "LMLTE", "LTE", "build_model"]
 
-_MODELS = {model.name: model for model in (LMLIIF, LMLTE, LIIF, LTE)}
-_NOT_YET = ("lmciaosr", "diif", "dlte")
+_MODELS = {model.name: model for model in (LMLIIF, LMLTE, LMCiaoSR, LIIF, LTE, DIIF, DLTE)}
 
 
 def build_model(
@@ -39,8 +41,6 @@ def build_model(
     if not isinstance(model_spec, Mapping) or not isinstance(model_spec.get("name"), str):
         raise InputError(f"A model spec is a mapping with a 'name' and 'args', got {model_spec!r:.80}.")
     name, args = model_spec["name"], model_spec.get("args")
-    if name in _NOT_YET:
-        raise InputError(f"The model '{name}' is not available yet; known models: {', '.join(_MODELS)}.")
     if name not in _MODELS:
         raise InputError(f"Unknown model {name!r:.60}; known models: {', '.join(_MODELS)}.")
     if not isinstance(args, Mapping):

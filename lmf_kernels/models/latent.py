@@ -84,6 +84,17 @@ def fourier_product(
     return coef * torch.cat((torch.cos(angle), torch.sin(angle)), dim=-1).to(coef.dtype)
 
 
+def published_shift(
+    fields,  # (..., C): [scale | shift' | ...] as `fold_modulations` makes them
+    render_biases,  # [(hidden,)] per modulated layer
+):
+    """The shift modulations before they absorbed the layers' biases, (..., depth * hidden), in float32 at least."""
+    fields = fields.to(torch.promote_types(fields.dtype, torch.float32))
+    bias = torch.cat(tuple(render_biases)).to(fields.dtype)
+    scale, shift = fields.split((len(bias), len(bias), fields.shape[-1] - 2 * len(bias)), dim=-1)[:2]
+    return torch.addcmul(shift - bias, bias, scale, value=-1)
+
+
 def fold_modulations(
     weight,  # (out, in): the latent MLP's last layer
     bias,  # (out,)

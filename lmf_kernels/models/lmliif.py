@@ -36,6 +36,7 @@ class LMLIIF(Decoder):
 
     name = "lmliif"
     family = MODULATED_MLP
+    largest_intensity = 1.0
 
     def __init__(self, encoder_spec, imnet_spec, hypernet_spec, local_ensemble=None, feat_unfold=None,
                  cell_decode=None, mod_input=None, cmsr_spec=None, *, shapes=None):

@@ -1,5 +1,6 @@
 """Reading a checkpoint's args: which MLP, how wide, and the options that a file may leave out."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -22,18 +23,18 @@ class RenderMLP(NamedTuple):
         return self.depth * self.hidden * (self.mod_scale + self.mod_shift)
 
 
-def render_mlp(spec):
-    """`imnet_spec` of an LMF model, `{"name": "lmmlp", "args": {...}}`, checked."""
-    args = _args(spec, "imnet_spec", "lmmlp", ("in_dim", "out_dim", "hidden_dim", "hidden_depth", "mod_scale",
-                                               "mod_shift", "mod_up_merge", "use_conv"))
-    if args.get("mod_up_merge"):
-        raise InputError("imnet_spec's mod_up_merge is on, a published branch that forgets to add 1 to the scale "
-                         "modulation and that no published model takes; leave it out.")
+def render_mlp(spec, what="imnet_spec"):
+    """The render MLP of an LMF model, `{"name": "lmmlp", "args": {...}}`, checked; what: the option's name.
+
+    `mod_up_merge` plays no part: the authors' LM-LIIF and LM-LTE set it to false whatever a checkpoint says.
+    """
+    args = _args(spec, what, "lmmlp", ("in_dim", "out_dim", "hidden_dim", "hidden_depth", "mod_scale", "mod_shift",
+                                       "mod_up_merge", "use_conv"))
     return RenderMLP(
-        whole(args.get("hidden_dim"), "imnet_spec's hidden_dim"),
-        whole(args.get("hidden_depth"), "imnet_spec's hidden_depth"),
-        flag(args.get("mod_scale", True), "imnet_spec's mod_scale"),
-        flag(args.get("mod_shift", True), "imnet_spec's mod_shift"),
+        whole(args.get("hidden_dim"), f"{what}'s hidden_dim"),
+        whole(args.get("hidden_depth"), f"{what}'s hidden_depth"),
+        flag(args.get("mod_scale", True), f"{what}'s mod_scale"),
+        flag(args.get("mod_shift", True), f"{what}'s mod_shift"),
     )
 
 
@@ -58,6 +59,21 @@ def even(value, what):
     if whole(value, what) % 2:
         raise InputError(f"{what} is an even number (cosines and sines share it), got {value}.")
     return value
+
+
+def positive(value, what):
+    """A positive finite number."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise InputError(f"{what} is a positive number, got {value!r:.40}.")
+    return value
+
+
+def attention_scales(values):
+    """The scales of the cross-scale attention, some of 1 to 4, as a tuple."""
+    listed = isinstance(values, (list, tuple)) and values and len(set(map(repr, values))) == len(values)
+    if not listed or not all(type(value) is int and 1 <= value <= 4 for value in values):
+        raise InputError(f"multi_scale is a list of different whole numbers from 1 to 4, got {values!r:.40}.")
+    return tuple(values)
 
 
 def flag(value, what):
@@ -96,6 +112,22 @@ def extent(shapes, key, axis):
     """One extent of a stored weight, or None: `shapes` is {parameter name: shape} or None."""
     shape = (shapes or {}).get(key, ())
     return shape[axis] if len(shape) > axis else None
+
+
+def slice_widths(coarse, fine, shapes):
+    """Hidden widths of the coarse and the fine MLP of DIIF and DLTE: as given, else those of the shapes, else 256 and
+    256 for each."""
+    found = []
+    for given, name, layers, last in ((coarse, "coarse", "imnet.layers", 0), (fine, "fine", "imnet.tail", 1)):
+        if given is None:
+            stored = []
+            while width := extent(shapes, f"{layers}.{2 * len(stored)}.weight", 0):
+                stored.append(width)
+            given = stored[:len(stored) - last] or [256, 256]
+        if not isinstance(given, (list, tuple)) or not given:
+            raise InputError(f"{name} is a list of one or more widths, got {given!r:.60}.")
+        found.append([whole(width, f"a width in {name}") for width in given])
+    return found
 
 
 def _args(spec, what, name, known, rgb=True):

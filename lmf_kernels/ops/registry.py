@@ -171,7 +171,7 @@ def render_grid(
     arguments.options(family, spec, epilogue, dtype, layout)
     height, width = arguments.whole_numbers("size", size, 2)
     window = (0, 0, height, width) if window is None else arguments.whole_numbers("window", window, 4)
-    if lr_size is None and family.map.size(1) != 1:
+    if lr_size is None and family.map_of(spec).size(1) != 1:
         raise InputError(f"the fields of {family.name} do not lie on LR cells: pass lr_size, the picture's (h, w).")
     lr_size = (fields.shape[1], fields.shape[2]) if lr_size is None else arguments.whole_numbers("lr_size", lr_size, 2)
     lr_origin = arguments.whole_numbers("lr_origin", lr_origin, 2)

@@ -19,12 +19,13 @@ _MAX_MEMORY = "2GB"
 
 
 @torch.no_grad()
-def run(job, model, *, max_memory=None, on_stage_end=lambda stage: None, progress=lambda fraction: None):
+def run(job, model, *, max_memory=None, cmsr=None, on_stage_end=lambda stage: None, progress=lambda fraction: None):
     """Upscale a Job's picture and write it, whole or not at all.
 
     Args:
         model: from `lmf_kernels.load_model`.
         max_memory: as in `lmf_kernels.upscale_rows`; None: 2 GB. All frames of an animation have to fit in too.
+        cmsr: as in `lmf_kernels.upscale`.
         on_stage_end: called with a stage's name after each part of it: "encoder", "latent", "render", "write picture".
         progress: called with the fraction of the work that is done, 0 to 1.
 
@@ -34,17 +35,17 @@ def run(job, model, *, max_memory=None, on_stage_end=lambda stage: None, progres
     """
     max_memory = _MAX_MEMORY if max_memory is None else max_memory
     if job.animated:
-        frames = _frames(job, model, max_memory, on_stage_end, progress)
+        frames = _frames(job, model, max_memory, cmsr, on_stage_end, progress)
         write_animation(job.target, frames, job.picture, job.quality)
     else:
         rows = rendered_rows(model, job.picture, job.placement, job.channels, job.dtype, max_memory=max_memory,
-                             on_stage_end=on_stage_end, progress=progress)
+                             cmsr=cmsr, on_stage_end=on_stage_end, progress=progress)
         write_bands(job.target, rows, job.size, job.channels, job.dtype, icc=job.picture.icc, exif=job.picture.exif,
                     dpi=job.picture.dpi, quality=job.quality)
     on_stage_end("write picture")
 
 
-def rendered_rows(model, picture, placement, channels, dtype, *, max_memory=_MAX_MEMORY,
+def rendered_rows(model, picture, placement, channels, dtype, *, max_memory=_MAX_MEMORY, cmsr=None,
                   on_stage_end=lambda stage: None, progress=lambda fraction: None):
     """Yield (y0, rows (n, W, channels) of `dtype`, numpy) of an upscaled Picture, from top to bottom.
 
@@ -61,7 +62,7 @@ def rendered_rows(model, picture, placement, channels, dtype, *, max_memory=_MAX
         weight = next(model.parameters())
         colours = torch.from_numpy(colours).permute(2, 0, 1)[None].to(weight.device, weight.dtype)
     bands = upscale_rows(model, colours, size=placement.rendered, dtype=torch.uint8 if plain else torch.float32,
-                         layout="nhwc", max_memory=max_memory, on_stage_end=on_stage_end, progress=progress)
+                         layout="nhwc", max_memory=max_memory, cmsr=cmsr, on_stage_end=on_stage_end, progress=progress)
     alpha = None if alpha is None else AlphaRows(alpha, placement.rendered)
     (top, left), (height, width) = placement.origin, placement.size
     step = max(1, _AT_ONCE // (3 * width))
@@ -76,7 +77,7 @@ def rendered_rows(model, picture, placement, channels, dtype, *, max_memory=_MAX
         on_stage_end("write picture")
 
 
-def _frames(job, model, max_memory, on_stage_end, progress):
+def _frames(job, model, max_memory, cmsr, on_stage_end, progress):
     """Each frame of an animation, upscaled: (H, W, channels) uint8."""
     count = job.picture.count
     need = count * job.size[0] * job.size[1] * job.channels
@@ -87,7 +88,7 @@ def _frames(job, model, max_memory, on_stage_end, progress):
     for index, picture in enumerate(job.picture.frames()):
         pixels = np.empty((*job.size, job.channels), np.uint8)
         for y0, rows in rendered_rows(model, picture, job.placement, job.channels, np.uint8, max_memory=max_memory,
-                                      on_stage_end=on_stage_end,
+                                      cmsr=cmsr, on_stage_end=on_stage_end,
                                       progress=lambda fraction: progress((index + fraction) / count)):
             pixels[y0:y0 + len(rows)] = rows
         yield pixels

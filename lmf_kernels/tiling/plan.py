@@ -32,13 +32,14 @@ import sys
 from typing import Any, NamedTuple
 
 from ..errors import InputError
-from ..families.maps import CELLS
+from ..families.maps import CELLS, WithMargin
 from . import memory, windows
 
 FIXED = 64 * 10**6
 HEADROOM, HEADROOM_OF_ATTENTION = 1.25, 2.2
 OVERLAP_WINDOWS = 4  # kept around a tile by an encoder that attends in windows
 _SMALLEST_SIDE = 8
+_INSIDE = 1 << 40  # a cell far from every border
 _LARGEST_BAND = 32 * 10**6
 _TILE_COST = 4096  # of starting a tile, in LR pixels of encoding
 _PAGED, _PAGED_COST = 2**25, 1.75  # bytes of a feature map from which on a CPU takes so many times as long
@@ -59,7 +60,8 @@ class Halo(NamedTuple):
 
     align: tile origins are multiples of it. exact: tiles change nothing; else only little (with shifted attention
     windows the view grows from layer to layer to hundreds of pixels, and its rim counts ever less). map: the
-    `families.maps.FieldMap` of the fields.
+    `families.maps.FieldMap` of the fields. starts: None, or a function of a picture's (h, w) that gives the rows and
+    the columns at which blocks of cells begin that the latent stage sees as a whole (`Decoder.tile_starts`).
     """
 
     encoder: int
@@ -67,18 +69,34 @@ class Halo(NamedTuple):
     align: int
     exact: bool
     map: Any = CELLS
+    starts: Any = None
 
     @classmethod
-    def of(cls, model):
-        """The halo of a model. An encoder that attends in windows has an attribute `window`, their side."""
+    def of(cls, model, rendering=None):
+        """The halo of a model. An encoder that attends in windows has an attribute `window`, their side.
+
+        rendering: a cmsr.Rendering, whose windows read `margin` more cells, or None.
+        """
+        fields_map = model.family.map_of(model.render_spec)
+        if rendering is not None:
+            fields_map = WithMargin(fields_map, rendering.margin)
         encoder = model.encoder.receptive_field
         latent, window = model.receptive_field - encoder, getattr(model.encoder, "window", 1)
         overlap = encoder if window == 1 else min(encoder, OVERLAP_WINDOWS * window)
-        return cls(overlap, latent, window, overlap == encoder, model.family.map)
+        return cls(overlap, latent, window, overlap == encoder, fields_map,
+                   None if model.tile_starts((1, 1)) is None else model.tile_starts)
+
+    def cuts(self, lr_size):
+        """The ways to cut rows and columns of a picture (h, w) that are worth trying: two lists of edges."""
+        if self.starts is None:
+            return [[windows.edges(n, count, self.align)
+                     for count in _counts(n // max(self.align, _SMALLEST_SIDE))] for n in lr_size]
+        return [[windows.edges_before(starts, count, n) for count in _counts(len(starts))]
+                for starts, n in zip(self.starts(lr_size), lr_size)]
 
     def held(self, side):
         """Rows or columns of the map that a tile of `side` cells reads, clipped nowhere."""
-        start, stop = self.map.held(0, side, sys.maxsize)
+        start, stop = self.map.held(_INSIDE, _INSIDE + side, sys.maxsize)
         return stop - start
 
 
@@ -116,11 +134,10 @@ def make_plan(job, costs, halo, budget, besides=0):
     Raises:
         InputError: even the smallest tiles need more. The message has the least amount.
     """
-    h, w = job.lr_size
     best, least = None, None
-    columns = [windows.edges(w, count, halo.align) for count in _counts(w, halo.align)]
-    for rows in (windows.edges(h, count, halo.align) for count in _counts(h, halo.align)):
-        for cols in columns:
+    all_rows, all_cols = halo.cuts(job.lr_size)
+    for rows in all_rows:
+        for cols in all_cols:
             work = _work(job, costs, halo, rows, cols)
             if best is not None and work >= best[0]:
                 continue
@@ -179,8 +196,14 @@ def _peak(job, costs, halo, rows, cols, keep, budget):
 
 
 def _stage(costs, halo, encoder, latent):
-    """Bytes of encoding `encoder` LR pixels and running the latent stage on `latent` of them."""
-    most = max(costs.encoder * encoder, costs.features * (encoder + latent), costs.latent * latent)
+    """Bytes of encoding `encoder` LR pixels and running the latent stage on `latent` of them.
+
+    A latent stage in pieces holds those of a piece, and features and fields twice: extended, and piece by piece.
+    """
+    fields = costs.latent * latent
+    if costs.latent_at_once is not None:
+        fields = min(fields, 2 * (costs.features + costs.fields) * latent + costs.latent * costs.latent_at_once)
+    most = max(costs.encoder * encoder, costs.features * (encoder + latent), fields)
     return (HEADROOM if halo.align == 1 else HEADROOM_OF_ATTENTION) * most
 
 
@@ -189,9 +212,9 @@ def _scratch(job, costs, across, pixels):
     return 1.5 * costs.render * (pixels if costs.at_once is None else min(pixels, max(costs.at_once, across)))
 
 
-def _counts(n, align):
-    """Numbers of pieces worth trying for an axis of n: all small ones, then in steps of a sixth."""
-    most = max(1, n // max(align, _SMALLEST_SIDE))
+def _counts(most):
+    """Numbers of pieces worth trying for an axis of at most so many: all small ones, then in steps of a sixth."""
+    most = max(1, most)
     count, counts = 1, []
     while count < most:
         counts.append(count)
@@ -211,7 +234,7 @@ def _seen(edges, n, halo):
 
 def _side_with_halo(side, n, halo):
     """The most that the encoder sees of one axis for a tile of `side` LR cells."""
-    start, stop = halo.map.cells(*halo.map.held(0, side, sys.maxsize))
+    start, stop = halo.map.cells(*halo.map.held(_INSIDE, _INSIDE + side, sys.maxsize))
     return min(n, stop - start + 2 * (halo.encoder + halo.latent) + 2 * (halo.align - 1))
 
 

@@ -7,6 +7,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..backends import RenderCall, choose
+from ..cmsr.render import BYTES_PER_PIXEL, pixels_at_once
 
 _SIDE = 16  # of the small picture: a multiple of the attention windows in use
 
@@ -20,6 +21,7 @@ class StageBytes(NamedTuple):
     fields: per LR pixel, the latent stage's result.
     render: per output pixel of one render call, beyond fields and output: nothing in a fused kernel.
     at_once: not bytes, but the most output pixels whose bytes exist at a time; None: those of the whole call.
+    latent_at_once: the same of the latent stage, in LR pixels.
     """
 
     encoder: float
@@ -28,11 +30,14 @@ class StageBytes(NamedTuple):
     fields: float
     render: float
     at_once: int | None = None
+    latent_at_once: int | None = None
 
 
 @torch.no_grad()
-def stage_bytes(model, dtype=torch.float32):
+def stage_bytes(model, dtype=torch.float32, rendering=None):
     """Measure a model's StageBytes; dtype is that of the output. Takes about as long as a 16 x 16 picture.
+
+    rendering: a cmsr.Rendering, which renders in pieces of its own, or None.
 
     Sizes grow with the number of pixels, so one picture gives the rate. It is made on the model's device.
     """
@@ -53,7 +58,11 @@ def stage_bytes(model, dtype=torch.float32):
         pixels = backend.run(call)
     counts = (encoder.peak, _nbytes(features), latent.peak + _nbytes(features), _nbytes(fields),
               max(0, render.peak - _nbytes(pixels)))
-    return StageBytes(*(count / _SIDE ** 2 for count in counts), backend.pixels_at_once(like.device))
+    found = StageBytes(*(count / _SIDE ** 2 for count in counts), backend.pixels_at_once(like.device),
+                       model.latent_at_once)
+    if rendering is None:
+        return found
+    return found._replace(render=found.render + BYTES_PER_PIXEL, at_once=pixels_at_once(like.device))
 
 
 class _LiveBytes(TorchDispatchMode):

@@ -13,3 +13,12 @@ def edges(n, count, align=1):
     """Where `count` pieces of n begin, then n: pieces of about one size that begin at multiples of `align`."""
     units = -(-n // align)
     return tuple(min(n, units * i // count * align) for i in range(count)) + (n,)
+
+
+def edges_before(starts, count, n):
+    """Where `count` pieces of n begin, then n: pieces whose second cell begins a block, at some of `starts`.
+
+    A piece reads one cell beyond its end (`families.maps.CellMap.held`), which is then the last one of its last block.
+    """
+    chosen = (starts[len(starts) * i // count] for i in range(count))
+    return (*(max(start - 1, 0) for start in chosen), n)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
+from ..families.dense import random_pixels
 from ..images import read_image
 from .degradations import degrade, resized
 from .graphics import draw_graphic
@@ -76,16 +77,17 @@ def fingerprint(pictures):
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def draw_patch(pictures, recipe, step, place, fonts=()):
+def draw_patch(pictures, recipe, step, place, fonts=(), pixels=random_pixels):
     """(low, coord, cell, rgb) of one patch, as in `Batch` without the first axis.
 
     The HR patch is round(patch * r) pixels square with r uniform in [1, max_scale]. By the recipe's shares it is a part
     of a photograph, a drawn graphic or a pixel pattern. `degradations` bring the first two down to the LR patch; a
-    pattern has an LR patch of its own. The queries are HR pixels drawn without repetition (LIIF, section 4.1; what the
-    patches show and how they are brought down is ours, see `Recipe`).
+    pattern has an LR patch of its own. The queries are HR pixels drawn without repetition (LIIF, section 4.1), or as
+    `pixels` draws them; what the patches show and how they are brought down is ours, see `Recipe`.
 
     Args:
         fonts: paths of font files, for drawn text.
+        pixels: draws the queries: (rng, side of the LR patch, side of the HR patch, count) to sorted indices.
     """
     rng = np.random.default_rng((recipe.seed, step, place))
     side = round(recipe.patch * rng.uniform(1, recipe.max_scale))
@@ -98,20 +100,15 @@ def draw_patch(pictures, recipe, step, place, fonts=()):
         else:
             high = _part_of_photograph(rng, pictures, side, recipe.shrink)
         low, side = degrade(rng, high, recipe), high.shape[0]
-    count = side * side
-    if recipe.queries <= count:
-        # Sorted: neighbours in the list read neighbouring cells, which is kinder to the caches.
-        chosen = np.sort(rng.choice(count, recipe.queries, replace=False, shuffle=False))
-    else:
-        chosen = np.sort(rng.integers(count, size=recipe.queries))
+    chosen = pixels(rng, low.shape[0], side, recipe.queries)
     coord = np.stack((chosen // side, chosen % side), axis=-1)
     coord = ((2 * coord + 1 - side) / side).astype(np.float32)
     return low, coord, np.float32(2 / side), high.reshape(-1, 3)[chosen]
 
 
-def draw_batch(pictures, recipe, step, places, fonts=()):
+def draw_batch(pictures, recipe, step, places, fonts=(), pixels=random_pixels):
     """The patches of one step at these places of the batch: a Batch."""
-    patches = (draw_patch(pictures, recipe, step, place, fonts) for place in places)
+    patches = (draw_patch(pictures, recipe, step, place, fonts, pixels) for place in places)
     return Batch(*(np.stack(part) for part in zip(*patches)))
 
 
@@ -123,11 +120,12 @@ class Loader:
         places: which places of every batch to draw.
         threads: how many batches are drawn at the same time; Pillow and numpy let go of the interpreter's lock.
         fonts: paths of font files, for drawn text.
+        pixels: as in `draw_patch`.
     """
 
-    def __init__(self, pictures, recipe, first, places, threads=1, fonts=()):
+    def __init__(self, pictures, recipe, first, places, threads=1, fonts=(), pixels=random_pixels):
         self._pool = ThreadPoolExecutor(threads)
-        self._draw = lambda step: draw_batch(pictures, recipe, step, places, fonts)
+        self._draw = lambda step: draw_batch(pictures, recipe, step, places, fonts, pixels)
         self._next = first
         self._ahead = deque()
         for _ in range(2 * threads):

@@ -18,6 +18,11 @@ _DECODERS = {
                                                        "mod_scale": True, "mod_shift": True}},
               "hypernet_spec": {"name": "mlp", "args": {"out_dim": 288, "hidden_list": [288]}},
               "hidden_dim": 128},
+    "lmciaosr": {"imnet_q": {"name": "lmmlp", "args": {"out_dim": 3, "hidden_dim": 16, "hidden_depth": 8,
+                                                       "mod_scale": True, "mod_shift": True}},
+                 "hypernet_q": {"name": "mlp", "args": {"out_dim": 288, "hidden_list": [288]}},
+                 **{name: {"name": "mlp", "args": {"out_dim": 256, "hidden_list": [256]}}
+                    for name in ("prenet_q", "imnet_k", "imnet_v")}},
     "liif": {"imnet_spec": {"name": "mlp", "args": {"out_dim": 3, "hidden_list": [256] * 4}}},
     "lte": {"imnet_spec": {"name": "mlp", "args": {"out_dim": 3, "hidden_list": [256] * 3}}, "hidden_dim": 256},
 }
@@ -32,7 +37,7 @@ def named_spec(name, encoder=ENCODERS[0], blocks=BLOCKS, features=FEATURES):
     """A published decoder on an encoder of the given size.
 
     Args:
-        name: lmliif, lmlte, liif or lte.
+        name: lmliif, lmlte, lmciaosr, liif or lte.
         encoder: one of ENCODERS.
         blocks, features: the encoder's residual blocks and channels.
 
@@ -45,7 +50,8 @@ def named_spec(name, encoder=ENCODERS[0], blocks=BLOCKS, features=FEATURES):
     if encoder not in ENCODERS:
         raise InputError(f"There is no encoder {encoder!r:.60} to train; give one of {', '.join(ENCODERS)}.")
     size = {"no_upsampling": True, "n_resblocks": blocks, "n_feats": features}
-    return {"name": name, "args": {"encoder_spec": {"name": encoder, "args": size}, **_DECODERS[name]}}
+    option = "encoder" if name == "lmciaosr" else "encoder_spec"  # as the authors' checkpoints name it
+    return {"name": name, "args": {option: {"name": encoder, "args": size}, **_DECODERS[name]}}
 
 
 def read_spec(path):

@@ -12,5 +12,6 @@ def fastest(spec, device):
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    features = spec["args"]["encoder_spec"].get("args", {}).get("n_feats", 64)
+    encoder = spec["args"].get("encoder_spec") or spec["args"]["encoder"]  # LM-CiaoSR's name for it
+    features = encoder.get("args", {}).get("n_feats", 64)
     return "bf16" if supported and features % 32 == 0 else "fp32"

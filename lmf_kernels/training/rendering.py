@@ -33,6 +33,8 @@ def render_fused(
     skip=None,  # (B, 3, h, w) or None
 ):
     """As `render_points`, forward and backward in kernels where both run here, else `render_points` itself."""
+    if family.no_points:
+        return render_points(family, spec, fields, weights, coord, cell, skip)
     call = RenderCall(family, spec, fields, weights, skip, coord, cell, dtype=fields.dtype)
     leaves = [name for name, tensor in call.tensors().items() if tensor.requires_grad]
     for backend in (select(call).backend, select(call, wanted=leaves).backend):

@@ -1,6 +1,7 @@
 """A run from its beginning or from where it was left: sets the parts up, and hands them to the loop."""
 
 import copy
+import functools
 import os
 from typing import NamedTuple
 
@@ -92,8 +93,9 @@ def train(data, out, spec, recipe, *, minutes, team, resume=False, pause_after=N
     if config["initial"]:
         metadata["initial_weights"] = config["initial"]
     validation = Validation(held_out, team.device) if held_out and team.is_main else None
+    pixels = functools.partial(model.family.training_pixels, model.render_spec)
     threads = 4 if team.device.type == "cuda" else 1
-    with Loader(pictures, recipe, trainer.step, places, threads, fonts) as loader, stop_signal() as stop:
+    with Loader(pictures, recipe, trainer.step, places, threads, fonts, pixels) as loader, stop_signal() as stop:
         finished = trainer.run(loader, folder, minutes * 60, stop, metadata, report=report, validate=validation,
                                pause_after=pause_after and pause_after * 60, save_every=save_every * 60, clock=clock)
     return Outcome(finished, stop.signal, trainer.step, trainer.used / 60)

@@ -6,6 +6,7 @@ from . import native
 from ..native_call import before_epilogue, refuse_common, refuse_gradients
 
 
+HAS_CELL_MASK = True  # of the grid render: see RenderCall.mask
 WIDEST, DEEPEST = 64, 16  # of the backward kernel: 64 partial sums of the weights' gradient stay under 20 MB
 
 
@@ -17,8 +18,9 @@ def can_run(call):
 
 
 def run(call):
-    """Render into a new tensor. Allocates a few kilobytes besides, and a copy of fields whose channels are strided."""
-    out = torch.empty(call.output_shape(), dtype=call.dtype, device="cpu")
+    """Render into a new tensor, or into `call.out`. Allocates a few kilobytes besides, and a copy of fields whose
+    channels are strided."""
+    out = torch.empty(call.output_shape(), dtype=call.dtype, device="cpu") if call.out is None else call.out
     packed, alive = native.packer.modulated_mlp(call, out, torch.get_num_threads())
     native.module.modulated_mlp(packed)
     del alive

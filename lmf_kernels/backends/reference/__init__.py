@@ -2,7 +2,7 @@
 
 import torch
 
-from . import modulated_mlp, pieces, plain_mlp
+from . import c2f_mlp, modulated_mlp, pieces, plain_mlp
 from ..interface import KernelBackend
 
 
@@ -18,5 +18,5 @@ class ReferenceBackend(KernelBackend):
         return pieces.pixels_at_once(device)
 
 
-backend = ReferenceBackend("reference", {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp}, _availability,
+backend = ReferenceBackend("reference", {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp, "c2f_mlp": c2f_mlp}, _availability,
                            is_fallback=True)

@@ -13,17 +13,21 @@ def pixels_at_once(device):
     return PIXELS_AT_ONCE * (1 if device.type == "cpu" else GPU_FACTOR)
 
 
-def _pieces(call, at_once):
+def _ensemble_queries(call, window):
+    """The queries of a window of the call's grid, read by the local ensemble or from the nearest cell."""
+    return geometry.grid_queries(
+        call.lr[2:], call.size, ensemble=call.spec.ensemble, rel_cell=call.rel_cell, window=window,
+        lr_origin=call.lr[:2], dtype=call.fields.dtype, device=call.fields.device)
+
+
+def _pieces(call, at_once, grid_queries):
     """Queries of the call, `at_once` pixels each or a row, with the slice of the output they fill."""
     if call.on_grid:
         y0, x0, rows, cols = call.window
         step = max(1, at_once // max(1, cols * call.fields.shape[0]))
         for row in range(0, rows, step):
             count = min(step, rows - row)
-            yield slice(row, row + count), geometry.grid_queries(
-                call.lr[2:], call.size, ensemble=call.spec.ensemble, rel_cell=call.rel_cell,
-                window=(y0 + row, x0, count, cols), lr_origin=call.lr[:2],
-                dtype=call.fields.dtype, device=call.fields.device)
+            yield slice(row, row + count), grid_queries(call, (y0 + row, x0, count, cols))
     else:
         step = max(1, at_once // max(1, call.fields.shape[0]))
         for start in range(0, call.coord.shape[1], step):
@@ -52,10 +56,11 @@ class Kernel:
 
     Args:
         render: `python_ref.<family>.render`.
+        grid_queries: (call, window) to the queries that `render` takes for a window of the call's grid.
     """
 
-    def __init__(self, render):
-        self._render = render
+    def __init__(self, render, grid_queries=_ensemble_queries):
+        self._render, self._grid_queries = render, grid_queries
 
     def can_run(self, call):
         """None: the reference runs everything."""
@@ -69,7 +74,7 @@ class Kernel:
         """The call's result."""
         out = torch.empty(call.output_shape(), dtype=call.dtype, device=call.fields.device)
         matrices = call.family.matrices(call.spec, call.weights)
-        for piece, queries in _pieces(call, pixels_at_once(call.fields.device)):
+        for piece, queries in _pieces(call, pixels_at_once(call.fields.device), self._grid_queries):
             values = self._render(call.fields, *matrices, queries, skip=call.skip)
             _piece_of(call, out, piece).copy_(_epilogue(call, values))
         return out
@@ -91,7 +96,7 @@ class Kernel:
             live = call._replace(**leaves)
             targets = [leaves[name] for name in wanted]
             totals = [torch.zeros_like(t, memory_format=torch.contiguous_format) for t in targets]
-            for piece, queries in _pieces(live, PIXELS_AT_ONCE):
+            for piece, queries in _pieces(live, PIXELS_AT_ONCE, self._grid_queries):
                 matrices = live.family.matrices(live.spec, live.weights)
                 values = _epilogue(live, self._render(live.fields, *matrices, queries, skip=live.skip))
                 found = torch.autograd.grad(values, targets, _piece_of(call, grad, piece), allow_unused=True)
