@@ -67,7 +67,8 @@ class PlainKernel:
     def can_run(self, call):
         if call.fields.device.type != "cpu":
             return f"tensors are on {call.fields.device}, the emulator runs on the CPU"
-        return (refuse_common(call, halves=True) or plain_mlp.refuse_float32(call) or plain_mlp.refuse_shape(call.spec))
+        return (refuse_common(call, halves=True) or plain_mlp.refuse_float32(call)
+                or plain_mlp.refuse_shape(call.spec))
 
     def run(self, call):
         out = torch.empty(call.output_shape(), dtype=call.dtype)

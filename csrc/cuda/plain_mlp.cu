@@ -1,7 +1,6 @@
-#include "plain_mlp.h"
-
 #include "kernels.h"
 #include "launch.h"
+#include "plain_mlp.h"
 
 namespace lmf::cuda {
 namespace {
@@ -9,7 +8,8 @@ namespace {
 using namespace plain;
 
 template <class Half>
-__global__ void __launch_bounds__(kThreads) plain_mlp_pack_kernel(const __grid_constant__ PackCall call, uint4* packed) {
+__global__ void __launch_bounds__(kThreads)
+    plain_mlp_pack_kernel(const __grid_constant__ PackCall call, uint4* packed) {
   pack<Half>(call, packed, {int(threadIdx.x) / warp::kSize, kWarps, int(blockIdx.x), int(gridDim.x)});
 }
 

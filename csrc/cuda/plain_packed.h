@@ -28,7 +28,9 @@ struct PackedLayout {
   // Linear head: (rel_y, rel_x, cell_y, cell_x) of channel 32 m + 8 t + i at (m, i, t). Fourier head: the phases (y, x)
   // of angles 32 m + 8 t + 2 i and the one after it at (m, i, t). The lanes t read neighbouring vectors.
   LMF_HOST_DEVICE constexpr int head_table() const { return out() + dense::kOutVectors; }
-  LMF_HOST_DEVICE constexpr int head_vectors() const { return head == Head::linear ? dense::kWidth : dense::kWidth / 4; }
+  LMF_HOST_DEVICE constexpr int head_vectors() const {
+    return head == Head::linear ? dense::kWidth : dense::kWidth / 4;
+  }
   LMF_HOST_DEVICE constexpr int out_bias() const { return head_table() + head_vectors(); }
   LMF_HOST_DEVICE constexpr int constant_vectors() const { return out_bias() + 1; }
 };

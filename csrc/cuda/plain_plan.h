@@ -87,7 +87,7 @@ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline MmaCall make_mma_call(const PlainCall& call, const PackCall& pack, const void* packed) {
   const Output& o = call.render.out;
   const int64_t runs = call.render.fields.batch * o.rows * ceil_div(o.cols, dense::kRows);
-  return {call.render, static_cast<const uint4*>(packed), pack.to, pack.head_width, runs, ceil_div(runs, kWarps),
+  return {call.render,      static_cast<const uint4*>(packed), pack.to, pack.head_width, runs, ceil_div(runs, kWarps),
           call.mlp.ensemble};
 }
 
@@ -101,8 +101,9 @@ inline Plan make_plan(const PlainCall& call, Method method, const void* packed, 
   plan.head = call.mlp.head;
   plan.warps = group ? kGroupWarps : kWarps;
   plan.blocks = plan.render.jobs < multiprocessors ? plan.render.jobs : multiprocessors;
-  plan.shared_bytes = group ? SharedLayout{plan.pack.to, dense::GroupRing::kBytes}.bytes() + dense::GroupRing::kBarrierBytes
-                            : SharedLayout{plan.pack.to, Stream::kBytes}.bytes();
+  plan.shared_bytes =
+      group ? SharedLayout{plan.pack.to, dense::GroupRing::kBytes}.bytes() + dense::GroupRing::kBarrierBytes
+            : SharedLayout{plan.pack.to, Stream::kBytes}.bytes();
   plan.pack_blocks = int(ceil_div(plan.pack.to.vectors(), kThreads));
   return plan;
 }

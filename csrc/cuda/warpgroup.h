@@ -52,10 +52,10 @@ LMF_DEVICE void group_mma(float (&d)[32][4], const uint32_t (&a)[4], uint64_t b)
 
 #define LMF_TILE(i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
 #define LMF_TILES(i) LMF_TILE(i), LMF_TILE(i + 1), LMF_TILE(i + 2), LMF_TILE(i + 3)
-#define LMF_GROUP_MMA(Half, type)                                                                                \
-  template <>                                                                                                    \
-  LMF_DEVICE void group_mma<Half>(float(&d)[32][4], const uint32_t(&a)[4], uint64_t b) {                         \
-    asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32." type "." type                                    \
+#define LMF_GROUP_MMA(Half, type)                                                                                 \
+  template <>                                                                                                     \
+  LMF_DEVICE void group_mma<Half>(float (&d)[32][4], const uint32_t (&a)[4], uint64_t b) {                        \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32." type "." type                                     \
                  " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, "   \
                  "%20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, "     \
                  "%38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, "     \
@@ -64,9 +64,9 @@ LMF_DEVICE void group_mma(float (&d)[32][4], const uint32_t (&a)[4], uint64_t b)
                  "%92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, " \
                  "%109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, "     \
                  "%124, %125, %126, %127}, {%128, %129, %130, %131}, %132, 1, 1, 1, 0;"                           \
-                 : LMF_TILES(0), LMF_TILES(4), LMF_TILES(8), LMF_TILES(12), LMF_TILES(16), LMF_TILES(20),        \
-                   LMF_TILES(24), LMF_TILES(28)                                                                  \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                          \
+                 : LMF_TILES(0), LMF_TILES(4), LMF_TILES(8), LMF_TILES(12), LMF_TILES(16), LMF_TILES(20),         \
+                   LMF_TILES(24), LMF_TILES(28)                                                                   \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                           \
   }
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 LMF_GROUP_MMA(F16, "f16")

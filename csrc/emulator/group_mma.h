@@ -1,6 +1,6 @@
-// Matrix instructions of a warpgroup (PTX's wgmma), which run while the warps go on. A product is carried out when it is
-// waited for. Until then its sums hold NaN; it is an error if the sums or the A operand are touched meanwhile, or B is
-// written.
+// Matrix instructions of a warpgroup (PTX's wgmma), which run while the warps go on. A product is carried out when it
+// is waited for. Until then its sums hold NaN; it is an error if the sums or the A operand are touched meanwhile, or B
+// is written.
 #pragma once
 
 #include <array>
@@ -19,8 +19,7 @@ namespace lmf::emulator {
 // the groups a stride apart; bits 4 and 5 of the address are exchanged with bits 7 and 8 added to them bit by bit.
 class Descriptor {
  public:
-  explicit Descriptor(uint64_t bits)
-      : start_(int64_t(bits & 0x3fff) << 4), stride_(int64_t(bits >> 32 & 0x3fff) << 4) {
+  explicit Descriptor(uint64_t bits) : start_(int64_t(bits & 0x3fff) << 4), stride_(int64_t(bits >> 32 & 0x3fff) << 4) {
     const uint64_t mode = bits >> 62, base_offset = bits >> 49 & 7;
     if (mode != 2) throw Error("a matrix descriptor with swizzling mode " + std::to_string(mode) + ", 2 is 64 bytes");
     if (base_offset != 0) throw Error("a matrix descriptor with a base offset");
@@ -97,7 +96,8 @@ class GroupProducts {
   // What is wrong when the block ends, or "".
   std::string left() const {
     for (const Warp& state : warps_) {
-      if (!state.groups.empty() || !state.open.empty()) return "it ends before its matrix products have been waited for";
+      if (!state.groups.empty() || !state.open.empty())
+        return "it ends before its matrix products have been waited for";
     }
     return "";
   }

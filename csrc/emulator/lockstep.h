@@ -154,7 +154,8 @@ class Machine {
         }
         for (int w = 0; w + kGroup <= grid.warps; w += kGroup) moved |= pass_together(Scope::group, w, w + kGroup);
         moved |= pass_together(Scope::block, 0, grid.warps);
-        if (!moved && !ended && !barriers.deliver()) throw Error("block " + std::to_string(block_) + describe_stuck(grid.warps));
+        if (!moved && !ended && !barriers.deliver())
+          throw Error("block " + std::to_string(block_) + describe_stuck(grid.warps));
       }
       for (const std::string& left : {barriers.left(), products.left()}) {
         if (!left.empty()) throw Error("block " + std::to_string(block_) + ": " + left);

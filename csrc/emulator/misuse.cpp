@@ -5,8 +5,8 @@
 #include <stdexcept>
 
 #include "kernels.h"
-#include "warpgroup.h"
 #include "warp.h"
+#include "warpgroup.h"
 
 namespace lmf::emulator {
 namespace {
@@ -23,8 +23,9 @@ using Kernel = std::function<void(const Thread&)>;
 
 // Names of the kernels that need a warpgroup, beside those with "product" in their name.
 const std::set<std::string> kOfWarpgroups = {
-    "sums touched before the wait", "an operand changed before the wait", "a matrix written before the wait",
-    "another swizzle", "a lane with another descriptor", "a warpgroup without one of its warps"};
+    "sums touched before the wait",     "an operand changed before the wait",
+    "a matrix written before the wait", "another swizzle",
+    "a lane with another descriptor",   "a warpgroup without one of its warps"};
 
 void store_one(const Thread& a) { warp::store(a.out + a.thread, 1.0f); }  // writes every output element once
 
@@ -302,10 +303,11 @@ void misuse(const std::string& name) {
   const int warps = group ? kGroupWarps : kWarps;
   alignas(16) float in[4 * 16] = {}, out[kGroupWarps * kWarp] = {};
   GlobalMemory memory({Range("in", in, 4, {{2, 32}, {16, 1}}), Range("out", out, 4, {{warps * kWarp, 1}}, true)});
-  Machine::launch({1, warps, group ? kGroupSharedBytes : kSharedBytes}, memory, [&](int64_t, int warp, unsigned char* shared) {
-    const int lane = warp::lane();
-    found->second({in, out, reinterpret_cast<float*>(shared), warp * kWarp + lane, warp, lane, warps * kWarp});
-  });
+  Machine::launch(
+      {1, warps, group ? kGroupSharedBytes : kSharedBytes}, memory, [&](int64_t, int warp, unsigned char* shared) {
+        const int lane = warp::lane();
+        found->second({in, out, reinterpret_cast<float*>(shared), warp * kWarp + lane, warp, lane, warps * kWarp});
+      });
 }
 
 }  // namespace lmf::emulator
