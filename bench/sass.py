@@ -25,6 +25,7 @@ from .formats import table
 COLUMNS = ("HMMA", "FFMA", "FADD", "FMUL", "HFMA2", "HMUL2", "F2FP", "MUFU", "LDG", "STG", "LDS", "STS", "SHFL", "BAR",
            "LDL", "STL")
 _INSTRUCTION = re.compile(r"^\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?\w+\s+)?([A-Z][A-Z0-9]*)")
+_REGISTER = re.compile(r"\bR(\d+)\b")
 _HEADS = ("linear", "fourier")  # csrc/common/params.h
 _USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+)")
 
@@ -60,14 +61,16 @@ def architectures(file):
 
 def kernels(file):
     """One record a kernel and architecture: kernel, architecture, registers, stack and shared bytes, opcodes
-    (name without its dots -> count), instructions (their sum)."""
+    (name without its dots -> count), instructions (their sum), highest_register (by number, -1: none; it can be above
+    `registers` where a kernel changes their number)."""
     records = {}
     for architecture, symbol, lines in functions(cuobjdump("-sass", file)):
         found = (_INSTRUCTION.match(line) for line in lines)
         opcodes = collections.Counter(match.group(1) for match in found if match)
         del opcodes["NOP"]
+        highest = max((int(number) for line in lines for number in _REGISTER.findall(line)), default=-1)
         records[architecture, symbol] = {"architecture": architecture, "opcodes": dict(opcodes.most_common()),
-                                         "instructions": opcodes.total()}
+                                         "instructions": opcodes.total(), "highest_register": highest}
     for architecture, symbol, lines in functions(cuobjdump("-res-usage", file)):
         usage = next(match for match in map(_USAGE.search, lines) if match)
         for key, record in records.items():

@@ -32,12 +32,14 @@ def upscale(model: Decoder, image: Tensor, scale: Scale | None = None, size: Siz
 
 @overload
 def upscale(model: Decoder, image: NDArray[Pixel], scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None, tta: bool = False, cmsr: Multiscale = None) -> NDArray[Pixel]: ...
+            max_memory: int | str | None = None, tta: bool = False,
+            cmsr: Multiscale = None) -> NDArray[Pixel]: ...
 
 
 @overload
 def upscale(model: Decoder, image: Image, scale: Scale | None = None, size: Size | None = None, *,
-            max_memory: int | str | None = None, tta: bool = False, cmsr: Multiscale = None) -> Image: ...
+            max_memory: int | str | None = None, tta: bool = False,
+            cmsr: Multiscale = None) -> Image: ...
 
 
 @torch.no_grad()
@@ -74,6 +76,7 @@ def upscale(
             included; None: no limit. Where it asks for tiles, encoders with a finite receptive field (EDSR, RDN) give
             the same features but for rounding; attention (SwinIR) nearly the same.
         tta: self-ensemble: the mean over the eight flips and quarter turns of the image. Takes eight times as long.
+            Not together with cmsr.
         dtype: of a tensor's result: torch.float32 or another floating-point type, or torch.uint8 for values 0 to 255,
             rounded half to even; None: torch.uint8 for uint8, else torch.float32.
         layout: of a tensor's result: "nchw" for (B, 3, H, W), "nhwc" for (B, H, W, 3).
@@ -208,19 +211,6 @@ def _upscale_within(model, image, size, budget, dtype, layout, tta, cmsr):
     return out
 
 
-def _resolved(cmsr, model, tta):
-    """A cmsr.CMSR, or None to render everything in full."""
-    cmsr = resolve(cmsr, model)
-    if tta and cmsr is not None:
-        raise InputError("tta and cmsr cannot be combined, tta renders everything in full; leave one of them out.")
-    return cmsr
-
-
-def _rendering(cmsr, model, lr_size, size):
-    """The cmsr.Rendering of pictures of lr_size at a size, None where everything is rendered in full."""
-    return None if cmsr is None else cmsr.rendering(model, lr_size, size)
-
-
 def _planned(model, job, costs, halo, budget, tta, rendering, besides=0):
     """(plan, the function that runs it) within `budget` bytes."""
     if not tta:
@@ -238,6 +228,18 @@ def _ensembled(model, image, size, dtype, layout):
     plan = tiling.self_ensemble.whole(source, size, tiling.Halo.of(model))
     (_, rows), = tiling.self_ensemble.bands(model, source, size, plan, dtype=dtype, layout=layout)
     return rows
+
+
+def _resolved(cmsr, model, tta):
+    """What `cmsr` names, checked against tta."""
+    if tta and cmsr is not None:
+        raise InputError("tta and cmsr exclude each other: give one of them.")
+    return resolve(cmsr, model)
+
+
+def _rendering(cmsr, model, lr_size, size):
+    """The cmsr.Rendering of pictures of lr_size at a size, None where everything is rendered in full."""
+    return None if cmsr is None else cmsr.rendering(model, lr_size, size)
 
 
 def _job(model, shape, size, dtype):

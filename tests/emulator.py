@@ -58,32 +58,33 @@ class ModulatedKernel:
 
 
 class PlainKernel:
-    """The same for the plain family."""
+    """The same for the plain family. group: the kernel for compute capability 9.0."""
 
-    def __init__(self, emulated):
-        self.emulated = emulated
+    def __init__(self, emulated, group):
+        self.emulated, self.group = emulated, group
         self.packer = Packer(emulated)
 
     def can_run(self, call):
         if call.fields.device.type != "cpu":
             return f"tensors are on {call.fields.device}, the emulator runs on the CPU"
-        return (refuse_common(call, halves=True) or plain_mlp.refuse_float32(call) or plain_mlp.refuse_shape(call.spec))
+        return (refuse_common(call, halves=True) or plain_mlp.refuse_float32(call)
+                or plain_mlp.refuse_shape(call.spec))
 
     def run(self, call):
         out = torch.empty(call.output_shape(), dtype=call.dtype)
         packed, alive = self.packer.plain_mlp(aligned(call), out)
-        self.emulated.plain_mlp(packed, MULTIPROCESSORS)
+        self.emulated.plain_mlp(packed, self.group, MULTIPROCESSORS)
         del alive
         return out
 
 
 @contextmanager
-def registered(**mistakes):
+def registered(group=False, **mistakes):
     """Inside the block the backend exists, last in the order, so that "auto" never comes to it."""
     assert list(BACKENDS)[-1] == "reference"
     emulated = load(**mistakes)
     kernel = ModulatedKernel(emulated)
-    BACKENDS["emulator"] = KernelBackend("emulator", {"modulated_mlp": kernel, "plain_mlp": PlainKernel(emulated)},
+    BACKENDS["emulator"] = KernelBackend("emulator", {"modulated_mlp": kernel, "plain_mlp": PlainKernel(emulated, group)},
                                          lambda: (True, "the CUDA kernels, lane by lane on the CPU"))
     try:
         yield kernel

@@ -33,7 +33,8 @@ def test_every_kernel_has_its_calls():
     halves, columns = ("float16", "bfloat16"), set()
     for head in usual:
         columns |= {*itertools.product(["mma_columns"], halves, [head], (0, usual[head]), (False, True))}
-    others = {*itertools.product(["float32"], ["float32"], usual), *itertools.product(["mma_per_pixel"], halves, usual)}
+    others = {*itertools.product(["float32", "float32_columns"], ["float32"], usual),
+              *itertools.product(["mma_per_pixel"], halves, usual)}
     assert ran == columns | {(*path, 0, False) for path in others}
 
 

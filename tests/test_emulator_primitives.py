@@ -183,13 +183,48 @@ MISUSES = {
     "two shared stores without a barrier": "lane 1: shared store of 4 bytes at offset 0: thread 0 wrote it since",
     "a shared store after another's load": "warp 1, lane 8: shared store of 4 bytes at offset 0: other threads read it",
     "copies that are waited for": None,
-    "a load before the copy arrived": "warp 0, lane 0: shared load of 4 bytes at offset 0: a copy by thread 0 to it has not",
+    "a load before the copy arrived":
+        "warp 0, lane 0: shared load of 4 bytes at offset 0: a copy by thread 0 to it has not",
     "a copy read without a barrier": "lane 1: shared load of 4 bytes at offset 0: thread 0 wrote it since the last",
-    "a store before the copy arrived": "lane 0: shared store of 4 bytes at offset 0: a copy by thread 0 to it has not",
+    "a store before the copy arrived":
+        "lane 0: shared store of 4 bytes at offset 0: a copy by thread 0 to it has not",
     "a copy over what another reads": "warp 1, lane 8: shared store of 16 bytes at offset 0: other threads read it",
     "a wait for too few groups": "lane 0: shared load of 4 bytes at offset 0: a copy by thread 0 to it has not arrived",
     "a copy outside the input": "lane 0: global load of 16 bytes at 0x.* lies outside the elements of in ",
     "copies left on their way": "lane 0: it ends before its copies have arrived",
+    "a pipeline": None,
+    "a stage read before it is full":
+        "warp 1, lane 0: shared load of 4 bytes at offset 0: a copy by thread 0 to it has",
+    "a stage filled before it is empty":
+        "shared (store of 16 bytes at offset .*: other threads read it|load of 4 .*: a copy by thread 0 to it has not)",
+    "a stage that is never released":
+        "no warp can go on: warp 0: waiting for barrier_wait at misuse.cpp:.*; warp 1: waiting for barrier_wait",
+    "more bytes announced than copied": "no warp can go on: warp 0: .*; warp 1: waiting for barrier_wait at misuse",
+    "fewer bytes announced than copied": "no warp can go on: warp 0: .*; warp 1: waiting for barrier_wait at misuse",
+    "more arrivals expected than come":
+        "no warp can go on: warp 0: waiting for barrier_wait at misuse.cpp:.*; warp 1: waiting for barrier_wait",
+    "a bulk copy outside the input": "global load of 16 bytes at 0x.* lies outside the elements of in ",
+    "more arrivals than expected": "warp 0: the barrier at offset 0 has had its 1 arrivals of phase 0",
+    "a barrier used before it is there":
+        "warp 1: shared load of 8 bytes at offset 0: thread 0 wrote it since the last",
+    "lanes at different barriers": "warp 0: lane 1 uses another barrier or parity than lane 0 at misuse.cpp",
+    "a bulk copy left on its way": "block 0: it ends before 1 bulk copies have arrived",
+    "lanes without a barrier of their warp":
+        "warp 0, lane 1: shared load of 4 bytes at offset 0: thread 0 wrote it since the last barrier",
+    "lanes with a barrier of their warp": None,
+    "a barrier of the warp for another warp":
+        "warp 1, lane 0: shared load of 4 bytes at offset 0: thread 0 wrote it since the last barrier",
+    "a product of a warpgroup": None,
+    "a product without a fence": "warp 0: group_mma without a group_fence since the registers were last used",
+    "sums touched before the wait": "warp 0: lane 0 touched the sums of a product on its way",
+    "an operand changed before the wait": "warp 0: lane 0 changed the A operand of a product on its way",
+    "a matrix written before the wait":
+        "warp 0, lane 5: shared store of 4 bytes at offset 0: .* read it since the last",
+    "a product without a wait": "block 0: it ends before its matrix products have been waited for",
+    "another swizzle": "warp 0: a matrix descriptor with swizzling mode 1",
+    "a lane with another descriptor": "warp 0: lane 9 has another descriptor than lane 0",
+    "a warpgroup without one of its warps":
+        "its warps diverged|no warp can go on: warp 0: waiting for group_fence at misuse.cpp:.*; warp 1: ended; warps 2",
     "a byte above 255": "warp 0, lane 1: round_to_byte of 256",
     "a foreign exception": "lane 0: an exception that is not a std::exception",
 }

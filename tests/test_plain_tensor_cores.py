@@ -1,13 +1,15 @@
 """The plain family's tensor-core kernels, on a GPU and in the emulator: numbers, stores, refusals, packed weights."""
 
 import random
+from contextlib import contextmanager
 
 import emulator
 import golden_cases
 import lmf_kernels as lmf
 import pytest
 import torch
-from every_backend import marked, poisoned, running
+import every_backend
+from every_backend import marked, needs_compiler, poisoned
 from half_errors import DTYPES, check_bytes, check_error
 from lmf_kernels.backends import RenderCall
 from lmf_kernels.backends.cuda import plain_mlp as kernel
@@ -23,9 +25,21 @@ VARIED = {"no pass": RenderSpec("linear", 0, (72,)), "padded": RenderSpec("linea
           "narrow last": RenderSpec("linear", 0, (64, 3)), "one layer": RenderSpec("fourier", 256, (256,)),
           "padded angles": RenderSpec("fourier", 48, (70, 130)), "five": RenderSpec("fourier", 16, (96,) * 5, False)}
 
-over_backends = pytest.mark.parametrize("backend", marked(["emulator", "cuda"]))
+GROUP = pytest.param("emulator-wgmma", marks=needs_compiler)  # the kernel for compute capability 9.0
+over_backends = pytest.mark.parametrize("backend", [*marked(["emulator", "cuda"]), GROUP])
 over_halves = pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 over_modes = pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
+
+
+@contextmanager
+def running(choice):
+    """As every_backend.running, which knows one kernel of the emulator."""
+    if choice == "emulator-wgmma":
+        with emulator.registered(group=True):
+            yield "emulator"
+    else:
+        with every_backend.running(choice) as name:
+            yield name
 
 
 def drawn(seed, spec, dtype, **options):
@@ -191,6 +205,16 @@ def test_golden_pictures_in_bytes(backend, model):
 
 
 @pytest.mark.skipif(not emulator.COMPILER, reason="there is no C++ compiler")
+def test_both_kernels_of_the_emulator_give_the_same_bits(seed):
+    """They round sums at the same places. A pixel's result depends on no other pixel."""
+    call = drawn(seed, VARIED["five"], torch.float16, points=False)
+    with running("emulator") as name:
+        expected = call.run(name)
+    with running("emulator-wgmma") as name:
+        assert torch.equal(call.run(name), expected)
+
+
+@pytest.mark.skipif(not emulator.COMPILER, reason="there is no C++ compiler")
 @over_halves
 def test_a_wrong_fragment_layout_would_be_seen(dtype, seed):
     """The emulator with two registers of the A fragment in each other's place, as a wrong index would put them."""
@@ -228,12 +252,16 @@ def test_what_the_kernel_is_not_built_for(reason, spec):
     assert reason in kernel.refuse_shape(spec)
 
 
+@needs_compiler
 def test_the_deepest_network_that_it_takes(seed):
     spec = RenderSpec("linear", 0, (64,) * 13)
     assert kernel.refuse_shape(spec) is None
-    compare(drawn(seed, spec, torch.bfloat16, points=False, lr_size=(1, 2), scales=(2,), pixels=None), "emulator")
+    call = drawn(seed, spec, torch.bfloat16, points=False, lr_size=(1, 2), scales=(2,), pixels=None)
+    for backend in ("emulator", "emulator-wgmma"):
+        compare(call, backend)
 
 
+@needs_compiler
 def test_float32_is_refused_with_the_reason():
     call = drawn(1, PAPERS["liif"], torch.float32, points=False, lr_size=(2, 2), scales=(1,))
     with emulator.registered(), pytest.raises(lmf.BackendError, match="float32 runs on the reference"):

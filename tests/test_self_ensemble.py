@@ -54,7 +54,21 @@ def test_whole_pictures(name, lr, size, seed):
     assert (as_bytes.permute(0, 3, 1, 2).double() / 255 - got).abs().max() <= 0.5 / 255 + 1e-6
 
 
-@pytest.mark.parametrize("name", random_models.NAMES)
+def test_tiles_are_refused_where_blocks_of_the_picture_are_seen(seed):
+    model = random_models.draw_model("lmciaosr", seed, non_local_attn=True)
+    plan = tiling.Plan((0, 4, 8), (0, 9), "pixels", 9, 0, tiling.Halo.of(model))
+    with pytest.raises(lmf.InputError, match="tta cannot run in tiles with lmciaosr"):
+        tiling.self_ensemble.check_plan(model, plan)
+    tiling.self_ensemble.check_plan(model, plan._replace(rows=(0, 8)))
+
+
+def test_tta_and_cmsr_exclude_each_other():
+    model = lmf.load_model("lmliif-edsr10")
+    with pytest.raises(lmf.InputError, match="exclude each other"):
+        lmf.upscale(model, torch.rand(1, 3, 4, 4), 6, tta=True, cmsr="auto")
+
+
+@pytest.mark.parametrize("name", [name for name in random_models.NAMES if name != "lmciaosr"])
 @torch.no_grad()
 def test_tiles_give_the_same(name, seed):
     """Every way to cut, drawn tile edges, odd sizes, scales per axis."""

@@ -15,6 +15,16 @@ LMF_DEVICE uint4 matrix_vector(int index, Read read) {
   return {part(k, n), part(k + 8, n), part(k, n + 8), part(k + 8, n + 8)};
 }
 
+// The same for wgmma: a stage has a row of 64 bytes for each output, with its 32 inputs in order, but the four vectors
+// of row n change places: vector v lies at v ^ (n / 2 % 4), the 64-byte swizzle of matrix descriptors.
+template <class Half, class Read>
+LMF_DEVICE uint4 swizzled_vector(int index, Read read) {
+  const int stage = index / kStageVectors, n = index % kStageVectors / 4, vector = index % 4 ^ (n / 2 % 4);
+  const int k = 32 * stage + 8 * vector;
+  const auto part = [&](int i) { return warp::pack<Half>(read(k + i, n), read(k + i + 1, n)); };
+  return {part(0), part(2), part(4), part(6)};
+}
+
 // Vector `index` of a bias. read(n): of output n.
 template <class Read>
 LMF_DEVICE float4 bias_vector(int index, Read read) {

@@ -18,7 +18,7 @@ LMF_DEVICE void start_with_bias(Sums& sums, const float4* bias) {
   LMF_UNROLL
   for (int pair = 0; pair < kPairs; ++pair) {
     const float4 b = warp::shared_load(row + pair);
-    float(&left)[4] = sums[2 * pair], (&right)[4] = sums[2 * pair + 1];
+    float (&left)[4] = sums[2 * pair], (&right)[4] = sums[2 * pair + 1];
     left[0] = left[2] = b.x;
     left[1] = left[3] = b.y;
     right[0] = right[2] = b.z;
@@ -38,7 +38,7 @@ LMF_DEVICE void multiply(Sums& sums, const Operand& x, WeightStream<kThreads>& s
       for (int pair = 0; pair < kPairs; ++pair) {
         const uint4 v = warp::shared_load(vectors + i * kStepVectors + pair * kLanes);
         const uint32_t left[2] = {v.x, v.y}, right[2] = {v.z, v.w};
-        const uint32_t(&a)[4] = x[stage * kStepsPerStage + i];
+        const uint32_t (&a)[4] = x[stage * kStepsPerStage + i];
         warp::mma<Half>(sums[2 * pair], a, left, sums[2 * pair]);
         warp::mma<Half>(sums[2 * pair + 1], a, right, sums[2 * pair + 1]);
       }
@@ -51,7 +51,7 @@ template <class Half>
 LMF_DEVICE void activate(Operand& x, const Sums& sums) {
   LMF_UNROLL
   for (int step = 0; step < kSteps; ++step) {
-    const float(&left)[4] = sums[2 * step], (&right)[4] = sums[2 * step + 1];
+    const float (&left)[4] = sums[2 * step], (&right)[4] = sums[2 * step + 1];
     x[step][0] = warp::pack_relu<Half>(left[0], left[1]);
     x[step][1] = warp::pack_relu<Half>(left[2], left[3]);
     x[step][2] = warp::pack_relu<Half>(right[0], right[1]);

@@ -11,13 +11,16 @@
 namespace lmf::dense {
 
 constexpr int kWidth = 256;
-constexpr int kRows = 16;                // of a warp's tile: M of a matrix instruction
-constexpr int kSteps = kWidth / 16;      // of 16 inputs: K of a matrix instruction
-constexpr int kTiles = kWidth / 8;       // of 8 outputs: N of a matrix instruction
-constexpr int kPairs = kTiles / 2;       // a lane loads the operands of two tiles at once
-constexpr int kStepsPerStage = 2;        // a stage holds 32 inputs x 256 outputs, 16 KB
+constexpr int kRows = 16;            // of a warp's tile: M of a matrix instruction
+constexpr int kSteps = kWidth / 16;  // of 16 inputs: K of a matrix instruction
+constexpr int kTiles = kWidth / 8;   // of 8 outputs: N of a matrix instruction
+constexpr int kPairs = kTiles / 2;   // a lane loads the operands of two tiles at once
+constexpr int kStepsPerStage = 2;    // a stage holds 32 inputs x 256 outputs, 16 KB
 constexpr int kPassStages = kSteps / kStepsPerStage;
 constexpr int kLanes = 32;
+
+// How the matrices of passes are packed: for the lanes of mma.sync, or for wgmma.
+enum class Order { lanes, swizzled };
 
 // Sizes in vectors of 16 bytes.
 constexpr int kStepVectors = kPairs * kLanes;

@@ -80,7 +80,7 @@ struct ColumnHead<Half, Head::linear> {
 };
 
 // The Fourier product: cosines and sines of products 2t and 2t + 1. From row to row their angle q grows by the same d,
-// so that v(i + 1) = 2 cos(pi d) v(i) - v(i - 1) holds for each of them (Chebyshev). Over kMostRows rows this costs less
+// so that v(i + 1) = 2 cos(pi d) v(i) - v(i - 1) holds for each of them (Chebyshev). Over a chunk's rows this costs less
 // than 1e-5 of accuracy in float32.
 template <class Half>
 struct ColumnHead<Half, Head::fourier> {

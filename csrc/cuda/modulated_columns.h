@@ -1,7 +1,7 @@
 // How the kernel by columns divides a picture: which pixels and cells belong to an item of work. The launcher makes a
 // ColumnPlan for each call, so that the kernel needs neither 64-bit arithmetic nor divisions.
 //
-// An item is up to 8 neighbouring columns x up to kMostRows rows between two LR centre rows. Where more rows lie
+// An item is 8 neighbouring columns x up to 12 rows between two LR centre rows, or 32 x 4 in float32. Where more rows lie
 // between two centres, they are cut into chunks of the same number of rows. Chunks begin at the same rows of the picture
 // whatever the window, and a value depends only on its chunk, so that a window has the bits of the whole.
 #pragma once
@@ -13,8 +13,11 @@
 
 namespace lmf::modulated {
 
-constexpr int kColumns = 8;    // of an item: a lane has one of them
-constexpr int kMostRows = 12;  // of an item
+// The most that an item has.
+struct ItemSize {
+  int columns, rows;
+};
+constexpr ItemSize kMmaItem = {8, 12}, kFloat32Item = {32, 4};
 
 LMF_HOST_DEVICE inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -53,6 +56,8 @@ LMF_DEVICE CellPair make_pair(int k0, int n, float f) {
 struct RowChunk {
   CellPair cells;     // f: of row 0
   int row, low, high;  // row: of row 0 relative to the window; high <= low: none
+
+  LMF_DEVICE uint32_t rows() const { return (1u << high) - (1u << low); }  // bit i: row i lies in the window
 };
 
 struct ColumnPlan {
@@ -106,7 +111,7 @@ constexpr int64_t kLeastScaleNumerator = 3, kLeastScaleDenominator = 2;
 
 // Whether the kernel by columns renders the call. This depends on the whole picture and not on the window, so that a
 // window has the bits of the whole.
-inline bool columns_fit(const ModulatedCall& call) {
+inline bool columns_fit(const ModulatedCall& call, ItemSize item) {
   const Fields& f = call.render.fields;
   const Output& o = call.render.out;
   if (call.render.points.coord || !call.mlp.ensemble || f.lr_h == 0 || f.lr_w == 0) return false;
@@ -118,20 +123,20 @@ inline bool columns_fit(const ModulatedCall& call) {
     if (stride < -most / 4 || stride > most / 4) return false;  // in bytes it has 32 bits
   }
   if (!fits(f.lr_h, o.height) || !fits(f.lr_w, o.width)) return false;
-  const int64_t chunks = ceil_div(ceil_div(o.height, f.lr_h), kMostRows);
+  const int64_t chunks = ceil_div(ceil_div(o.height, f.lr_h), item.rows);
   return kLeastScaleDenominator * o.height >= kLeastScaleNumerator * f.lr_h &&
-         (f.lr_h + 1) * chunks < most / (ceil_div(o.width, kColumns) + 1) / (f.batch + 1);
+         (f.lr_h + 1) * chunks < most / (ceil_div(o.width, item.columns) + 1) / (f.batch + 1);
 }
 
-inline ColumnPlan make_column_plan(const ModulatedCall& call) {
+inline ColumnPlan make_column_plan(const ModulatedCall& call, ItemSize item) {
   const Fields& f = call.render.fields;
   const Output& o = call.render.out;
   ColumnPlan p{};
   if (o.rows == 0 || o.cols == 0) return p;
   const auto pair_of = [&](int64_t row) { return floor_div((2 * row + 1) * f.lr_h - o.height, 2 * o.height); };
-  const int64_t most_rows = ceil_div(o.height, f.lr_h), chunks = ceil_div(most_rows, kMostRows);
+  const int64_t most_rows = ceil_div(o.height, f.lr_h), chunks = ceil_div(most_rows, item.rows);
   const int64_t first = pair_of(o.y0), blocks = (pair_of(o.y0 + o.rows - 1) - first + 1) * chunks;
-  const int64_t groups = ceil_div(o.cols, kColumns);
+  const int64_t groups = ceil_div(o.cols, item.columns);
   p.groups = Divider(groups);
   p.chunks = Divider(chunks);
   p.blocks = Divider(blocks);

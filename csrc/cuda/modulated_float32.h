@@ -1,4 +1,5 @@
-// The modulated family in float32. A lane renders one pixel and reads the weights from shared memory as broadcasts.
+// The modulated family in float32, for small scales and free points. A lane renders one pixel and reads the weights from
+// shared memory as broadcasts.
 #pragma once
 
 #include "elements.h"
@@ -134,14 +135,21 @@ LMF_DEVICE void render_pixel(const ModulatedCall& c, const float* weights, int64
   }
 }
 
+// Copies the weights into the block's shared memory. A barrier must follow before the first read.
 template <Head head>
-LMF_DEVICE void render(Float32<head>, const ModulatedCall& call, const ColumnPlan&, unsigned char* shared,
-                       warp::Position position) {
+LMF_DEVICE const float* copy_weights(const ModulatedCall& call, unsigned char* shared, warp::Position position) {
   float* weights = reinterpret_cast<float*>(shared);
   const int count = make_layout(head, call.mlp.depth).weights(), threads = position.warps * warp::kSize;
   for (int i = position.warp * warp::kSize + warp::lane(); i < count; i += threads) {
     warp::shared_store(weights + i, read_element(call.mlp.weights, call.mlp.element, i));
   }
+  return weights;
+}
+
+template <Head head>
+LMF_DEVICE void render(Float32<head>, const ModulatedCall& call, const ColumnPlan&, unsigned char* shared,
+                       warp::Position position) {
+  const float* weights = copy_weights<head>(call, shared, position);
   warp::block_barrier();
   const Output& o = call.render.out;
   const int64_t items = call.render.fields.batch * o.rows * ((o.cols + warp::kSize - 1) / warp::kSize);

@@ -7,5 +7,6 @@
 #pragma once
 
 #include "modulated_float32.h"
+#include "modulated_float32_columns.h"
 #include "modulated_mma_columns.h"
 #include "modulated_mma_per_pixel.h"

@@ -9,11 +9,12 @@
 #pragma once
 
 #include "modulated_column_heads.h"
+#include "modulated_column_pixels.h"
 #include "modulated_plan.h"
 
 namespace lmf::modulated {
 
-constexpr int kMostTiles = kMostRows / 2;
+constexpr int kMostTiles = kMmaItem.rows / 2;
 
 // FiLM of the layers that come next: layer l is in place l % kAhead. The layers of a corner are followed by those of the
 // next one.
@@ -106,57 +107,6 @@ LMF_DEVICE const uint16_t* record_of_lane(const uint16_t* fields_of_lane, uint32
   return fields_of_lane + uint64_t(offset) * 8;
 }
 
-// This lane's channel of the bilinear skip image in each row of a column, which is affine in the row; 0 without a skip
-// image. bias is added.
-template <int N>
-LMF_DEVICE void start_from_skip(float (&value)[N][2], float bias, const RenderCall& call, const ColumnPlan& plan,
-                                const CellPair& y, const CellPair& x, int batch, int channel) {
-  float start = bias, slope = 0.0f;
-  const Skip& s = call.skip;
-  if (s.data) {
-    const unsigned char* at = static_cast<const unsigned char*>(s.data) + batch * plan.skip_b + channel * plan.skip_c +
-                              int64_t(y.cell0 - plan.lr_y0) * plan.skip_y + int64_t(x.cell0 - plan.lr_x0) * plan.skip_x;
-    const int64_t to_y = y.moves ? plan.skip_y : 0, to_x = x.moves ? plan.skip_x : 0;
-    const auto along_x = [&](const unsigned char* row) {
-      const float first = read_element(row, s.element, 0), second = read_element(row + to_x, s.element, 0);
-      return warp::fma(x.f, second, warp::multiply(1.0f - x.f, first));
-    };
-    const float top = along_x(at), bottom = along_x(at + to_y);
-    slope = warp::multiply(plan.y_step, bottom) - warp::multiply(plan.y_step, top);
-    start = warp::fma(y.f, bottom, warp::fma(1.0f - y.f, top, bias));
-  }
-  LMF_UNROLL
-  for (int i = 0; i < 2 * N; ++i) value[i / 2][i % 2] = warp::fma(slope, float(i), start);
-}
-
-// Stores a column's rows, of which bit i is set for row i. at: the address of row 0.
-template <class T, int N, class F>
-LMF_DEVICE void store_rows(const float (&value)[N][2], unsigned char* at, int64_t down, uint32_t rows, F convert) {
-  LMF_UNROLL
-  for (int i = 0; i < 2 * N; ++i, at += down) {
-    if (rows >> i & 1) warp::store(reinterpret_cast<T*>(at), T(convert(value[i / 2][i % 2])));
-  }
-}
-
-template <int N>
-LMF_DEVICE void store_column(Store store, float (&value)[N][2], const ColumnPlan& plan, unsigned char* at,
-                             uint32_t rows) {
-  LMF_UNROLL
-  for (int i = 0; i < 2 * N; ++i) {
-    float& v = value[i / 2][i % 2];
-    v = warp::clamp(warp::fma(v, plan.finish_scale, plan.finish_shift), plan.finish_low, plan.finish_high);
-  }
-  switch (store) {
-    case Store::float32: return store_rows<float>(value, at, plan.out_y, rows, [](float v) { return v; });
-    case Store::uint8:
-      return store_rows<uint8_t>(value, at, plan.out_y, rows, [](float v) { return warp::round_to_byte(v * 255.0f); });
-    case Store::float16:
-      return store_rows<uint16_t>(value, at, plan.out_y, rows, [](float v) { return warp::pack<warp::F16>(v, 0.0f); });
-    case Store::bfloat16:
-      return store_rows<uint16_t>(value, at, plan.out_y, rows, [](float v) { return warp::pack<warp::BF16>(v, 0.0f); });
-  }
-}
-
 // Renders rows 0 to 2 N - 1 of a chunk, in this lane's column of the window.
 template <int N, int kDepth, int kUnrolled, class Half, Head head>
 LMF_DEVICE void render_columns(const ModulatedCall& c, const ColumnPlan& plan,
@@ -173,11 +123,10 @@ LMF_DEVICE void render_columns(const ModulatedCall& c, const ColumnPlan& plan,
   const int depth = kDepth ? kDepth : c.mlp.depth;
   typename First::Inputs inputs = First::load(params, depth);
   FilmAhead<kDepth, kLayersAhead<Half, kDepth, N>> film(params, depth);
-  const uint32_t rows = t == 3 || col >= plan.cols ? 0 : (1u << chunk.high) - (1u << chunk.low);
-  unsigned char* at = static_cast<unsigned char*>(call.out.data) + batch * plan.out_b + channel * plan.out_c +
-                      int64_t(chunk.row) * plan.out_y + int64_t(col) * plan.out_x;
-  float sum[N][2];  // of the corners, from the bias and the skip on
-  start_from_skip(sum, weights.bias(t), call, plan, y, x, batch, channel);
+  const uint32_t rows = t == 3 || col >= plan.cols ? 0 : chunk.rows();
+  unsigned char* at = column_address(call.out, plan, batch, channel, chunk.row, col);
+  float sum[2 * N];  // of the corners, from the bias and the skip on
+  start_column(sum, weights.bias(t), call, plan, y, x, batch, channel);
   const auto add_corner = [&](int corner) {
     const int a = corner >> 1, b = corner & 1;
     const bool last = a && b;
@@ -205,7 +154,9 @@ LMF_DEVICE void render_columns(const ModulatedCall& c, const ColumnPlan& plan,
       float v[4];
       warp::mma<Half>(v, act[i], out, zero);
       LMF_UNROLL
-      for (int r = 0; r < 2; ++r) sum[i][r] = warp::fma(warp::fma(slope, float(2 * i + r), weight), v[2 * r], sum[i][r]);
+      for (int r = 0; r < 2; ++r) {
+        sum[2 * i + r] = warp::fma(warp::fma(slope, float(2 * i + r), weight), v[2 * r], sum[2 * i + r]);
+      }
     }
   };
   if constexpr (kUnrolled == 4) {
@@ -232,7 +183,7 @@ LMF_DEVICE void render(MmaColumns<Half, head, kDepth, kTall>, const ModulatedCal
     const uint32_t line = plan.groups.quotient(item), batch = plan.blocks.quotient(line);
     const RowChunk chunk = plan.chunk(line - batch * plan.blocks.divisor);
     if (chunk.high <= chunk.low) continue;
-    const int col = int(item - line * plan.groups.divisor) * kColumns + (warp::lane() >> 2);
+    const int col = int(item - line * plan.groups.divisor) * kMmaItem.columns + (warp::lane() >> 2);
     if constexpr (kTall) {
       switch ((chunk.high + 1) / 2) {
         case 1:

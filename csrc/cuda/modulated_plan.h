@@ -16,11 +16,13 @@ struct MmaColumns {};
 // Tensor cores, for smaller scales and free points: each pixel has cells of its own.
 template <class Half, Head head>
 struct MmaPerPixel {};
-// float32 throughout, without tensor cores.
+// float32 throughout, without tensor cores: a lane has up to four pixels of a column, or one pixel.
+template <Head head>
+struct Float32Columns {};
 template <Head head>
 struct Float32 {};
 
-enum class Method { float32, mma_per_pixel, mma_columns };
+enum class Method { float32, float32_columns, mma_per_pixel, mma_columns };
 
 // Selects one kernel.
 struct Path {
@@ -36,7 +38,7 @@ struct Plan {
   int warps;         // per block
   int64_t blocks;    // at most as many as the device runs at once; the kernels loop over the rest
   int shared_bytes;  // per block
-  ColumnPlan columns;  // of mma_columns
+  ColumnPlan columns;  // of the methods by columns
 };
 
 constexpr int kWarps = 4;        // per block
@@ -51,6 +53,8 @@ template <class Tag>
 constexpr int kBlocksPerMultiprocessor = 4;
 template <Head head>
 constexpr int kBlocksPerMultiprocessor<Float32<head>> = 3;  // 168 registers
+template <Head head>
+constexpr int kBlocksPerMultiprocessor<Float32Columns<head>> = 3;
 template <int kDepth>
 constexpr int kBlocksPerMultiprocessor<MmaColumns<warp::BF16, Head::linear, kDepth, false>> = 3;
 
@@ -58,6 +62,10 @@ constexpr int kBlocksPerMultiprocessor<MmaColumns<warp::BF16, Head::linear, kDep
 template <Head head>
 constexpr int shared_bytes(Float32<head>, int depth) {
   return (make_layout(head, depth).weights() + 3) / 4 * 16;
+}
+template <Head head>
+constexpr int shared_bytes(Float32Columns<head>, int depth) {
+  return shared_bytes(Float32<head>{}, depth);
 }
 template <class Half, Head head>
 constexpr int shared_bytes(MmaPerPixel<Half, head>, int depth) {
@@ -87,6 +95,8 @@ template <Head head, class F>
 void with_head(const Path& path, F f) {
   if (path.method == Method::float32) {
     f(Float32<head>{});
+  } else if (path.method == Method::float32_columns) {
+    f(Float32Columns<head>{});
   } else if (path.element == Element::float16) {
     with_half<warp::F16, head>(path, f);
   } else {
@@ -101,17 +111,22 @@ void with_path(const Path& path, F f) {
 inline Plan make_plan(const ModulatedCall& call, int multiprocessors) {
   const Fields& fields = call.render.fields;
   const Output& o = call.render.out;
-  const bool halves = fields.element != Element::float32, columns = halves && columns_fit(call);
+  const bool halves = fields.element != Element::float32;
+  const ItemSize item = halves ? kMmaItem : kFloat32Item;
+  const bool columns = columns_fit(call, item);
   Plan plan{};
-  plan.path.method = columns ? Method::mma_columns : halves ? Method::mma_per_pixel : Method::float32;
+  plan.path.method = halves ? columns ? Method::mma_columns : Method::mma_per_pixel
+                            : columns ? Method::float32_columns : Method::float32;
   plan.path.element = fields.element;
   plan.path.head = call.mlp.head;
   plan.warps = kWarps;
-  // What one warp renders at a time: a chunk of 8 columns, or a run of pixels in a row.
+  // What one warp renders at a time: a chunk of columns, or a run of pixels in a row.
   int64_t items = fields.batch * o.rows * ceil_div(o.cols, halves ? kTilePixels : warp::kSize);
   if (columns) {
-    plan.columns = make_column_plan(call);
+    plan.columns = make_column_plan(call, item);
     items = plan.columns.items;
+  }
+  if (plan.path.method == Method::mma_columns) {
     plan.path.depth = call.mlp.depth == kUsualDepth[int(call.mlp.head)] ? call.mlp.depth : 0;
     plan.path.tall = plan.columns.chunk_rows > kRowsOfSmall;
   }

@@ -48,10 +48,11 @@ class CornerTable {
       const int a = ensemble ? corner >> 1 : at.y.nearest, b = ensemble ? corner & 1 : at.x.nearest;
       const int64_t cell_y = pick(a, at.y.cell[0], at.y.cell[1]), cell_x = pick(b, at.x.cell[0], at.x.cell[1]);
       const float weight = pick(a, at.y.weight[0], at.y.weight[1]) * pick(b, at.x.weight[0], at.x.weight[1]);
-      warp::shared_store(where_ + corner * dense::kRows + pixel,
-                         float4{pick(a, at.y.rel[0], at.y.rel[1]), pick(b, at.x.rel[0], at.x.rel[1]),
-                                ensemble ? weight : 1.0f, 0.0f});
-      warp::shared_store(offsets_ + corner * dense::kRows + pixel, cell_offset(call.fields, tile.batch, cell_y, cell_x));
+      warp::shared_store(
+          where_ + corner * dense::kRows + pixel,
+          float4{pick(a, at.y.rel[0], at.y.rel[1]), pick(b, at.x.rel[0], at.x.rel[1]), ensemble ? weight : 1.0f, 0.0f});
+      warp::shared_store(offsets_ + corner * dense::kRows + pixel,
+                         cell_offset(call.fields, tile.batch, cell_y, cell_x));
     }
   }
 

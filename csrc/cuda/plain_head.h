@@ -40,8 +40,8 @@ LMF_DEVICE void linear_head(dense::Operand& x, const uint16_t* fields, const Pix
           return warp::fma(w.y, at[r].rel_x, warp::fma(w.x, at[r].rel_y, value));
         };
         const uint32_t pair = word(base[r], q);
-        x[2 * m + q / 2][2 * (q % 2) + r] = warp::pack_relu<Half>(affine(warp::widen_low<Half>(pair), w0),
-                                                                  affine(warp::widen_high<Half>(pair), w1));
+        x[2 * m + q / 2][2 * (q % 2) + r] =
+            warp::pack_relu<Half>(affine(warp::widen_low<Half>(pair), w0), affine(warp::widen_high<Half>(pair), w1));
       }
     }
   }

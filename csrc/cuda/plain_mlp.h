@@ -3,6 +3,7 @@
 // warps of a block go through the layers together, because they share the stream of weights.
 #pragma once
 
+#include "dense_group.h"
 #include "plain_head.h"
 #include "plain_plan.h"
 
@@ -35,60 +36,122 @@ LMF_DEVICE void store_pixels(const RenderCall& call, const Tile& tile, const flo
   }
 }
 
-// Renders a block's part of the call. All lanes of the block run it together. shared: Plan::shared_bytes bytes of the
-// block's memory, aligned to 16.
-template <class Half, Head head>
-LMF_DEVICE void render(Mma<Half, head>, const MmaCall& c, unsigned char* shared, warp::Position position) {
-  const RenderCall& call = c.render;
-  const PackedLayout layout{head, c.layout.passes};
-  const SharedLayout parts{layout};
-  const int lane = warp::lane(), g = lane >> 2, t = lane & 3, thread = position.warp * warp::kSize + lane;
-  uint4* constants = reinterpret_cast<uint4*>(shared + parts.constants());
-  const float4* floats = reinterpret_cast<const float4*>(constants);
-  const CornerTable corners(shared + parts.corners(), position.warp);
-  float4* sums = reinterpret_cast<float4*>(shared + parts.sums()) + position.warp * 16 + 2 * g + (t & 1);
-  for (int i = thread; i < layout.constant_vectors(); i += kThreads) {
-    warp::shared_store(constants + i, warp::load(c.packed + layout.constants() + i));
+// A block's shared memory beside the ring of weights, as one warp sees it.
+template <Head head>
+struct WarpMemory {
+  PackedLayout layout;
+  uint4* constants;
+  CornerTable corners;
+  float4* sums;  // of this lane; only lanes with channels use them
+
+  LMF_DEVICE WarpMemory(const SharedLayout& parts, unsigned char* shared, int warp)
+      : layout{head, parts.packed.passes},
+        constants(reinterpret_cast<uint4*>(shared + parts.constants())),
+        corners(shared + parts.corners(), warp),
+        sums(reinterpret_cast<float4*>(shared + parts.sums()) + warp * 16 + 2 * (warp::lane() >> 2) +
+             (warp::lane() & 1)) {}
+
+  LMF_DEVICE const float4* floats(int offset) const { return reinterpret_cast<const float4*>(constants + offset); }
+
+  // Copies the constants. A barrier of the block must follow.
+  LMF_DEVICE void copy_constants(const uint4* packed, int thread, int threads) const {
+    for (int i = thread; i < layout.constant_vectors(); i += threads) {
+      warp::shared_store(constants + i, warp::load(packed + layout.constants() + i));
+    }
   }
-  Stream stream(reinterpret_cast<uint4*>(shared), c.packed + layout.matrices(), layout.passes, thread);
+};
+
+// Renders a warp's part of the call. stream: gives the matrices of the passes, again and again; all warps that share it
+// go through as many passes.
+template <class Half, Head head, class Stream>
+LMF_DEVICE void render_runs(const MmaCall& c, const WarpMemory<head>& memory, Stream& stream,
+                            const warp::Position& position) {
+  const RenderCall& call = c.render;
+  const PackedLayout& layout = memory.layout;
+  const CornerTable& corners = memory.corners;
+  const int g = warp::lane() >> 2, t = warp::lane() & 3;
   const uint16_t* fields = static_cast<const uint16_t*>(call.fields.data);
   LMF_KEEP_LOOP
   for (int64_t job = position.block; job < c.jobs; job += position.blocks) {
     const int64_t run = job * kWarps + position.warp;
-    warp::block_barrier();  // the constants are there, and the last job's corners have been read
+    warp::warp_barrier();  // the last run's corners have been read
     corners.fill(call, c.ensemble, tile_of(call, run < c.runs ? run : c.runs - 1));
-    warp::block_barrier();
+    warp::warp_barrier();
     LMF_KEEP_LOOP
     for (int corner = 0; corner < (c.ensemble ? kCorners : 1); ++corner) {
       dense::Operand x;
       {
         const PixelCorner at[2] = {corners.at(corner, g), corners.at(corner, g + 8)};
         if constexpr (head == Head::linear) {
-          linear_head<Half>(x, fields, at, c.head_width, floats + layout.head_table());
+          linear_head<Half>(x, fields, at, c.head_width, memory.floats(layout.head_table()));
         } else {
-          fourier_head<Half>(x, fields, at, c.head_width, floats + layout.head_table());
+          fourier_head<Half>(x, fields, at, c.head_width, memory.floats(layout.head_table()));
         }
       }
       LMF_KEEP_LOOP
       for (int pass = 0; pass < layout.passes; ++pass) {
         dense::Sums y;
-        dense::start_with_bias(y, floats + layout.bias(pass));
+        dense::start_with_bias(y, memory.floats(layout.bias(pass)));
         dense::multiply<Half>(y, x, stream);
         dense::activate<Half>(x, y);
       }
       float y[4];
-      dense::output_product<Half>(y, x, reinterpret_cast<const uint2*>(constants + layout.out()));
+      dense::output_product<Half>(y, x, reinterpret_cast<const uint2*>(memory.constants + layout.out()));
       if (t > 1) continue;  // this lane has channels 2t and 2t + 1, and there are three channels
-      // The sums lie in shared memory, each lane's own: registers are scarce.
-      const float4 before = corner > 0 ? warp::shared_load(sums) : float4{0.0f, 0.0f, 0.0f, 0.0f};
+      // The sums lie in shared memory: registers are scarce.
+      const float4 before = corner > 0 ? warp::shared_load(memory.sums) : float4{0.0f, 0.0f, 0.0f, 0.0f};
       const float w0 = corners.weight(corner, g), w1 = corners.weight(corner, g + 8);
-      warp::shared_store(sums, float4{warp::fma(w0, y[0], before.x), warp::fma(w0, y[1], before.y),
-                                      warp::fma(w1, y[2], before.z), warp::fma(w1, y[3], before.w)});
+      warp::shared_store(memory.sums, float4{warp::fma(w0, y[0], before.x), warp::fma(w0, y[1], before.y),
+                                             warp::fma(w1, y[2], before.z), warp::fma(w1, y[3], before.w)});
     }
     if (t > 1 || run >= c.runs) continue;
-    store_pixels(call, tile_of(call, run), warp::shared_load(sums), warp::shared_load(floats + layout.out_bias()));
+    store_pixels(call, tile_of(call, run), warp::shared_load(memory.sums),
+                 warp::shared_load(memory.floats(layout.out_bias())));
   }
+}
+
+// Renders a block's part of the call. All lanes of the block run it together. shared: Plan::shared_bytes bytes of the
+// block's memory, aligned to 16, or to 1024 for Group.
+template <class Half, Head head>
+LMF_DEVICE void render(Mma<Half, head>, const MmaCall& c, unsigned char* shared, warp::Position position) {
+  const int thread = position.warp * warp::kSize + warp::lane();
+  const WarpMemory<head> memory(SharedLayout{{head, c.layout.passes}, Stream::kBytes}, shared, position.warp);
+  memory.copy_constants(c.packed, thread, kThreads);
+  Stream stream(reinterpret_cast<uint4*>(shared), c.packed + memory.layout.matrices(), memory.layout.passes, thread);
+  warp::block_barrier();  // the constants are there
+  render_runs<Half>(c, memory, stream, position);
   stream.drain();
+}
+
+// The same by wgmma: warps 0 to 7 render, warp 8 copies the matrices, and three more belong to its warpgroup.
+template <class Half, Head head>
+LMF_DEVICE void render(Group<Half, head>, const MmaCall& c, unsigned char* shared, warp::Position position) {
+  const SharedLayout parts{{head, c.layout.passes}, dense::GroupRing::kBytes};
+  const int thread = position.warp * warp::kSize + warp::lane();
+  const bool renders = position.warp < kWarps;
+  const WarpMemory<head> memory(parts, shared, renders ? position.warp : 0);
+  dense::GroupRing ring(shared, shared + parts.bytes());
+  if (thread == 0) ring.init(kWarps);
+  memory.copy_constants(c.packed, thread, kGroupThreads);
+  warp::block_barrier();  // the constants and the barriers are there
+  if (renders) {
+    warp::more_registers<240>();
+    render_runs<Half>(c, memory, ring, position);
+    return;
+  }
+  warp::fewer_registers<24>();
+  if (position.warp > kWarps) return;
+  const int stages = memory.layout.passes * dense::kPassStages;
+  LMF_KEEP_LOOP
+  for (int64_t job = position.block; job < c.jobs; job += position.blocks) {
+    LMF_KEEP_LOOP
+    for (int corner = 0; corner < (c.ensemble ? kCorners : 1); ++corner) {
+      LMF_KEEP_LOOP
+      for (int stage = 0; stage < stages; ++stage) {
+        ring.produce(c.packed + memory.layout.matrices() + stage * dense::kStageVectors);
+      }
+    }
+  }
 }
 
 }  // namespace lmf::plain

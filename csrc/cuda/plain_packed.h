@@ -28,7 +28,9 @@ struct PackedLayout {
   // Linear head: (rel_y, rel_x, cell_y, cell_x) of channel 32 m + 8 t + i at (m, i, t). Fourier head: the phases (y, x)
   // of angles 32 m + 8 t + 2 i and the one after it at (m, i, t). The lanes t read neighbouring vectors.
   LMF_HOST_DEVICE constexpr int head_table() const { return out() + dense::kOutVectors; }
-  LMF_HOST_DEVICE constexpr int head_vectors() const { return head == Head::linear ? dense::kWidth : dense::kWidth / 4; }
+  LMF_HOST_DEVICE constexpr int head_vectors() const {
+    return head == Head::linear ? dense::kWidth : dense::kWidth / 4;
+  }
   LMF_HOST_DEVICE constexpr int out_bias() const { return head_table() + head_vectors(); }
   LMF_HOST_DEVICE constexpr int constant_vectors() const { return out_bias() + 1; }
 };
@@ -42,13 +44,14 @@ struct PackCall {
   const void* weights;
   Element element;  // of the weights
   PackedLayout to;
+  dense::Order order;
   int head_width;  // of the head's result: the first layer's output, or the Fourier product
   PlainLayer pass[kMaxPasses], out;
 };
 
-inline PackCall make_pack_call(const PlainMlp& mlp) {
+inline PackCall make_pack_call(const PlainMlp& mlp, dense::Order order) {
   const PlainLayout layout(mlp);
-  PackCall call{mlp.weights, mlp.element, packed_layout(mlp), layout.first_width(), {}, {}};
+  PackCall call{mlp.weights, mlp.element, packed_layout(mlp), order, layout.first_width(), {}, {}};
   PlainLayer layer = layout.first_layer();
   for (int pass = 0; pass < call.to.passes; ++pass) {
     call.pass[pass] = layer;
@@ -67,8 +70,11 @@ class Packer {
   // Writes vector `index` of the packed weights.
   LMF_DEVICE void pack(uint4* packed, int index) const {
     if (index < to_.constants()) {
-      const int pass = index / dense::kPassVectors;
-      warp::store(packed + index, dense::matrix_vector<Half>(index % dense::kPassVectors, matrix(call_.pass[pass], pass)));
+      const int pass = index / dense::kPassVectors, vector = index % dense::kPassVectors;
+      const auto read = matrix(call_.pass[pass], pass);
+      const bool swizzled = call_.order == dense::Order::swizzled;
+      warp::store(packed + index,
+                  swizzled ? dense::swizzled_vector<Half>(vector, read) : dense::matrix_vector<Half>(vector, read));
       return;
     }
     const int at = index - to_.constants();

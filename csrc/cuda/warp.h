@@ -55,9 +55,9 @@ LMF_DEVICE void shared_store(T* p, T value) {
   *p = value;
 }
 
-// Copies 16 bytes from global to shared memory without waiting. The copies of a lane since its last copy_commit() form a
-// group. copy_wait<n>() waits until at most the lane's n youngest groups are on their way. Other lanes may read what has
-// arrived after a barrier.
+// Copies 16 bytes from global to shared memory without waiting. The copies of a lane since its last copy_commit() form
+// a group. copy_wait<n>() waits until at most the lane's n youngest groups are on their way. Other lanes may read what
+// has arrived after a barrier.
 LMF_DEVICE void copy_async(uint4* shared, const uint4* global) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(uint32_t(__cvta_generic_to_shared(shared))),
                "l"(global)
@@ -71,6 +71,8 @@ LMF_DEVICE void copy_wait() {
 
 // ---- synchronisation ------------------------------------------------------------------------------------------------
 LMF_DEVICE void block_barrier() { __syncthreads(); }
+
+LMF_DEVICE void warp_barrier() { __syncwarp(); }
 
 template <class T>
 LMF_DEVICE T shuffle(T value, int source_lane) {

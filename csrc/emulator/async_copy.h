@@ -12,8 +12,8 @@ namespace lmf::emulator {
 
 class AsyncCopies {
  public:
-  AsyncCopies(const GlobalMemory& global, SharedMemory& shared, int threads)
-      : global_(global), shared_(shared), queues_(size_t(threads)) {}
+  AsyncCopies(const GlobalMemory& global, SharedMemory& shared, const Clocks& clocks)
+      : global_(global), shared_(shared), clocks_(clocks), queues_(size_t(clocks.warps() * kWarp)) {}
 
   void start(void* to, const void* from, int64_t bytes, int thread) {
     global_.check_load(from, bytes);
@@ -34,7 +34,7 @@ class AsyncCopies {
     for (; int64_t(groups.size()) > pending; groups.pop_front()) {
       for (const Copy& copy : groups.front()) {
         std::memcpy(copy.to, copy.from, size_t(copy.bytes));
-        shared_.end_copy(copy.to, copy.bytes, thread);
+        shared_.end_copy(copy.to, copy.bytes, clocks_.now(thread));
       }
     }
   }
@@ -59,6 +59,7 @@ class AsyncCopies {
 
   const GlobalMemory& global_;
   SharedMemory& shared_;
+  const Clocks& clocks_;
   std::vector<Queue> queues_;
 };
 

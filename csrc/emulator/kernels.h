@@ -15,8 +15,8 @@ namespace lmf::emulator {
 // the kernels loop over the grid. Returns the path of the kernel. Throws std::runtime_error if a lane breaks a rule.
 modulated::Path modulated_mlp(const ModulatedCall& call, int multiprocessors);
 
-// The same for the plain family, its packing of the weights included.
-void plain_mlp(const PlainCall& call, int multiprocessors);
+// The same for the plain family, its packing of the weights included. group: by the kernel for compute capability 9.0.
+void plain_mlp(const PlainCall& call, bool group, int multiprocessors);
 
 // Matrix product of one warp. a (32, 4), b (32, 2), c and d (32, 4): the registers of each lane.
 void mma(Element half, const uint32_t* a, const uint32_t* b, const float* c, float* d);

@@ -1,6 +1,7 @@
-// Runs the blocks of a grid lane by lane. A lane runs until it reaches an operation of its whole warp or block, and
-// waits there. When all lanes have arrived, the operation is carried out for all of them at once. If lanes wait for
-// different operations, or end while others wait, the error says which lanes wait where.
+// Runs the blocks of a grid lane by lane. A lane runs until it reaches an operation of its whole warp, warpgroup or
+// block, and waits there. When all lanes have arrived, the operation is carried out for all of them at once. The warps
+// of a block take turns: each runs until it has to wait for others. If lanes of a warp wait for different operations,
+// or no warp can go on, the error says who waits where.
 #pragma once
 
 #include <array>
@@ -13,19 +14,27 @@
 #include <vector>
 
 #include "async_copy.h"
+#include "barriers.h"
 #include "fiber.h"
+#include "group_mma.h"
 #include "memory.h"
 
 namespace lmf::emulator {
 
-constexpr int kWarp = 32;
+constexpr int kGroup = 4;  // warps of a warpgroup
 
 struct Lane;
 
-// An operation of all lanes of a warp. complete: reads each lane's `in` and writes each lane's `out`.
+// Whose operation a Collective is. Its lanes all have to call it, from one place.
+enum class Scope { warp, group, block };
+
+// An operation of many lanes. complete: takes the kWarp lanes of a warp, reads each lane's `in` and writes each lane's
+// `out`; it is called for each warp in turn. nullptr: nothing but a barrier.
 struct Collective {
   const char* name;
-  void (*complete)(Lane* warp);  // takes kWarp lanes; nullptr: a barrier of the block
+  void (*complete)(Lane* warp);
+  Scope scope = Scope::warp;
+  bool (*ready)(Lane* warp) = nullptr;  // whether it can be carried out now; nullptr: at once
 };
 
 // The place in the source code where a lane called an operation.
@@ -52,7 +61,7 @@ struct Lane {
   void* out = nullptr;
   std::string failure;
 
-  bool at_barrier() const { return state == State::waiting && waits_for->complete == nullptr; }
+  bool at(Scope scope) const { return state == State::waiting && waits_for->scope == scope; }
   std::string describe() const {
     return state == State::ended ? "ended" : std::string("waiting for ") + waits_for->name + " at " + site.describe();
   }
@@ -88,6 +97,9 @@ class Machine {
   GlobalMemory& global() { return *memory_; }
   SharedMemory& shared() { return *shared_; }
   AsyncCopies& copies() { return *copies_; }
+  Barriers& barriers() { return *barriers_; }
+  GroupProducts& products() { return *products_; }
+  Clocks& clocks() { return *clocks_; }
   int thread() const { return lane_->thread; }
 
   // Called on a lane's fiber. Returns when the operation is complete.
@@ -116,9 +128,15 @@ class Machine {
   }
 
   void run_block(int64_t block, const Grid& grid) {
-    SharedMemory shared(grid.shared_bytes);
     const int threads = grid.warps * kWarp;
-    AsyncCopies copies(*memory_, shared, threads);
+    Clocks clocks(grid.warps);
+    SharedMemory shared(grid.shared_bytes, clocks);
+    AsyncCopies copies(*memory_, shared, clocks);
+    Barriers barriers(*memory_, shared, clocks, block % 2 == 1);
+    GroupProducts products(shared, grid.warps);
+    clocks_ = &clocks;
+    products_ = &products;
+    barriers_ = &barriers;
     shared_ = &shared;
     copies_ = &copies;
     block_ = block;
@@ -127,36 +145,73 @@ class Machine {
       lanes_[size_t(t)]->state = Lane::State::fresh;
     }
     try {
-      do {
-        for (int w = 0; w < grid.warps; ++w) run_warp(w);
-      } while (passes_barrier(grid.warps));
+      for (bool ended = false; !ended;) {
+        bool moved = false;
+        ended = true;
+        for (int w = 0; w < grid.warps; ++w) {
+          moved |= run_warp(w);
+          ended &= first(w).state == Lane::State::ended;
+        }
+        for (int w = 0; w + kGroup <= grid.warps; w += kGroup) moved |= pass_together(Scope::group, w, w + kGroup);
+        moved |= pass_together(Scope::block, 0, grid.warps);
+        if (!moved && !ended && !barriers.deliver())
+          throw Error("block " + std::to_string(block_) + describe_stuck(grid.warps));
+      }
+      for (const std::string& left : {barriers.left(), products.left()}) {
+        if (!left.empty()) throw Error("block " + std::to_string(block_) + ": " + left);
+      }
     } catch (...) {
       abandon(threads);
       throw;
     }
   }
 
-  // Runs a warp until all its lanes have ended or reached a barrier of the block.
-  void run_warp(int warp) {
+  Lane& first(int warp) { return (*warps_[size_t(warp)])[0]; }
+
+  // Runs a warp until all its lanes have ended or must wait for others. Returns whether it did anything.
+  bool run_warp(int warp) {
     Lane* lanes = warps_[size_t(warp)]->data();
-    for (;;) {
-      for (int l = 0; l < kWarp; ++l) {
-        if (lanes[l].state == Lane::State::fresh || lanes[l].state == Lane::State::running) resume(lanes[l]);
+    for (bool moved = false;; moved = true) {
+      if (lanes[0].at(Scope::warp)) {
+        if (!ready(lanes, warp)) return moved;
+        pass(warp);
       }
+      if (lanes[0].state != Lane::State::fresh && lanes[0].state != Lane::State::running) return moved;
+      for (int l = 0; l < kWarp; ++l) resume(lanes[l]);
       for (int l = 1; l < kWarp; ++l) {
         if (!together(lanes[l], lanes[0])) {
           throw Error(position(warp) + ": its lanes diverged: " + describe_lanes(lanes));
         }
       }
-      if (lanes[0].state == Lane::State::ended || lanes[0].at_barrier()) return;
-      complete(lanes, warp);
-      for (int l = 0; l < kWarp; ++l) lanes[l].state = Lane::State::running;
     }
   }
 
-  void complete(Lane* lanes, int warp) const {
+  // Carries out what the lanes of a warp wait for.
+  void pass(int warp) {
+    Lane* lanes = warps_[size_t(warp)]->data();
+    if (lanes[0].waits_for->complete) located(warp, [&] { lanes[0].waits_for->complete(lanes); });
+    for (int l = 0; l < kWarp; ++l) lanes[l].state = Lane::State::running;
+  }
+
+  // Carries out an operation of the warps begin to end - 1, if all of them wait for the same one.
+  bool pass_together(Scope scope, int begin, int end) {
+    for (int w = begin; w < end; ++w) {
+      if (!first(w).at(scope) || !together(first(w), first(begin))) return false;
+    }
+    for (int w = begin; w < end; ++w) pass(w);
+    if (scope == Scope::block) clocks_->sync_all();
+    return true;
+  }
+
+  bool ready(Lane* lanes, int warp) const {
+    return located(warp, [&] { return !lanes[0].waits_for->ready || lanes[0].waits_for->ready(lanes); });
+  }
+
+  // f(), whose errors say which warp they concern.
+  template <class F>
+  auto located(int warp, F f) const -> decltype(f()) {
     try {
-      lanes[0].waits_for->complete(lanes);
+      return f();
     } catch (const Error& error) {
       throw Error(position(warp) + ": " + error.what());
     }
@@ -184,18 +239,20 @@ class Machine {
     return text;
   }
 
-  // Returns false if all warps have ended, and true if all have passed the same barrier.
-  bool passes_barrier(int warps) {
-    for (int w = 1; w < warps; ++w) {
-      const Lane &first = (*warps_[0])[0], &other = (*warps_[size_t(w)])[0];
-      if (!together(other, first))
-        throw Error("block " + std::to_string(block_) + ": its warps diverged: warp 0: " + first.describe() +
-                    "; warp " + std::to_string(w) + ": " + other.describe());
+  // Why no warp can go on. Warps that wait for the same are named together.
+  std::string describe_stuck(int warps) {
+    bool diverged = true;  // at barriers of the block; others may be waited for in vain in many ways
+    std::string text;
+    for (int begin = 0; begin < warps;) {
+      int end = begin + 1;
+      while (end < warps && together(first(end), first(begin))) ++end;
+      diverged &= first(begin).at(Scope::block) || first(begin).state == Lane::State::ended;
+      text += begin > 0 ? "; warp" : ": warp";
+      text += (end > begin + 1 ? "s " + std::to_string(begin) + " to " : " ") + std::to_string(end - 1) + ": " +
+              first(begin).describe();
+      begin = end;
     }
-    if (lanes_[0]->state == Lane::State::ended) return false;
-    for (int t = 0; t < warps * kWarp; ++t) lanes_[size_t(t)]->state = Lane::State::running;
-    shared_->barrier();
-    return true;
+    return (diverged ? ": its warps diverged" : ": no warp can go on") + text;
   }
 
   void resume(Lane& lane) {
@@ -246,6 +303,9 @@ class Machine {
   GlobalMemory* memory_ = nullptr;
   SharedMemory* shared_ = nullptr;
   AsyncCopies* copies_ = nullptr;
+  Barriers* barriers_ = nullptr;
+  GroupProducts* products_ = nullptr;
+  Clocks* clocks_ = nullptr;
   const Body* body_ = nullptr;
   Lane* lane_ = nullptr;
   int64_t block_ = 0;

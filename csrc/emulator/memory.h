@@ -1,5 +1,5 @@
 // Which memory a kernel may access. Global memory: the elements of the call's tensors, where each output element is
-// written exactly once. Shared memory: reads of what the same thread wrote, or any thread before the last barrier.
+// written exactly once. Shared memory: accesses that clocks.h orders.
 #pragma once
 
 #include <algorithm>
@@ -10,11 +10,9 @@
 #include <string>
 #include <vector>
 
-namespace lmf::emulator {
+#include "clocks.h"
 
-struct Error : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
+namespace lmf::emulator {
 
 inline std::string address(const void* p) {
   char text[32];
@@ -137,80 +135,102 @@ class SharedMemory {
  public:
   static constexpr int64_t kWord = 4;  // bytes; no access is smaller
 
-  explicit SharedMemory(int64_t bytes) : memory_(size_t(bytes + kAlign)), words_(size_t(bytes / kWord)) {
+  SharedMemory(int64_t bytes, Clocks& clocks)
+      : clocks_(clocks),
+        memory_(size_t(bytes + kAlign)),
+        words_(size_t(bytes / kWord)),
+        reads_(size_t(bytes / kWord) * size_t(clocks.warps())) {
     begin_ = memory_.data() + (kAlign - uintptr_t(memory_.data()) % kAlign) % kAlign;
   }
 
   unsigned char* begin() const { return begin_; }
+  int64_t offset(const void* p) const { return static_cast<const unsigned char*>(p) - begin_; }
 
-  // thread: index in the block. The accesses between two barriers are one interval.
+  // thread: index in the block.
   void check_load(const void* p, int64_t bytes, int thread) {
     for (Word *w = find("load", p, bytes), *end = w + bytes / kWord; w != end; ++w) {
       check_arrived("load", p, bytes, *w);
-      if (w->writer == kNobody) throw Error("shared load" + where(p, bytes) + ": nothing was written there");
-      if (w->writer != thread && w->write_interval == interval_) race("load", p, bytes, w->writer, "wrote");
-      w->reader = w->read_interval == interval_ && w->reader != thread ? kMany : thread;
-      w->read_interval = interval_;
+      if (w->write.thread == kNobody) throw Error("shared load" + where(p, bytes) + ": nothing was written there");
+      if (!clocks_.orders(w->write, thread)) race("load", p, bytes, w->write.thread, "wrote");
+      read(w, thread);
     }
   }
 
   void check_store(const void* p, int64_t bytes, int thread) {
     for (Word *w = find("store", p, bytes), *end = w + bytes / kWord; w != end; ++w) {
       check_arrived("store", p, bytes, *w);
-      if (w->writer != kNobody && w->writer != thread && w->write_interval == interval_)
-        race("store", p, bytes, w->writer, "wrote");
-      if (w->reader != thread && w->read_interval == interval_) race("store", p, bytes, w->reader, "read");
-      w->writer = thread;
-      w->write_interval = interval_;
+      check_free("store", p, bytes, *w, thread);
+      w->write = clocks_.now(thread);
     }
   }
 
-  void barrier() { ++interval_; }
-
   // A copy by `thread` to here is on its way: its place holds NaN until end_copy.
   void begin_copy(void* p, int64_t bytes, int thread) {
-    check_store(p, bytes, thread);
+    for (int64_t at = 0; at < bytes; at += 16) check_store(static_cast<char*>(p) + at, 16, thread);
     std::memset(p, 0xff, size_t(bytes));
-    for (Word *w = find("copy", p, bytes), *end = w + bytes / kWord; w != end; ++w) w->arriving = true;
+    for (Word *w = find_any("copy", p, bytes), *end = w + bytes / kWord; w != end; ++w) w->arriving = true;
   }
 
-  // It has arrived, which is a store by the thread now.
-  void end_copy(const void* p, int64_t bytes, int thread) {
-    for (Word *w = find("copy", p, bytes), *end = w + bytes / kWord; w != end; ++w) {
+  // It has arrived, which is a store by the access's thread then.
+  void end_copy(const void* p, int64_t bytes, const Access& as) {
+    for (Word *w = find_any("copy", p, bytes), *end = w + bytes / kWord; w != end; ++w) {
       w->arriving = false;
-      w->writer = thread;
-      w->write_interval = interval_;
+      w->write = as;
     }
   }
 
  private:
-  static constexpr int64_t kAlign = 128;
-  static constexpr int kNobody = -1, kMany = -2;
+  static constexpr int64_t kAlign = 1024;
 
   struct Word {
-    int writer = kNobody, reader = kNobody, write_interval = -1, read_interval = -1;
+    Access write;           // the last one
     bool arriving = false;  // a copy to here is on its way
   };
 
+  Access* reads_of(const Word* w) { return &reads_[size_t(w - words_.data()) * size_t(clocks_.warps())]; }
+
+  void read(const Word* w, int thread) {
+    Access& last = reads_of(w)[thread / kWarp];
+    const Access now = clocks_.now(thread);
+    const bool others = last.epoch == now.epoch && last.sync == now.sync && last.thread != thread;
+    last = now;
+    if (others) last.thread = kMany;
+  }
+
+  // Throws unless earlier accesses to a word come before what the thread does now.
+  void check_free(const char* what, const void* p, int64_t bytes, const Word& w, int thread) {
+    if (w.write.thread != kNobody && !clocks_.orders(w.write, thread)) race(what, p, bytes, w.write.thread, "wrote");
+    const Access* reads = reads_of(&w);
+    for (int warp = 0; warp < clocks_.warps(); ++warp) {
+      if (reads[warp].thread != kNobody && !clocks_.orders(reads[warp], thread, warp))
+        race(what, p, bytes, reads[warp].thread, "read");
+    }
+  }
+
   std::string where(const void* p, int64_t bytes) const {
-    return " of " + std::to_string(bytes) + " bytes at offset " +
-           std::to_string(static_cast<const unsigned char*>(p) - begin_);
+    return " of " + std::to_string(bytes) + " bytes at offset " + std::to_string(offset(p));
+  }
+
+  // The first of the words of a range, of any length.
+  Word* find_any(const char* what, const void* p, int64_t bytes) {
+    const int64_t at = offset(p), size = int64_t(words_.size()) * kWord;
+    if (at < 0 || at + bytes > size)
+      throw Error(std::string("shared ") + what + where(p, bytes) + " lies outside the block's " +
+                  std::to_string(size) + " bytes");
+    return &words_[size_t(at / kWord)];
   }
 
   Word* find(const char* what, const void* p, int64_t bytes) {
-    const int64_t offset = static_cast<const unsigned char*>(p) - begin_, size = int64_t(words_.size()) * kWord;
-    if (offset < 0 || offset + bytes > size)
-      throw Error(std::string("shared ") + what + where(p, bytes) + " lies outside the block's " +
-                  std::to_string(size) + " bytes");
-    if (offset % bytes != 0)
+    Word* const first = find_any(what, p, bytes);
+    if (offset(p) % bytes != 0)
       throw Error(std::string("shared ") + what + where(p, bytes) + ": the offset is not a multiple of the size");
-    return &words_[size_t(offset / kWord)];
+    return first;
   }
 
   void check_arrived(const char* what, const void* p, int64_t bytes, const Word& w) const {
     if (w.arriving)
-      throw Error(std::string("shared ") + what + where(p, bytes) + ": a copy by thread " + std::to_string(w.writer) +
-                  " to it has not arrived");
+      throw Error(std::string("shared ") + what + where(p, bytes) + ": a copy by thread " +
+                  std::to_string(w.write.thread) + " to it has not arrived");
   }
 
   [[noreturn]] void race(const char* what, const void* p, int64_t bytes, int other, const char* did) const {
@@ -219,10 +239,11 @@ class SharedMemory {
                 " it since the last barrier");
   }
 
+  Clocks& clocks_;
   std::vector<unsigned char> memory_;
   std::vector<Word> words_;
+  std::vector<Access> reads_;  // (words, warps): the last one of each warp
   unsigned char* begin_;
-  int interval_ = 0;
 };
 
 }  // namespace lmf::emulator

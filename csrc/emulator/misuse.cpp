@@ -1,22 +1,31 @@
 // Kernels that break a rule on purpose. tests/test_emulator_primitives.py has the error that each must raise.
 #include <functional>
 #include <map>
+#include <set>
 #include <stdexcept>
 
 #include "kernels.h"
 #include "warp.h"
+#include "warpgroup.h"
 
 namespace lmf::emulator {
 namespace {
 
 constexpr int kWarps = 2, kSharedBytes = 1024;
+constexpr int kGroupWarps = 6, kGroupSharedBytes = 16384;  // of those about a warpgroup
 
 struct Thread {
-  float *in, *out, *shared;  // in: (4, 16), of which rows 0 and 2 may be read; out: (64)
-  int thread, warp, lane;
+  float *in, *out, *shared;  // in: (4, 16), of which rows 0 and 2 may be read; out: (threads)
+  int thread, warp, lane, threads;
 };
 
 using Kernel = std::function<void(const Thread&)>;
+
+// Names of the kernels that need a warpgroup, beside those with "product" in their name.
+const std::set<std::string> kOfWarpgroups = {
+    "sums touched before the wait",     "an operand changed before the wait",
+    "a matrix written before the wait", "another swizzle",
+    "a lane with another descriptor",   "a warpgroup without one of its warps"};
 
 void store_one(const Thread& a) { warp::store(a.out + a.thread, 1.0f); }  // writes every output element once
 
@@ -34,6 +43,86 @@ void use_copy(const Thread& a, bool wait, bool barrier) {
   if (barrier) warp::block_barrier();
   const float x = warp::shared_load(a.shared + 4 * (a.thread ? a.thread - 1 : 0));
   warp::store(a.out + a.thread, x);
+}
+
+// How the use of a matrix instruction of a warpgroup may be wrong.
+enum class Product { right, no_fence, early_sums, early_operand, early_matrix, no_wait, swizzle, other_lane, one_warp };
+
+// A product of a warpgroup with a matrix of zeros; the sums go to `out`. It has six warps, of which four multiply.
+void product(const Thread& a, Product wrong) {
+  constexpr int kMatrix = 2048;  // floats: 256 rows of 64 bytes, of which a product reads 32
+  for (int i = a.thread; i < 2 * kMatrix; i += a.threads) warp::shared_store(a.shared + i, 0.0f);
+  warp::block_barrier();
+  if (a.warp >= 4) {
+    for (int i = a.thread - 128; i < 64; i += 64) warp::store(a.out + 128 + i, 1.0f);
+    return;
+  }
+  if (wrong == Product::one_warp && a.warp == 1) return;
+  float sums[32][4];
+  for (auto& tile : sums) {
+    for (float& sum : tile) sum = 1.0f;
+  }
+  uint32_t operand[4] = {};
+  uint64_t descriptor = uint64_t(512 >> 4) << 32 | uint64_t(wrong == Product::swizzle ? 1 : 2) << 62;
+  if (wrong == Product::other_lane && a.lane == 9) descriptor += 2;
+  if (wrong != Product::no_fence) warp::group_fence();
+  warp::group_mma<warp::F16>(sums, operand, descriptor);
+  warp::group_commit();
+  if (wrong == Product::early_sums) sums[3][1] += 1.0f;
+  if (wrong == Product::early_operand) operand[2] = 7;
+  if (wrong == Product::early_matrix && a.thread == 5) warp::shared_store(a.shared, 1.0f);
+  if (wrong != Product::no_wait) warp::group_wait<0>();
+  warp::store(a.out + a.thread, sums[3][1]);
+}
+
+// Each lane reads what the lane before it in its warp wrote.
+void exchange(const Thread& a, bool barrier) {
+  warp::shared_store(a.shared + a.thread, float(a.lane));
+  if (barrier) warp::warp_barrier();
+  const float x = warp::shared_load(a.shared + 32 * a.warp + (a.lane ? a.lane - 1 : 0));
+  warp::store(a.out + a.thread, x);
+}
+
+// How a pipeline of two stages may be wrong.
+constexpr int kStageBytes = 128, kStages = 2;
+struct Pipeline {
+  bool waits_full = true, waits_empty = true, releases = true;
+  int announced = kStageBytes, arrivals = 1, shift = 0;
+};
+
+// Warp 0 copies 32 floats four times into a ring of two stages, warp 1 reads them. Both write their out elements.
+void pipeline(const Thread& a, const Pipeline& p) {
+  warp::Barrier *full = reinterpret_cast<warp::Barrier*>(a.shared + 128), *empty = full + kStages;
+  if (a.thread == 0) {
+    for (int i = 0; i < kStages; ++i) {
+      warp::barrier_init(full + i, 1);
+      warp::barrier_init(empty + i, p.arrivals);
+    }
+  }
+  warp::block_barrier();
+  float sum = 0.0f;
+  for (int i = 0; i < 4; ++i) {
+    const int stage = i % kStages, parity = i / kStages % 2;
+    float* data = a.shared + 32 * stage;
+    if (a.warp == 0) {
+      if (p.waits_empty) {
+        warp::barrier_wait(empty + stage, parity ^ 1);
+      } else if (i >= kStages) {
+        warp::barrier_wait(full + stage, parity ^ 1);  // only for its own last copy
+      }
+      if (a.lane == 0) {
+        warp::barrier_expect(full + stage, p.announced);
+        for (int row = 0; row < 2; ++row) {  // 16 floats each
+          warp::bulk_copy(data + 16 * row, a.in + 32 * row + p.shift, kStageBytes / 2, full + stage);
+        }
+      }
+    } else {
+      if (p.waits_full) warp::barrier_wait(full + stage, parity);
+      sum += warp::shared_load(data + a.lane);
+      if (p.releases) warp::barrier_arrive(empty + stage);
+    }
+  }
+  warp::store(a.out + a.thread, sum);
 }
 
 const std::map<std::string, Kernel>& kernels() {
@@ -138,6 +227,60 @@ const std::map<std::string, Kernel>& kernels() {
          warp::copy_async(reinterpret_cast<uint4*>(a.shared) + a.thread, reinterpret_cast<uint4*>(a.in + 16));
        }},
       {"copies left on their way", [](const Thread& a) { start_copy(a); }},
+      {"a pipeline", [](const Thread& a) { pipeline(a, {}); }},
+      {"a stage read before it is full", [](const Thread& a) { pipeline(a, {false}); }},
+      {"a stage filled before it is empty", [](const Thread& a) { pipeline(a, {true, false}); }},
+      {"a stage that is never released", [](const Thread& a) { pipeline(a, {true, true, false}); }},
+      {"more bytes announced than copied", [](const Thread& a) { pipeline(a, {true, true, true, kStageBytes + 16}); }},
+      {"fewer bytes announced than copied", [](const Thread& a) { pipeline(a, {true, true, true, kStageBytes - 16}); }},
+      {"more arrivals expected than come", [](const Thread& a) { pipeline(a, {true, true, true, kStageBytes, 2}); }},
+      {"a bulk copy outside the input", [](const Thread& a) { pipeline(a, {true, true, true, kStageBytes, 1, 4}); }},
+      {"more arrivals than expected",
+       [](const Thread& a) {
+         warp::Barrier* b = reinterpret_cast<warp::Barrier*>(a.shared);
+         if (a.thread == 0) warp::barrier_init(b, 1);
+         warp::block_barrier();
+         if (a.thread == 0) warp::barrier_expect(b, 64);
+         warp::barrier_arrive(b);
+       }},
+      {"a barrier used before it is there",
+       [](const Thread& a) {
+         warp::Barrier* b = reinterpret_cast<warp::Barrier*>(a.shared);
+         if (a.thread == 0) warp::barrier_init(b, 1);
+         if (a.warp == 1) warp::barrier_arrive(b);
+       }},
+      {"lanes at different barriers",
+       [](const Thread& a) {
+         warp::Barrier* b = reinterpret_cast<warp::Barrier*>(a.shared);
+         if (a.thread < 2) warp::barrier_init(b + a.thread, 1);
+         warp::block_barrier();
+         warp::barrier_wait(b + a.lane % 2, 1);
+       }},
+      {"a bulk copy left on its way",
+       [](const Thread& a) {
+         warp::Barrier* b = reinterpret_cast<warp::Barrier*>(a.shared);
+         if (a.thread == 0) {
+           warp::barrier_init(b, 1);
+           warp::bulk_copy(a.shared + 4, a.in, 64, b);
+         }
+       }},
+      {"lanes without a barrier of their warp", [](const Thread& a) { exchange(a, false); }},
+      {"lanes with a barrier of their warp", [](const Thread& a) { exchange(a, true); }},
+      {"a barrier of the warp for another warp",
+       [](const Thread& a) {
+         warp::shared_store(a.shared + a.thread, 1.0f);
+         warp::warp_barrier();
+         warp::shared_load(a.shared + a.thread % 32);
+       }},
+      {"a product of a warpgroup", [](const Thread& a) { product(a, Product::right); }},
+      {"a product without a fence", [](const Thread& a) { product(a, Product::no_fence); }},
+      {"sums touched before the wait", [](const Thread& a) { product(a, Product::early_sums); }},
+      {"an operand changed before the wait", [](const Thread& a) { product(a, Product::early_operand); }},
+      {"a matrix written before the wait", [](const Thread& a) { product(a, Product::early_matrix); }},
+      {"a product without a wait", [](const Thread& a) { product(a, Product::no_wait); }},
+      {"another swizzle", [](const Thread& a) { product(a, Product::swizzle); }},
+      {"a lane with another descriptor", [](const Thread& a) { product(a, Product::other_lane); }},
+      {"a warpgroup without one of its warps", [](const Thread& a) { product(a, Product::one_warp); }},
       {"a byte above 255",
        [](const Thread& a) { warp::store(a.out + a.thread, float(warp::round_to_byte(255.0f + float(a.thread)))); }},
       {"a foreign exception", [](const Thread&) { throw 1; }},
@@ -156,12 +299,15 @@ std::vector<std::string> misuses() {
 void misuse(const std::string& name) {
   const auto found = kernels().find(name);
   if (found == kernels().end()) throw std::invalid_argument("there is no misuse \"" + name + "\".");
-  alignas(16) float in[4 * 16] = {}, out[kWarps * kWarp] = {};
-  GlobalMemory memory({Range("in", in, 4, {{2, 32}, {16, 1}}), Range("out", out, 4, {{kWarps * kWarp, 1}}, true)});
-  Machine::launch({1, kWarps, kSharedBytes}, memory, [&](int64_t, int warp, unsigned char* shared) {
-    const int lane = warp::lane();
-    found->second({in, out, reinterpret_cast<float*>(shared), warp * kWarp + lane, warp, lane});
-  });
+  const bool group = name.find("product") != std::string::npos || kOfWarpgroups.count(name) > 0;
+  const int warps = group ? kGroupWarps : kWarps;
+  alignas(16) float in[4 * 16] = {}, out[kGroupWarps * kWarp] = {};
+  GlobalMemory memory({Range("in", in, 4, {{2, 32}, {16, 1}}), Range("out", out, 4, {{warps * kWarp, 1}}, true)});
+  Machine::launch(
+      {1, warps, group ? kGroupSharedBytes : kSharedBytes}, memory, [&](int64_t, int warp, unsigned char* shared) {
+        const int lane = warp::lane();
+        found->second({in, out, reinterpret_cast<float*>(shared), warp * kWarp + lane, warp, lane, warps * kWarp});
+      });
 }
 
 }  // namespace lmf::emulator

@@ -32,7 +32,7 @@ lmf::Element half_type(const std::string& name) {
 
 // (method, element, head, depth, tall), for example ("mma_columns", "float16", "linear", 6, True).
 py::tuple describe(const lmf::modulated::Path& path) {
-  const char* methods[] = {"float32", "mma_per_pixel", "mma_columns"};
+  const char* methods[] = {"float32", "float32_columns", "mma_per_pixel", "mma_columns"};
   return py::make_tuple(methods[int(path.method)], lmf::kElements[int(path.element)].name,
                         lmf::kHeads[int(path.head)].name, path.depth, path.tall);
 }
@@ -47,10 +47,10 @@ py::tuple modulated_mlp(const py::bytes& call, int multiprocessors) {
   return describe(path);
 }
 
-void plain_mlp(const py::bytes& call, int multiprocessors) {
+void plain_mlp(const py::bytes& call, bool group, int multiprocessors) {
   const auto unpacked = lmf::bindings::unpack<lmf::PlainCall>(call);
   py::gil_scoped_release release;
-  lmf::emulator::plain_mlp(unpacked, multiprocessors);
+  lmf::emulator::plain_mlp(unpacked, group, multiprocessors);
 }
 
 Floats mma(const std::string& half, const Integers& a, const Integers& b, const Floats& c) {
@@ -101,7 +101,8 @@ PYBIND11_MODULE(lmf_emulator, m) {
   m.def("modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("multiprocessors"),
         "Runs the CUDA kernel on CPU tensors, lane by lane. Returns its path: (method, element, head, depth, "
         "tall).");
-  m.def("plain_mlp", &plain_mlp, py::arg("call"), py::arg("multiprocessors"), "The same for the plain family.");
+  m.def("plain_mlp", &plain_mlp, py::arg("call"), py::arg("group"), py::arg("multiprocessors"),
+        "The same for the plain family. group: by the kernel for compute capability 9.0.");
   m.def("mma", &mma, py::arg("half"), py::arg("a"), py::arg("b"), py::arg("c"),
         "One m16n8k16 product of lane registers a (32, 4), b (32, 2) and c (32, 4): d (32, 4). half: \"float16\" or "
         "\"bfloat16\".");

@@ -25,9 +25,9 @@ void pack_weights(const PackCall& call, uint4* packed, int64_t weight_count) {
 
 }  // namespace
 
-void plain_mlp(const PlainCall& call, int multiprocessors) {
+void plain_mlp(const PlainCall& call, bool group, int multiprocessors) {
   std::vector<uint4> packed(size_t(packed_layout(call.mlp).vectors()));
-  const Plan plan = make_plan(call, packed.data(), multiprocessors);
+  const Plan plan = make_plan(call, group ? Method::group : Method::mma, packed.data(), multiprocessors);
   const int64_t blocks = std::min(plan.blocks, kMaxBlocks);
   const int64_t channels = call.mlp.head == Head::linear ? plan.pack.head_width : 2 * call.mlp.in_dim;
   std::vector<Range> ranges = ranges_of(call.render, channels);

@@ -85,8 +85,8 @@ void place_among_cells(int64_t n_in, int64_t n_out, int64_t pos, int* k0, float*
   o.y0 = o.x0 = pos;
   o.rows = o.cols = 1;
   call.mlp.ensemble = true;
-  if (!modulated::columns_fit(call)) throw std::invalid_argument("the kernel by columns does not take these sizes.");
-  const modulated::ColumnPlan plan = modulated::make_column_plan(call);
+  if (!modulated::columns_fit(call, modulated::kMmaItem)) throw std::invalid_argument("the kernel by columns does not take these sizes.");
+  const modulated::ColumnPlan plan = modulated::make_column_plan(call, modulated::kMmaItem);
   const modulated::CellPair column = plan.column(0);
   *k0 = column.k0;
   *f = column.f;
@@ -94,7 +94,7 @@ void place_among_cells(int64_t n_in, int64_t n_out, int64_t pos, int* k0, float*
   for (uint32_t block = 0; block < plan.blocks.divisor; ++block) {
     const modulated::RowChunk chunk = plan.chunk(block);
     if (chunk.high <= chunk.low) continue;
-    if (chunk.high != chunk.low + 1 || chunk.high > modulated::kMostRows) throw std::logic_error("wrong rows.");
+    if (chunk.high != chunk.low + 1 || chunk.high > modulated::kMmaItem.rows) throw std::logic_error("wrong rows.");
     ++found;
     *row_k0 = chunk.cells.k0;
     *first = int(pos) + chunk.row;

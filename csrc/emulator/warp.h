@@ -93,7 +93,16 @@ void copy_wait() {
 // ---- operations of all lanes. file and line are the caller's, because all lanes must call from the same place. ------
 
 inline void block_barrier(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  static constexpr Collective barrier{"block_barrier", nullptr};
+  static constexpr Collective barrier{"block_barrier", nullptr, emulator::Scope::block};
+  Machine::current().wait(barrier, nullptr, nullptr, Site{file, line});
+}
+
+inline void complete_warp_barrier(emulator::Lane* warp) {
+  Machine::current().clocks().sync(warp[0].thread / emulator::kWarp);
+}
+
+inline void warp_barrier(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  static constexpr Collective barrier{"warp_barrier", &complete_warp_barrier};
   Machine::current().wait(barrier, nullptr, nullptr, Site{file, line});
 }
 

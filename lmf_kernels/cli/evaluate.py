@@ -66,13 +66,20 @@ def evaluate(folder, scales, robustness, run_on, tta, cmsr, rgb, json_file):
 
         cmsr = resolve(cmsr, model)
     measure = _robustness if robustness else _quality
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    with_cost = not robustness and dtype in ("float16", "bfloat16")
     with progress_bar(1, "eval") as tell:
-        lines, found = measure(model, paths, scales, rgb, tta, cmsr, lambda fraction: tell(0, fraction))
+        lines, found = measure(model, paths, scales, rgb, tta, cmsr,
+                               lambda fraction: tell(0, fraction / (1 + with_cost)))
+        if with_cost:
+            full, _ = loaded_model({**run_on, "dtype": "float32"})
+            _, exact = measure(full, paths, scales, rgb, False, cmsr, lambda fraction: tell(0, (1 + fraction) / 2))
+            found["cost"] = _cost(found["means"], exact["means"])
+            lines += [f"{dtype} costs, against float32:", *(_cost_line(row) for row in found["cost"])]
     say_model(model, name)
     click.echo("\n".join(lines))
     if json_file:
-        found = {"recipe": found.pop("recipe"), "model": name, "backend": run_on["backend"], "dtype": run_on["dtype"],
-                 **found}
+        found = {"recipe": found.pop("recipe"), "model": name, "backend": run_on["backend"], "dtype": dtype, **found}
         with atomic_write(json_file) as temporary, open(temporary, "w", encoding="utf-8") as file:
             json.dump(found, file, indent=1)
 
@@ -104,6 +111,21 @@ def _quality_lines(rows, means, recipe):
             lines.append(f"{f'x{scale:g}':5}  CMSR rendered {sum(shares) / len(shares):.1%} of the full-rate queries "
                          "(mean over the pictures)")
     return lines
+
+
+def _cost(means, exact):
+    """[{"scale", "psnr", "ssim"}]: by how much the means of a half type are below those of float32; None where one has
+    no number."""
+    def lost(of, key):
+        return None if None in (of[0]["model"][key], of[1]["model"][key]) else of[1]["model"][key] - of[0]["model"][key]
+
+    return [{"scale": pair[0]["scale"], "psnr": lost(pair, "psnr"), "ssim": lost(pair, "ssim")}
+            for pair in zip(means, exact, strict=True)]
+
+
+def _cost_line(row):
+    psnr, ssim = ("-" if row[key] is None else f"{row[key]:.{digits}f}" for key, digits in (("psnr", 3), ("ssim", 4)))
+    return f"{'x{:g}'.format(row['scale']):5}  {psnr} dB, SSIM {ssim}"
 
 
 def _line(scale, what, width, both):

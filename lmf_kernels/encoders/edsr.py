@@ -31,7 +31,7 @@ class ResBlock(nn.Module):
 
     def __init__(self, n_feats, res_scale):
         super().__init__()
-        self.body = nn.Sequential(_conv3x3(n_feats, n_feats), nn.ReLU(), _conv3x3(n_feats, n_feats))
+        self.body = nn.Sequential(_conv3x3(n_feats, n_feats), nn.ReLU(inplace=True), _conv3x3(n_feats, n_feats))
         self.res_scale = res_scale
 
     def forward(

@@ -201,7 +201,8 @@ class Decoder(QueryInterface, nn.Module):
         if mlp is None or not mlp.mod_shift:
             raise InputError(f"CMSR needs shift modulations, as LM-LIIF, LM-LTE and LM-CiaoSR have them; this model is "
                              f"{self.name}{' without them' * (mlp is not None)}. Leave cmsr out.")
-        return published_shift(fields, [linear.bias for linear in self.imnet.linears[:-1]]).abs_().mean(dim=-1)
+        render = self.imnet if hasattr(self, "imnet") else self.imnet_q  # LM-CiaoSR has the authors' other name
+        return published_shift(fields, [linear.bias for linear in render.linears[:-1]]).abs_().mean(dim=-1)
 
     # For subclasses
 

@@ -29,9 +29,11 @@ def run(call):
 
 def can_differentiate(call, wanted):
     """The reason why the backward kernel cannot compute the gradients named in `wanted`, or None."""
-    halves = [f"{name} is {tensor.dtype}" for name, tensor in call.tensors().items() if tensor.dtype != torch.float32]
-    if halves or call.dtype in HALVES:
-        return f"its backward computes in float32 alone, and {', '.join(halves) or f'it stores {call.dtype}'}"
+    halves = [f"{name} is {tensor.dtype}" for name, tensor in call.tensors().items() if tensor.dtype in HALVES]
+    if call.dtype in HALVES:
+        halves.append(f"the output is {call.dtype}")
+    if halves:
+        return f"its backward computes in float32 alone, and {halves[0]}"
     widest, depth = max(call.spec.widths[0], call.spec.in_dim // 2), len(call.spec.widths)
     if widest > WIDEST or depth > DEEPEST:
         return (f"its backward takes widths up to {WIDEST}, Fourier heads up to {2 * WIDEST} and depths up to "

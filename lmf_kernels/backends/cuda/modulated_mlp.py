@@ -3,6 +3,7 @@
 import torch
 
 from . import native
+from .native import aligned, readable
 from ..native_call import refuse_common
 
 WIDTH = 16  # hidden width, and the Fourier head's input width, that the kernels are built for
@@ -48,22 +49,6 @@ def refuse_reach(call):
     if len(fields) * (call.lr[2] + 1) * (call.lr[3] + 1) > MOST_QUADS:
         return f"the batch has more than {MOST_QUADS} LR cells: render fewer pictures at a time"
     return None
-
-
-def readable(
-    fields,  # (B, h, w, C)
-):
-    """Whether the kernels' wide loads can read the fields in place: each cell's parameters are 16-byte aligned."""
-    *steps, last = fields.stride()
-    size = fields.element_size()
-    return last == 1 and fields.data_ptr() % 16 == 0 and all(step * size % 16 == 0 for step in steps)
-
-
-def aligned(call):
-    """The call with fields that are `readable`: a copy if they are not. Cells have a multiple of 16 channels."""
-    if readable(call.fields):
-        return call
-    return call._replace(fields=call.fields.clone(memory_format=torch.contiguous_format))
 
 
 def run(call):

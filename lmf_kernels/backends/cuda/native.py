@@ -30,6 +30,22 @@ def refuse_device(index):
     return rules.refusal(architectures(), report["devices"][index])
 
 
+def readable(
+    fields,  # (B, h, w, C)
+):
+    """Whether the kernels' wide loads can read the fields in place: each cell's parameters are 16-byte aligned."""
+    *steps, last = fields.stride()
+    size = fields.element_size()
+    return last == 1 and fields.data_ptr() % 16 == 0 and all(step * size % 16 == 0 for step in steps)
+
+
+def aligned(call):
+    """The call with fields that are `readable`: a copy if they are not."""
+    if readable(call.fields):
+        return call
+    return call._replace(fields=call.fields.clone(memory_format=torch.contiguous_format))
+
+
 def launch(
     function,  # of the module
     call,  # bytes, packed

@@ -5,7 +5,6 @@ from functools import partial
 import torch
 
 from . import native
-from .modulated_mlp import aligned
 from ..native_call import HALVES, refuse_common
 
 WIDTH = 256  # that the kernel's layers have; narrower ones are padded with zeros
@@ -52,7 +51,7 @@ def run(call):
     """
     device = call.fields.device
     out = torch.empty(call.output_shape(), dtype=call.dtype, device=device)
-    described, alive = native.packer.plain_mlp(aligned(call), out)
+    described, alive = native.packer.plain_mlp(native.aligned(call), out)
     packed = torch.empty(native.module.plain_mlp_packed_bytes(described), dtype=torch.uint8, device=device)
     native.launch(partial(_launch, packed), described, device)
     del alive  # the caching allocator keeps their memory until the stream has passed this launch
