@@ -55,6 +55,10 @@ def pictures(model: Decoder, tensor: torch.Tensor, array: NDArray[np.uint8], flo
     assert_type(done, lmf.UpscaledFile)
     assert_type(done.size, tuple[int, int])
     assert_type(done.path + done.notes[0], str)
+    multiscale = lmf.CMSR({12.0: {2.0: 0.1, 12.0: 1.0}})
+    assert_type(lmf.upscale(model, tensor, 12, cmsr=multiscale), torch.Tensor)
+    assert_type(multiscale.share, float | None)
+    print(lmf.upscale_rows(model, array, 12, cmsr="auto").plan)
     frames = lmf.GraphedUpscaler(model, (180, 320), scale=4, batch=2)
     assert_type(frames(tensor, copy=False), torch.Tensor)
     assert_type(frames.size, tuple[int, int])
@@ -79,6 +83,10 @@ def stages(model: Decoder, tensor: torch.Tensor) -> None:
     assert_type(ops.render_grid(MODULATED_MLP, fields, weights, spec, (16, 16)), torch.Tensor)
     assert_type(ops.render_points(MODULATED_MLP, fields, weights, spec, torch.rand(1, 5, 2), torch.rand(1, 5, 2)),
                 torch.Tensor)
+    ops.render_cells(MODULATED_MLP, fields, weights, spec, (32, 32), torch.ones(1, 4, 4, dtype=torch.bool), tensor,
+                     window=(0, 0, 32, 32), lr_size=(4, 4))
+    coarse_to_fine = ops.C2FSpec("linear", 0, (256, 256), (256, 256))
+    assert_type(ops.c2f_mlp(fields, weights, coarse_to_fine, (16, 16), lr_size=(4, 4)), torch.Tensor)
     ops.register_family(MODULATED_MLP)
 
 
