@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, get_origin, get_type_hints
 import torch
 
 from .dense import random_pixels
-from .maps import CELLS
+from .maps import CELLS, FieldMap
 
 _SCHEMA_TYPES = {str: "str", int: "int", bool: "bool", float: "float", tuple: "int[]"}
 
@@ -40,7 +40,7 @@ class Family(ABC):
 
     name: str
     spec_type: type
-    map = CELLS
+    map: FieldMap = CELLS
     no_points: str | None = None
     plain_torch: str | None = None
     whole_numbers: tuple[str, ...] = ()

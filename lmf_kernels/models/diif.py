@@ -67,6 +67,5 @@ class DIIF(Decoder):
         return conv_weight(first.weight[:, :-INFO], self.encoder.out_dim, self.kernel), first.bias
 
     def _pack_render(self):
-        first, *layers = [*self.imnet.coarse, *self.imnet.fine]
-        return self.family.pack_weights(self.render_spec, first.weight[:, -INFO:],
-                                        [(linear.weight, linear.bias) for linear in layers])
+        layers = [(linear.weight, linear.bias) for linear in (*self.imnet.coarse, *self.imnet.fine)]
+        return self.family.pack_weights(self.render_spec, layers[0][0][:, -INFO:], layers[1:])
