@@ -14,6 +14,7 @@ from every_backend import ISAS
 from lmf_kernels.backends import dispatch
 from lmf_kernels.ops import RenderSpec, modulated_mlp, plain_mlp
 from lmf_kernels.families import FAMILIES
+from torch.utils._python_dispatch import TorchDispatchMode
 
 SPEC = RenderSpec("linear", 0, (16,) * 2)
 PLAIN = RenderSpec("linear", 0, (8, 8))
@@ -166,3 +167,29 @@ def test_uncompiled_sources_are_imported_with_a_warning(tmp_path, source):
     assert "circular import" not in done.stdout + done.stderr
     warned = f"imported from its source folder {tmp_path}, where it is not compiled" in done.stderr
     assert warned == source and done.stderr.count("pip install -e .") == source
+
+
+def test_a_mode_and_the_profiler_see_the_operator():
+    """Ordinary calls go past torch's dispatcher; whoever watches operators still sees this one."""
+    fields, weights, spec = arguments()[:3]
+    plain = modulated_mlp(fields, weights, spec, (6, 8))
+    seen = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    with Watch():
+        watched = modulated_mlp(fields, weights, spec, (6, 8))
+    assert "lmf_kernels.modulated_mlp.default" in seen and torch.equal(watched, plain)
+    with torch.profiler.profile() as profile:
+        modulated_mlp(fields, weights, spec, (6, 8))
+    assert "lmf_kernels::modulated_mlp" in {event.key for event in profile.key_averages()}
+
+
+def test_lazily_negated_tensors():
+    fields, weights, spec = arguments()[:3]
+    negated = torch._neg_view(fields)
+    assert negated.is_neg()
+    assert torch.equal(modulated_mlp(negated, weights, spec, (6, 8)), modulated_mlp(-fields, weights, spec, (6, 8)))

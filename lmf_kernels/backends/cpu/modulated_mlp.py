@@ -3,7 +3,7 @@
 import torch
 
 from . import native
-from ..native_call import HALVES, before_epilogue, refuse_common, refuse_gradients
+from ..native_call import before_epilogue, refuse_common, refuse_gradients
 
 
 HAS_CELL_MASK = True  # of the grid render: see RenderCall.mask
@@ -29,11 +29,6 @@ def run(call):
 
 def can_differentiate(call, wanted):
     """The reason why the backward kernel cannot compute the gradients named in `wanted`, or None."""
-    halves = [f"{name} is {tensor.dtype}" for name, tensor in call.tensors().items() if tensor.dtype in HALVES]
-    if call.dtype in HALVES:
-        halves.append(f"the output is {call.dtype}")
-    if halves:
-        return f"its backward computes in float32 alone, and {halves[0]}"
     widest, depth = max(call.spec.widths[0], call.spec.in_dim // 2), len(call.spec.widths)
     if widest > WIDEST or depth > DEEPEST:
         return (f"its backward takes widths up to {WIDEST}, Fourier heads up to {2 * WIDEST} and depths up to "
@@ -43,18 +38,21 @@ def can_differentiate(call, wanted):
 
 def gradients(
     call,
-    grad,  # like the call's output, float32
+    grad,  # like the call's output
     wanted,
 ):
-    """Gradients of the tensors named in `wanted`, in their order: float32, the same bits for any number of threads.
+    """Gradients of the tensors named in `wanted`, in their order, the same bits for any number of threads. Those of
+    half tensors are computed from float32 copies and rounded once.
 
     Allocates 128 bytes per point, a few per row and column of a grid, and megabytes of partial sums besides. A grid's
     pixels take no memory unless the values before the epilogue have to be rendered again.
     """
-    grad = before_epilogue(call, grad, run)
+    given = call.tensors()
+    call = call._replace(dtype=torch.float32, **{name: tensor.float() for name, tensor in given.items()})
+    grad = before_epilogue(call, grad.float(), run)
     tensors = call.tensors()
     made = {name: torch.empty(tensors[name].shape, dtype=torch.float32, device="cpu") for name in wanted}
     packed, alive = native.packer.modulated_mlp(call, grad, torch.get_num_threads())
     native.module.modulated_backward(packed, native.packer.modulated_gradients(made))
     del alive
-    return [made[name] for name in wanted]
+    return [made[name].to(given[name].dtype) for name in wanted]
