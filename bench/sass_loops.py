@@ -36,8 +36,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description="Count the instructions in tensor-core kernels' loops.")
     parser.add_argument("files", nargs="*", type=pathlib.Path, help="default: the installed lmf_kernels._cuda")
     parser.add_argument("--arch", default="sm_90", help="architecture  [default: sm_90]")
-    parser.add_argument("--kernel", default="MmaFolded",
-                        help="regular expression for kernel names  [default: MmaFolded]")
+    parser.add_argument("--kernel", default="MmaColumns",
+                        help="regular expression for kernel names  [default: MmaColumns]")
     parser.add_argument("--most", type=int, default=10, help="loops of a kernel  [default: 10]")
     options = parser.parse_args(arguments)
     rows = []

@@ -124,7 +124,7 @@ class Flow:
 
 
 def passes(lines):
-    """[(HMMA of an item, shortest, longest)] of a tensor-core kernel by columns: instructions of an item of work."""
+    """[(HMMA, shortest, longest)] of a tensor-core kernel by columns: an item of work, as Counters."""
     flow = Flow(lines)
     with_products = [loop for loop in flow.loops() if any(flow.code[block]["HMMA"] for block in loop[1])]
     if not with_products:
@@ -132,7 +132,7 @@ def passes(lines):
     outer, inner = with_products[-1], with_products[:-1]
     inner = [loop for loop in inner if not any(loop[1] < other[1] for other in inner)]
     blocks = frozenset().union(*(loop[1] for loop in inner))
-    rows = [(products, short.total(), long.total())
+    rows = [(products, short, long)
             for products, (short, long) in flow.ways(*outer, closed=blocks).items() if products]
     for loop in inner:
         corner = flow.ways(*loop)
@@ -140,9 +140,28 @@ def passes(lines):
         rest = flow.ways(*outer, through=loop, closed=others)
         if len(corner) == 1 and list(rest) == [0]:  # its way leads to no other product
             (products, ways), (short, long) = next(iter(corner.items())), rest[0]
-            rows.append((CORNERS * products, CORNERS * ways[0].total() + short.total(),
-                         CORNERS * ways[1].total() + long.total()))
-    return sorted(rows)
+            rows.append((CORNERS * products, _times(ways[0]) + short, _times(ways[1]) + long))
+    return sorted(rows, key=lambda row: row[0])
+
+
+def _times(way):
+    return collections.Counter({opcode: CORNERS * count for opcode, count in way.items()})
+
+
+def items(file, architecture, kernel=""):
+    """[(kernel's name, tiles, shortest, longest)] of the tensor-core kernels by columns in a file. Counters of an item,
+    which has 4 evaluations a tile."""
+    functions = sass.functions(sass.cuobjdump("-sass", file))
+    names, found = sass.readable([symbol for _, symbol, _ in functions]), []
+    for name, (of, _, lines) in zip(names, functions):
+        layers = re.search(r"MmaColumns.*(linear|fourier), ([1-9])", name)
+        if of != architecture or not layers or not re.search(kernel, name):
+            continue
+        each = 2 * (int(layers[2]) - (layers[1] == "linear")) + 1  # products of an evaluation
+        for products, short, long in passes(lines):
+            if products % (CORNERS * each) == 0:  # else no warp goes this way
+                found.append((name, products // (CORNERS * each), short, long))
+    return found
 
 
 def main(arguments=None):
@@ -153,18 +172,9 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     rows = []
     for file in options.files or [sass.installed()]:
-        functions = sass.functions(sass.cuobjdump("-sass", file))
-        names = sass.readable([symbol for _, symbol, _ in functions])
-        for name, (architecture, _, lines) in zip(names, functions):
-            if architecture == options.arch and re.search(options.kernel, name):
-                layers = re.search(r"(linear|fourier), ([1-9])", name)
-                for products, short, long in passes(lines) if layers else ():
-                    each = 2 * (int(layers[2]) - (layers[1] == "linear")) + 1  # products of an evaluation
-                    evaluations = products / each
-                    if evaluations % CORNERS:
-                        continue  # no way that a warp takes
-                    rows.append([name, f"{evaluations / CORNERS:g}", str(short), str(long),
-                                 f"{short / evaluations:.1f}", f"{long / evaluations:.1f}"])
+        for name, tiles, short, long in items(file, options.arch, options.kernel):
+            counts = short.total(), long.total()
+            rows.append([name, str(tiles), *map(str, counts), *(f"{n / (CORNERS * tiles):.1f}" for n in counts)])
     print(table(["kernel", "tiles", "item, shortest", "longest", "evaluation, shortest", "longest"], rows), end="")
 
 

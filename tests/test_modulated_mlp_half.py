@@ -16,7 +16,7 @@ from random_renders import SCALES, assert_windows_are_equal, draw
 over_types = pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 over_papers = pytest.mark.parametrize("spec", PAPERS.values(), ids=PAPERS)
 over_ensemble = pytest.mark.parametrize("ensemble", [True, False], ids=["ensemble", "nearest"])
-FEW, MANY = (1, 2, 3.7, 12), sorted({*SCALES, 2.8, 2.9, 5.5, 8, 20.5})  # folded FiLM begins at 8 pixels per cell
+FEW, MANY = (1, 2, 3.7, 12), sorted({*SCALES, 2.8, 2.9, 5.5, 8, 20.5})  # kernels by columns begin at x1
 
 
 def rounded(call, dtype, skip=None, weights=None):
@@ -137,11 +137,14 @@ def test_a_part_of_the_lr_map_serves_a_window(backend, dtype, scale, seed):
 
 @over_halves
 @over_types
-@pytest.mark.parametrize("scale", [1.5, 4, None], ids=["per-pixel", "folded", "points"])
+@pytest.mark.parametrize("scale", [0.9, 4, None], ids=["per-pixel", "columns", "points"])
 def test_skip_and_weights_of_each_type(backend, dtype, scale, seed):
     """Each input is read in its own type: wider ones that hold the same values give the same bits."""
     spec = SMALL[1]._replace(ensemble=True)
     call = draw(seed, points=scale is None, spec=spec, lr_size=(5, 6), scales=(scale,), skip=True, **limits(backend))
+    if scale is None:  # of a single point the error is a matter of luck
+        coord = torch.rand(len(call.fields), 77, 2) * 2.2 - 1.1
+        call = call._replace(coord=coord, cell=torch.rand_like(coord) * 0.1)
     for skip in (torch.float16, torch.bfloat16, torch.float32):
         mixed = rounded(call, dtype, skip=skip)
         got = check(mixed, backend)

@@ -13,11 +13,12 @@
 
 namespace lmf::modulated {
 
-// The most that an item has.
+// The most that an item has, and output rows per LR row from which it is faster than the kernel per pixel, by counts of
+// instructions: a tile of two rows costs less than half as much there, and two rows in float32 about as much.
 struct ItemSize {
-  int columns, rows;
+  int columns, rows, least_scale;
 };
-constexpr ItemSize kMmaItem = {8, 12}, kFloat32Item = {32, 4};
+constexpr ItemSize kMmaItem = {8, 12, 1}, kFloat32Item = {32, 4, 2};
 
 LMF_HOST_DEVICE inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -105,10 +106,6 @@ struct ColumnPlan {
   }
 };
 
-// Pixels per LR row from which this kernel is faster than the one per pixel, as a fraction: two rows of a tile's sixteen
-// pixels are then in use three quarters of the time.
-constexpr int64_t kLeastScaleNumerator = 3, kLeastScaleDenominator = 2;
-
 // Whether the kernel by columns renders the call. This depends on the whole picture and not on the window, so that a
 // window has the bits of the whole.
 inline bool columns_fit(const ModulatedCall& call, ItemSize item) {
@@ -124,7 +121,7 @@ inline bool columns_fit(const ModulatedCall& call, ItemSize item) {
   }
   if (!fits(f.lr_h, o.height) || !fits(f.lr_w, o.width)) return false;
   const int64_t chunks = ceil_div(ceil_div(o.height, f.lr_h), item.rows);
-  return kLeastScaleDenominator * o.height >= kLeastScaleNumerator * f.lr_h &&
+  return o.height >= item.least_scale * f.lr_h &&
          (f.lr_h + 1) * chunks < most / (ceil_div(o.width, item.columns) + 1) / (f.batch + 1);
 }
 

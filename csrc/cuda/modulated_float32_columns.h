@@ -1,4 +1,4 @@
-// The modulated family in float32, for grids of about x2 and more. A lane renders up to four pixels of a column between
+// The modulated family in float32, for grids of x2 and more. A lane renders up to four pixels of a column between
 // two LR centre rows: they share their four cells, and each weight that is read from shared memory is used four times.
 #pragma once
 

@@ -1,4 +1,4 @@
-// The modulated family on tensor cores, for grids of about x2 and more. A warp renders 8 columns of pixels between two
+// The modulated family on tensor cores, for grids of x1 and more. A warp renders 8 columns of pixels between two
 // LR centre rows; a lane has one column, so that all its pixels share their four cells.
 //
 // A tile is 8 columns x 2 rows: rows g and g + 8 of the fragments are two pixels of column g. Up to six tiles go through

@@ -1,4 +1,4 @@
-// The modulated family on tensor cores, for small scale factors and free points. A warp renders a run of 16 pixels of
+// The modulated family on tensor cores, for reduced pictures, points and the nearest cell alone. A warp renders a run of 16 pixels of
 // an output row, or 16 query points, each with cells of its own.
 //
 // A lane computes four channels of two pixels. It reads their FiLM per pixel and applies it in halves.

@@ -9,7 +9,7 @@ namespace lmf::modulated {
 
 // Tags of the kernels. Half: warp::F16 or warp::BF16.
 //
-// Tensor cores, for grids of about x2 and more: a lane has one column of pixels that share their four cells. kDepth: the
+// Tensor cores, for grids of x1 and more: a lane has one column of pixels that share their four cells. kDepth: the
 // number of layers, or 0 for any. kTall: for more than four rows between two LR centres.
 template <class Half, Head head, int kDepth, bool kTall>
 struct MmaColumns {};
@@ -54,7 +54,7 @@ constexpr int kBlocksPerMultiprocessor = 4;
 template <Head head>
 constexpr int kBlocksPerMultiprocessor<Float32<head>> = 3;  // 168 registers
 template <Head head>
-constexpr int kBlocksPerMultiprocessor<Float32Columns<head>> = 3;
+constexpr int kBlocksPerMultiprocessor<Float32Columns<head>> = 2;  // with 168 registers it spills on Blackwell
 template <int kDepth>
 constexpr int kBlocksPerMultiprocessor<MmaColumns<warp::BF16, Head::linear, kDepth, false>> = 3;
 

@@ -9,7 +9,7 @@ from ..native_call import refuse_common
 WIDTH = 16  # hidden width, and the Fourier head's input width, that the kernels are built for
 DEEPEST = 32  # modulated layers whose weights fit in the shared memory of a block
 REACH = 2 ** 36  # bytes of fields that the 32-bit offsets of the half kernels address, in units of 16 bytes
-MOST_QUADS = 2 ** 32 - 2 ** 16  # per launch: they are counted in 32 bits
+MOST_CELLS = 2 ** 32 - 2 ** 16  # per launch
 
 
 def can_run(call):
@@ -34,7 +34,7 @@ def refuse_shape(spec):
 def refuse_reach(call):
     """The reason why the kernels that count in 32 bits cannot take a call of this size, or None.
 
-    Those are the kernels for half fields on a grid with the ensemble on (csrc/cuda/modulated_mma_folded.h). Small
+    Those are the kernels for half fields on a grid with the ensemble on (csrc/cuda/modulated_mma_columns.h). Small
     scales, where other kernels run, are refused as well.
     """
     fields = call.fields
@@ -46,15 +46,16 @@ def refuse_reach(call):
     if elements * fields.element_size() > REACH:
         return (f"the fields span {elements * fields.element_size() / 2 ** 30:.1f} GiB of memory, the kernel addresses "
                 f"{REACH >> 30}: render fewer pictures or a smaller window at a time, from contiguous fields")
-    if len(fields) * (call.lr[2] + 1) * (call.lr[3] + 1) > MOST_QUADS:
-        return f"the batch has more than {MOST_QUADS} LR cells: render fewer pictures at a time"
+    if len(fields) * (call.lr[2] + 1) * (call.lr[3] + 1) > MOST_CELLS:
+        return f"the batch has more than {MOST_CELLS} LR cells: render fewer pictures at a time"
     return None
 
 
 def run(call):
     """Render into a new tensor, on the current stream of the fields' device. Allocates nothing else.
 
-    float32 fields are computed in IEEE float32, half fields on tensor cores with float32 accumulation.
+    float32 fields are computed in IEEE float32, half fields on tensor cores: each sum of 16 products is rounded once,
+    and the ensemble is summed in float32.
     """
     device = call.fields.device
     out = torch.empty(call.output_shape(), dtype=call.dtype, device=device)
