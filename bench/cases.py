@@ -20,20 +20,22 @@ from . import config, operations
 
 @dataclass(frozen=True)
 class Render:
-    """A grid render through `ops.modulated_mlp`, on the compiled CPU kernels.
+    """A grid render through the family's operator, on the compiled CPU kernels.
 
     The rounds of a case take the inputs in turn, so that no round finds the data of the round before in a cache.
     """
 
-    model: str  # "lmliif", "lmlte" or "random"
+    model: str  # its name, or "random"
     spec: lmf.RenderSpec
     weights: torch.Tensor
     inputs: tuple  # of (fields (1, h, w, C), skip (1, 3, h, w) or None)
     size: tuple  # (H, W)
     options: dict = field(default_factory=dict)  # epilogue, dtype, layout
+    family: lmf.families.Family = MODULATED_MLP
 
     def run(self, fields, skip):
-        return ops.modulated_mlp(fields, self.weights, self.spec, self.size, skip=skip, backend="cpu", **self.options)
+        render = getattr(ops, self.family.name)
+        return render(fields, self.weights, self.spec, self.size, skip=skip, backend="cpu", **self.options)
 
     @property
     def lr(self):
@@ -45,20 +47,22 @@ class Render:
 
     @property
     def flop(self):
-        return operations.grid_flop(self.spec, self.lr, self.size)
+        return operations.grid_flop(self.spec, self.lr, self.size, self.family)
 
 
 @dataclass(frozen=True)
 class Points:
-    """Free query points through `ops.modulated_mlp_points`, as training asks for them."""
+    """Free query points through the family's operator, as training asks for them."""
 
     model: str
     spec: lmf.RenderSpec
     weights: torch.Tensor
     inputs: tuple  # of (fields (B, h, w, C), coord (B, Q, 2), cell (B, Q, 2))
+    family: lmf.families.Family = MODULATED_MLP
 
     def run(self, fields, coord, cell):
-        return ops.modulated_mlp_points(fields, self.weights, self.spec, coord, cell, backend="cpu")
+        render = getattr(ops, f"{self.family.name}_points")
+        return render(fields, self.weights, self.spec, coord, cell, backend="cpu")
 
     @property
     def lr(self):
@@ -139,12 +143,15 @@ def size_of(lr, scale):
     return output_size(lr, config.SCALES[scale])
 
 
-def checkpoint_case(name, scale, *, lr=None, ensemble=True, **options):
-    """The render stage of a golden checkpoint on the picture."""
+def checkpoint_case(name, scale, *, lr=None, ensemble=True, half=None, **options):
+    """The render stage of a golden checkpoint on the picture. half: a type to which everything is rounded, or None."""
     lr = config.LR if lr is None else lr
     found, size = model(name), size_of(lr, scale)
-    return Render(name, found.render_spec._replace(ensemble=ensemble), found.render_weights(),
-                  _inputs(name, lr, size), size, options)
+    weights, inputs = found.render_weights(), _inputs(name, lr, size)
+    if half is not None:
+        weights = weights.to(half)
+        inputs = tuple(tuple(None if t is None else t.to(half) for t in pair) for pair in inputs)
+    return Render(name, found.render_spec._replace(ensemble=ensemble), weights, inputs, size, options, found.family)
 
 
 def random_case(hidden, depth, scale):
@@ -182,4 +189,4 @@ def training_case(name):
     for inp, coord, cell in training_queries():
         fields = found.fields(found.encode(inp), cell[:, 0] * cell.new_tensor(inp.shape[-2:]))
         inputs.append((fields, coord, cell))
-    return Points(name, found.render_spec, found.render_weights(), tuple(inputs))
+    return Points(name, found.render_spec, found.render_weights(), tuple(inputs), found.family)

@@ -9,12 +9,12 @@ import math
 import torch
 
 import python_ref
-from lmf_kernels.families import MODULATED_MLP
 from python_ref import geometry
 
 RELATIVE = 1e-5  # of the largest |reference|, float32
 KINKS = 1e-3  # relative L2 norm of gradients: past a ReLU's or L1's kink a value moves more than rounding moves it
 LEVELS, EQUAL = 1, 0.999  # uint8: no value further off, this share equal
+NOISE = 2.0  # a half type's error may be this many times that of the same maths in eager torch of the same type
 PUBLISHED = 1e-4  # absolute, of a peer: the published way's float32 coordinates alone cost 3e-5 at 320 LR pixels
 
 
@@ -78,18 +78,22 @@ def grid(case, out, fields, skip):
     """Compare a `cases.Render`'s output with the reference."""
     nhwc = case.options.get("layout") == "nhwc"
     for window in crops(case.size):
-        expected = reference_window(MODULATED_MLP, case.spec, fields, case.weights, case.size, window, skip)
+        given = (case.family, case.spec, fields, case.weights, case.size, window, skip)
+        expected, what = reference_window(*given), f"{case.model} {case.size} window {window}"
         if case.options.get("epilogue") == "unit":
             expected = (expected * 0.5 + 0.5).clamp(0, 1)
         y, x, rows, cols = window
         part = out[:, y:y + rows, x:x + cols].permute(0, 3, 1, 2) if nhwc else out[:, :, y:y + rows, x:x + cols]
-        compare(part, expected, f"{case.model} {case.size} window {window}")
+        if fields.dtype == torch.float32:
+            compare(part, expected, what)
+        else:
+            compare_half(part, expected, reference_window(*given, dtype=fields.dtype), what)
 
 
 def points(case, out, fields, coord, cell):
     """Compare a `cases.Points`'s output with the reference, on its first and last queries."""
     for part in (slice(0, 64), slice(-64, None)):
-        expected = reference_points(MODULATED_MLP, case.spec, fields.double(), case.weights.double(),
+        expected = reference_points(case.family, case.spec, fields.double(), case.weights.double(),
                                     coord[:, part].double(), cell[:, part].double())
         compare(out[:, part], expected, f"{case.model} points")
 
@@ -103,6 +107,13 @@ def compare(out, expected, what):
             raise WrongResult(f"{what}: {off.max().item():.0f} levels off, {equal:.4%} equal.")
         return
     close(out, expected, RELATIVE * expected.abs().max().item(), what)
+
+
+def compare_half(out, expected, eager, what):
+    """Raise WrongResult unless `out` is as near to the expected values as twice what eager torch is."""
+    error, allowed = (t.double().sub(expected).square().mean().sqrt().item() for t in (out, eager))
+    if not error <= NOISE * allowed:
+        raise WrongResult(f"{what}: error {error:.2e}, allowed {NOISE * allowed:.2e}.")
 
 
 def close(out, expected, tolerance, what):

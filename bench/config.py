@@ -29,6 +29,7 @@ SCALES = {"x2": 2, "x3.7": 3.7, "x4": 4, "x12": 12}
 # that work in chunks of a bounded size cost the same per pixel whatever the picture, so they get less of it.
 PEER_LR = {"x2": LR, "x3.7": LR, "x4": LR, "x12": (LR[0] // 2, LR[1] // 2)}
 CHUNKED_PEER_LR = {scale: (h // 2, w // 2) for scale, (h, w) in PEER_LR.items()}
+PLAIN_LR = (12, 16) if QUICK else (60, 80)  # of LIIF and LTE, a hundred times the work per pixel; on both sides
 SMALL_LR = (LR[0] // 4, LR[1] // 4)  # for the memory of peers
 
 ROUNDS = (2, 2) if QUICK else (7, 30)  # of a kernel: at least, at most

@@ -19,13 +19,14 @@ import torch.nn.functional as F
 
 import python_ref
 from lmf_kernels import ops
-from lmf_kernels.families import MODULATED_MLP
+from lmf_kernels.families import MODULATED_MLP, PLAIN_MLP
 from python_ref import geometry, published
 from python_ref.decoding import published_queries
 
 from . import cases, checks
 
 WAYS = ("published", "compiled-published", "tuned-published", "reference", "compiled-reference", "bicubic")
+PLAIN_CHUNK = 30000  # queries at a time in the published evaluation of LIIF and LTE
 BLOCK = 1 << 14  # queries: the widest tensors of a chunk are 4 MB
 
 
@@ -107,8 +108,11 @@ def published_render(model, **how):
     if model.name == "lmliif":
         return lambda inp, features, latents, coord, cell: python_ref.lmliif.render_published(
             features, latents, sd, coord, cell, options, **how)
-    return lambda inp, features, latents, coord, cell: getattr(python_ref, model.name).render_published(
-        latents, sd, coord, cell, options, skip=inp, **how)
+    render = getattr(python_ref, model.name).render_published
+    if model.family is PLAIN_MLP:
+        how.setdefault("chunk", PLAIN_CHUNK)
+    return lambda inp, features, latents, coord, cell: render(
+        latents, sd, coord, cell, options, **({"skip": inp} if model.has_skip else {}), **how)
 
 
 def options_of(model):

@@ -113,6 +113,19 @@ def draw(seed, *, points=None, spec=None, lr_size=None, scales=SCALES, skip=None
     return Render(spec, fields, weights, image, size=size, family=family)
 
 
+def difference(got, truth):
+    """Largest difference as a part of the largest true value."""
+    assert got.shape == truth.shape
+    assert not got.isnan().any(), "a pixel was left unwritten"
+    return ((got.double() - truth).abs().max() / truth.abs().max()).item()
+
+
+def assert_same(name, got, expected):
+    """The same bits from a kernel; from the reference, whose matrix products regroup sums, the same to rounding."""
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if name == "reference" else {"rtol": 0, "atol": 0}
+    torch.testing.assert_close(got, expected, **tolerance)
+
+
 def assert_windows_are_equal(
     call,
     backend,

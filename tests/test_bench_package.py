@@ -8,9 +8,10 @@ import sys
 
 import pytest
 import torch
-from bench import checks, results_file, samples
+from bench import checks, operations, results_file, samples
 from lmf_kernels import ops
-from lmf_kernels.families import MODULATED_MLP, RenderSpec
+from lmf_kernels.families import MODULATED_MLP, PLAIN_MLP, RenderSpec
+from python_ref import geometry
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -52,6 +53,33 @@ def test_the_reference_of_a_window_is_that_part_of_the_whole(head, ensemble, see
         y, x, rows, cols = window
         part = checks.reference_window(MODULATED_MLP, spec, fields, weights, size, window, skip)
         torch.testing.assert_close(part, whole[:, :, y:y + rows, x:x + cols], rtol=0, atol=1e-11)  # another matmul size
+
+
+def test_operations_of_the_papers_networks():
+    """By hand: LM-LIIF, LM-LTE, LIIF, LTE."""
+    for spec, macs in ((RenderSpec("linear", 0, (16,) * 6), 5 * 256 + 5 * 16),
+                       (RenderSpec("fourier", 16, (16,) * 8), 8 * 256 + 3 * 16),
+                       (RenderSpec("linear", 0, (256,) * 4), 3 * 65536 + 5 * 256),
+                       (RenderSpec("fourier", 256, (256,) * 3), 3 * 65536 + 3 * 256)):
+        assert operations.macs_per_corner(spec) == macs
+
+
+@pytest.mark.parametrize("size", [(21, 10), (14, 15), (7, 5), (3, 40)])
+def test_corners_that_count(size):
+    """Against the corners of the reference, pixel by pixel."""
+    lr = (7, 5)
+    queries = geometry.grid_queries(lr, size, dtype=torch.float64)
+    counted = {False: 1, True: 1}
+    for axis in (queries.y, queries.x):
+        cells = [tuple(c for c, w in zip(pair, weights) if w > 0) for pair, weights in zip(
+            torch.stack(list(axis.cells), -1).flatten(0, -2).tolist(),
+            torch.stack(list(axis.weights), -1).flatten(0, -2).tolist())]
+        counted[False] *= sum(map(len, cells))
+        counted[True] *= sum(len(set(pair)) for pair in cells)
+    for distinct, count in counted.items():
+        assert operations.grid_corners(lr, size, distinct=distinct) == count
+    spec = RenderSpec("linear", 0, (256,) * 4)
+    assert operations.grid_flop(spec, lr, size, PLAIN_MLP) == 2 * operations.macs_per_corner(spec) * counted[True]
 
 
 def test_a_wrong_number_is_found():

@@ -8,21 +8,7 @@ from every_backend import limits, over_all, over_compiled, poisoned, running
 from lmf_kernels.families import MODULATED_MLP
 from lmf_kernels.ops import RenderSpec, modulated_mlp
 from networks import PAPERS, SMALL, VARIED
-from random_renders import Render, assert_windows_are_equal, draw, of_width
-
-
-
-def difference(got, truth):
-    """Largest difference as a part of the largest true value."""
-    assert got.shape == truth.shape
-    assert not got.isnan().any(), "a pixel was left unwritten"
-    return ((got.double() - truth).abs().max() / truth.abs().max()).item()
-
-
-def assert_same(name, got, expected):
-    """The same bits from a kernel; from the reference, whose matrix products regroup sums, the same to rounding."""
-    tolerance = {"rtol": 1e-4, "atol": 1e-5} if name == "reference" else {"rtol": 0, "atol": 0}
-    torch.testing.assert_close(got, expected, **tolerance)
+from random_renders import Render, assert_same, assert_windows_are_equal, difference, draw, of_width
 
 
 @over_all

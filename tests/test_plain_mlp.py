@@ -7,7 +7,7 @@ import torch
 from every_backend import over_plain, over_plain_kernels, poisoned, running
 from half_errors import DTYPES, check_error
 from lmf_kernels.ops import RenderSpec
-from random_renders import Render, assert_windows_are_equal, draw
+from random_renders import Render, assert_same, assert_windows_are_equal, difference, draw
 
 FAMILY = {"family": "plain_mlp"}
 PAPERS = {"liif": RenderSpec("linear", 0, (256,) * 4), "lte": RenderSpec("fourier", 256, (256,) * 3)}
@@ -16,19 +16,6 @@ OTHERS = {"linear alone": RenderSpec("linear", 0, ()), "linear, nearest cell": R
           "narrow": RenderSpec("fourier", 2, (1, 1)), "uneven": RenderSpec("linear", 0, (40, 17, 100, 7), False),
           "wide": RenderSpec("fourier", 96, (600, 48))}
 SMALL = RenderSpec("fourier", 30, (40, 17))
-
-
-def difference(got, truth):
-    """Largest difference as a part of the largest true value."""
-    assert got.shape == truth.shape
-    assert not got.isnan().any(), "a pixel was left unwritten"
-    return ((got.double() - truth).abs().max() / truth.abs().max()).item()
-
-
-def assert_same(name, got, expected):
-    """The same bits from the kernel; from the reference, whose matrix products regroup sums, the same to rounding."""
-    tolerance = {"rtol": 1e-4, "atol": 1e-5} if name == "reference" else {"rtol": 0, "atol": 0}
-    torch.testing.assert_close(got, expected, **tolerance)
 
 
 def compare(call, backend):

@@ -73,6 +73,8 @@ def isa(run):
     rows = []
     for what, name in VARIANTS.items():
         case = run.case(name.format(isa=run.isa))
+        if not case:
+            continue
         size = "{} x {} points".format(*case["size"]) if case.get("kind") == "points" else wxh(case.get("size"))
         rows.append([what, size, spread(case), number(case.get("mpixel_per_s")), number(case.get("ns_per_pixel")),
                      percent(case.get("share_of_peak")), times(case, "published")])
@@ -90,6 +92,12 @@ VARIANTS = {
     "LM-LIIF, x4, stored as uint8 NHWC": "cpu/lmliif-uint8-nhwc/x4",
     "LM-LIIF, x4, no local ensemble": "cpu/lmliif-no-ensemble/x4",
     "LM-LIIF, random points": "cpu/lmliif/points",
+    "LIIF, x2": "cpu/liif/x2/{isa}",
+    "LIIF, x4": "cpu/liif/x4/{isa}",
+    "LIIF, x4, bfloat16": "cpu/liif-bfloat16/x4/{isa}",
+    "LTE, x2": "cpu/lte/x2/{isa}",
+    "LTE, x4": "cpu/lte/x4/{isa}",
+    "LTE, x4, bfloat16": "cpu/lte-bfloat16/x4/{isa}",
 }
 
 
