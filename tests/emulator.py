@@ -84,7 +84,8 @@ def registered(group=False, **mistakes):
     assert list(BACKENDS)[-1] == "reference"
     emulated = load(**mistakes)
     kernel = ModulatedKernel(emulated)
-    BACKENDS["emulator"] = KernelBackend("emulator", {"modulated_mlp": kernel, "plain_mlp": PlainKernel(emulated, group)},
+    kernels = {"modulated_mlp": kernel, "plain_mlp": PlainKernel(emulated, group)}
+    BACKENDS["emulator"] = KernelBackend("emulator", kernels,
                                          lambda: (True, "the CUDA kernels, lane by lane on the CPU"))
     try:
         yield kernel
