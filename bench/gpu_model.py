@@ -2,8 +2,8 @@
 
 FILE as for bench.sass, one for each architecture or one for all. 320x180 LR pixels are rendered at x2, x3.3, x4, x8 and
 x12. The model takes the instructions of every item of work (bench.sass_paths, the longest way: with the LR skip and the
-slowest store) and gives each pipe of a scheduler its cycles. The time is that of the busiest of them: issue slots, matrix
-instructions, arithmetic on halves, arithmetic in float32, conversions, loads and stores. The loads of
+slowest store) and gives each pipe of a scheduler its cycles. The time is that of the busiest of them: issue slots,
+matrix instructions, arithmetic on halves, arithmetic in float32, conversions, loads and stores. The loads of
 a corner are issued one corner ahead: where the warps of a scheduler have fewer instructions a corner than a load takes,
 its latency is the bound.
 
@@ -35,7 +35,7 @@ class Device(NamedTuple):
     float32: float  # cycles of a warp's FFMA
 
 
-# Sources: NVIDIA's whitepapers (peak rates, boost clocks) and the CUDA C++ Programming Guide's table of throughputs. The
+# Sources: NVIDIA's whitepapers (peak rates, boost clocks) and the CUDA C++ Programming Guide on throughput. The
 # rate of mma.sync on sm_100, whose peak is that of another instruction, is a guess.
 DEVICES = {
     "sm_80": Device("A100", 108, 1.41, 8, 8, 1, 2),

@@ -24,8 +24,7 @@ _ENDS = ("BRA", "BRX", "EXIT", "RET")
 
 
 class Flow:
-    """The basic blocks of a function: `code` {start: opcodes}, `after` {start: [starts of the blocks that can
-    follow]}."""
+    """Basic blocks: `code` {start: opcodes}, `after` {start: [starts of the blocks that can follow]}."""
 
     def __init__(self, lines):
         code = [(int(m[1], 16), bool(m[2]), m[4], m[3]) for m in map(_LINE.match, lines) if m]
@@ -110,8 +109,7 @@ class Flow:
                 if other == start:
                     if seen_now or not through:
                         ends.append({0: (collections.Counter(),) * 2})
-                elif (other in body and other not in closed
-                      and not (through and other == through[0] and block in passed)):
+                elif other in body - closed and not (through and other == through[0] and block in passed):
                     ends.append(walk(other, seen_now))
             own = collections.Counter() if block in passed else self.code[block]
             for ways in ends:

@@ -42,7 +42,7 @@ class ModulatedKernel:
     def __init__(self, emulated):
         self.emulated = emulated
         self.packer = Packer(emulated)
-        self.path = None  # kernel of the last run: (method, element, head, depth, tall), see csrc/cuda/modulated_plan.h
+        self.path = None  # kernel of the last run: (method, element, head, depth, tall), see modulated_plan.h
 
     def can_run(self, call):
         if call.fields.device.type != "cpu":

@@ -30,7 +30,9 @@ LMF_DEVICE float bilinear_skip(const RenderCall& call, int64_t batch, const Pixe
 }
 
 // Size of a stored channel in bytes.
-LMF_HOST_DEVICE inline int stored_bytes(Store store) { return store == Store::float32 ? 4 : store == Store::uint8 ? 1 : 2; }
+LMF_HOST_DEVICE inline int stored_bytes(Store store) {
+  return store == Store::float32 ? 4 : store == Store::uint8 ? 1 : 2;
+}
 
 // Address of one channel of pixel (row, col) of the window, or of query point `col`.
 LMF_DEVICE unsigned char* pixel_address(const Output& o, int64_t batch, int channel, int64_t row, int64_t col) {

@@ -12,8 +12,8 @@ struct ColumnPlace {
   float y, x;
 };
 
-// t = lane % 4. Opaque, because the compiler would otherwise load the head's weights once for the whole kernel and spill
-// registers.
+// t = lane % 4. Opaque, because the compiler would otherwise load the head's weights once for the whole kernel and
+// spill registers.
 LMF_DEVICE int lane_in_group() { return warp::opaque(warp::lane() & 3); }
 
 template <class Half, Head head>
@@ -80,8 +80,8 @@ struct ColumnHead<Half, Head::linear> {
 };
 
 // The Fourier product: cosines and sines of products 2t and 2t + 1. From row to row their angle q grows by the same d,
-// so that v(i + 1) = 2 cos(pi d) v(i) - v(i - 1) holds for each of them (Chebyshev). Over a chunk's rows this costs less
-// than 1e-5 of accuracy in float32.
+// so that v(i + 1) = 2 cos(pi d) v(i) - v(i - 1) holds for each of them (Chebyshev). Over a chunk's rows this costs
+// less than 1e-5 of accuracy in float32.
 template <class Half>
 struct ColumnHead<Half, Head::fourier> {
   struct Inputs {
@@ -91,7 +91,8 @@ struct ColumnHead<Half, Head::fourier> {
 
   LMF_DEVICE static Inputs load(const uint16_t* params, int depth) {
     const uint16_t* coef = params + 2 * depth * kWidth - 2 * (warp::lane() & 3);
-    return {warp::load(reinterpret_cast<const uint32_t*>(coef)), warp::load(reinterpret_cast<const uint32_t*>(coef + 8)),
+    return {warp::load(reinterpret_cast<const uint32_t*>(coef)),
+            warp::load(reinterpret_cast<const uint32_t*>(coef + 8)),
             warp::load(reinterpret_cast<const uint2*>(params + (2 * depth + 1) * kWidth))};
   }
 

@@ -1,9 +1,9 @@
 // How the kernel by columns divides a picture: which pixels and cells belong to an item of work. The launcher makes a
 // ColumnPlan for each call, so that the kernel needs neither 64-bit arithmetic nor divisions.
 //
-// An item is 8 neighbouring columns x up to 12 rows between two LR centre rows, or 32 x 4 in float32. Where more rows lie
-// between two centres, they are cut into chunks of the same number of rows. Chunks begin at the same rows of the picture
-// whatever the window, and a value depends only on its chunk, so that a window has the bits of the whole.
+// An item is 8 neighbouring columns x up to 12 rows between two LR centre rows, or 32 x 4 in float32. Where more rows
+// lie between two centres, they are cut into chunks of the same number of rows. Chunks begin at the same rows of the
+// picture whatever the window, and a value depends only on its chunk, so that a window has the bits of the whole.
 #pragma once
 
 #include "../common/geometry.h"

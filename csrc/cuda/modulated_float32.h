@@ -1,5 +1,5 @@
-// The modulated family in float32, for small scales and free points. A lane renders one pixel and reads the weights from
-// shared memory as broadcasts.
+// The modulated family in float32, for small scales and free points. A lane renders one pixel and reads the weights
+// from shared memory as broadcasts.
 #pragma once
 
 #include "elements.h"

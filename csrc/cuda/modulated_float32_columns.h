@@ -142,8 +142,8 @@ LMF_DEVICE void render_rows(const ModulatedCall& c, const ColumnPlan& plan, cons
   LMF_UNROLL
   for (int i = 0; i < 3; ++i) {
     float value[P];
-    start_column(value, warp::shared_load(weights + layout.b_out() + i), call, plan, here.chunk.cells, here.x, here.batch,
-                 i);
+    start_column(value, warp::shared_load(weights + layout.b_out() + i), call, plan, here.chunk.cells, here.x,
+                 here.batch, i);
     LMF_UNROLL
     for (int q = 0; q < P; ++q) value[q] += sum[q][i];
     store_column(call.out.store, value, plan,

@@ -2,7 +2,8 @@
 // the layers that use them.
 //
 // Activations are fragments of 16 pixels x 16 channels. The fragments' columns are the channels in another order, so
-// that lane t's four columns 2t, 2t + 1, 2t + 8, 2t + 9 are channels 4t to 4t + 3: their FiLM is contiguous in a record.
+// that lane t's four columns 2t, 2t + 1, 2t + 8, 2t + 9 are channels 4t to 4t + 3: their FiLM is contiguous in a
+// record.
 #pragma once
 
 #include "elements.h"

@@ -2,8 +2,8 @@
 //
 //   render(tag, call, columns, shared, position)
 //
-// renders this warp's part of the call. All lanes of the block run it together. columns: Plan::columns. shared: Plan::shared_bytes bytes of the
-// block's memory, aligned to 16.
+// renders this warp's part of the call. All lanes of the block run it together. columns: Plan::columns. shared:
+// Plan::shared_bytes bytes of the block's memory, aligned to 16.
 #pragma once
 
 #include "modulated_float32.h"

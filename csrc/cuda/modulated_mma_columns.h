@@ -1,11 +1,11 @@
 // The modulated family on tensor cores, for grids of x1 and more. A warp renders 8 columns of pixels between two
 // LR centre rows; a lane has one column, so that all its pixels share their four cells.
 //
-// A tile is 8 columns x 2 rows: rows g and g + 8 of the fragments are two pixels of column g. Up to six tiles go through
-// the network together, from the first layer to the last in registers. A layer's FiLM is loaded once for all of them and
-// applied to the products in halves, by one multiply-add with ReLU; as soon as it has been used, that of the next corner
-// is loaded into the same registers. The four corners are evaluated in a fixed order, and the lane that stores a pixel
-// sums them.
+// A tile is 8 columns x 2 rows: rows g and g + 8 of the fragments are two pixels of column g. Up to six tiles go
+// through the network together, from the first layer to the last in registers. A layer's FiLM is loaded once for all of
+// them and applied to the products in halves, by one multiply-add with ReLU; as soon as it has been used, that of the
+// next corner is loaded into the same registers. The four corners are evaluated in a fixed order, and the lane that
+// stores a pixel sums them.
 #pragma once
 
 #include "modulated_column_heads.h"
@@ -16,8 +16,8 @@ namespace lmf::modulated {
 
 constexpr int kMostTiles = kMmaItem.rows / 2;
 
-// FiLM of the layers that come next: layer l is in place l % kAhead. The layers of a corner are followed by those of the
-// next one.
+// FiLM of the layers that come next: layer l is in place l % kAhead. The layers of a corner are followed by those of
+// the next one.
 template <int kDepth, int kAhead>
 struct FilmAhead {
   static_assert(kDepth % kAhead == 0, "each corner must begin at the same place");

@@ -1,5 +1,5 @@
-// The modulated family on tensor cores, for reduced pictures, points and the nearest cell alone. A warp renders a run of 16 pixels of
-// an output row, or 16 query points, each with cells of its own.
+// The modulated family on tensor cores, for reduced pictures, points and the nearest cell alone. A warp renders a run
+// of 16 pixels of an output row, or 16 query points, each with cells of its own.
 //
 // A lane computes four channels of two pixels. It reads their FiLM per pixel and applies it in halves.
 #pragma once
@@ -9,8 +9,8 @@
 
 namespace lmf::modulated {
 
-// Two neighbouring values of a row of the head's weights, which are as in the flat weights: rel (2, 16) and cell (2, 16),
-// or phase (2, 8).
+// Two neighbouring values of a row of the head's weights, which are as in the flat weights: rel (2, 16) and cell (2,
+// 16), or phase (2, 8).
 LMF_DEVICE float2 head_pair(const float* values, int width, int row, int column) {
   return warp::shared_load(reinterpret_cast<const float2*>(values + row * width + column));
 }

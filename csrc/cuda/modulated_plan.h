@@ -47,8 +47,8 @@ constexpr int kRowsOfSmall = 4;  // between two LR centres: kernels that are not
 // Depths of the published networks: their kernels have all layers unrolled.
 constexpr int kUsualDepth[] = {6, 8};  // of a linear head, of a Fourier head
 
-// Blocks that are resident on a multiprocessor at once: they allow 128 registers per lane. A larger grid would leave its
-// last blocks to run alone after the others.
+// Blocks that are resident on a multiprocessor at once: they allow 128 registers per lane. A larger grid would leave
+// its last blocks to run alone after the others.
 template <class Tag>
 constexpr int kBlocksPerMultiprocessor = 4;
 template <Head head>

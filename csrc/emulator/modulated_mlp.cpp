@@ -26,7 +26,8 @@ modulated::Path modulated_mlp(const ModulatedCall& call, int multiprocessors) {
   modulated::with_path(plan.path, [&](auto tag) {
     Machine::launch({blocks, plan.warps, plan.shared_bytes}, memory,
                     [&](int64_t block, int warp, unsigned char* shared) {
-                      render(tag, call, plan.columns, shared, warp::Position{warp, plan.warps, int(block), int(blocks)});
+                      render(tag, call, plan.columns, shared,
+                             warp::Position{warp, plan.warps, int(block), int(blocks)});
                     });
   });
   return plan.path;

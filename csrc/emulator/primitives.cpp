@@ -85,7 +85,9 @@ void place_among_cells(int64_t n_in, int64_t n_out, int64_t pos, int* k0, float*
   o.y0 = o.x0 = pos;
   o.rows = o.cols = 1;
   call.mlp.ensemble = true;
-  if (!modulated::columns_fit(call, modulated::kMmaItem)) throw std::invalid_argument("the kernel by columns does not take these sizes.");
+  if (!modulated::columns_fit(call, modulated::kMmaItem)) {
+    throw std::invalid_argument("the kernel by columns does not take these sizes.");
+  }
   const modulated::ColumnPlan plan = modulated::make_column_plan(call, modulated::kMmaItem);
   const modulated::CellPair column = plan.column(0);
   *k0 = column.k0;
