@@ -126,7 +126,7 @@ def test_instruction_set_override(monkeypatch):
 
 def test_backends_and_explain():
     rows = {row["name"]: row for row in lmf.backends()}
-    assert rows["cpu"]["available"] and rows["cpu"]["families"] == ["modulated_mlp", "plain_mlp"]
+    assert rows["cpu"]["available"] and rows["cpu"]["families"] == ["c2f_mlp", "modulated_mlp", "plain_mlp"]
     assert rows["reference"]["families"] == ["c2f_mlp", "modulated_mlp", "plain_mlp"]
     told = lmf.explain(lmf.load_model(golden_cases.path("lmliif")))
     assert told.runs == "cpu" and "cpu" not in told.refusals and "runs on cpu" in str(told)

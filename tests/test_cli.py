@@ -113,7 +113,7 @@ GOOD = {"in": PICTURE, "out": "out.png", "--scale": "2", "--model": MODEL}
     ({"--model": PICTURE}, "unknown suffix"),
     ({"--model": "empty.pth"}, "damaged or not a checkpoint"),
     ({"--backend": "gpu"}, "unknown backend 'gpu'"),
-    ({"--backend": "cpu", "--model": str(golden_cases.path("liif"))}, "backend 'cpu' cannot run this call"),
+    ({"--backend": "cpu", "--dtype": "float64"}, "backend 'cpu' cannot run this call"),
     ({"--device": "gpu"}, "'gpu' cannot be used"),
     ({"--device": "cuda:99"}, "cannot be used"),
     ({"--threads": "0"}, "not in the range"),

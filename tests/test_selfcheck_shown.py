@@ -25,6 +25,7 @@ def test_explain_with_a_verdict(kernels, no_check):
           (item("fast", dtype="float16"), True, None))
     assert str(explained()).splitlines() == [
         "modulated_mlp: runs on fast (asked for: auto; evidence: self-check of 2030-05-01)",
+        "  chosen cells (CMSR, above x4): listed as query points",
         "  gradients: made by fast",
         "  self-check: fast, modulated_mlp gradients, linear head, float32: right (2030-05-01)",
         "  self-check: wrong, modulated_mlp gradients, linear head, float32: wrong numbers (2030-05-01)",

@@ -172,6 +172,13 @@ LMF_DEVICE void render_columns(const ModulatedCall& c, const ColumnPlan& plan,
   store_column(call.out.store, sum, plan, at, rows);
 }
 
+// Of the linear head with few rows. All four would spill a register for sm_100 (nvcc 13.0).
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 1000
+constexpr int kCornersUnrolled = 2;
+#else
+constexpr int kCornersUnrolled = 4;
+#endif
+
 template <class Half, Head head, int kDepth, bool kTall>
 LMF_DEVICE void render(MmaColumns<Half, head, kDepth, kTall>, const ModulatedCall& c, const ColumnPlan& plan,
                        unsigned char* shared, warp::Position position) {
@@ -195,7 +202,7 @@ LMF_DEVICE void render(MmaColumns<Half, head, kDepth, kTall>, const ModulatedCal
       }
     } else {
       // More corners at a time save their addresses, and spill registers where they do not fit.
-      constexpr int unrolled = head == Head::fourier ? 1 : 4;
+      constexpr int unrolled = head == Head::fourier ? 1 : kCornersUnrolled;
       if (chunk.high <= 2) {
         render_columns<1, kDepth, unrolled>(c, plan, weights, chunk, int(batch), col);
       } else {
