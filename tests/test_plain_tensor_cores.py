@@ -26,6 +26,7 @@ VARIED = {"no pass": RenderSpec("linear", 0, (72,)), "padded": RenderSpec("linea
           "padded angles": RenderSpec("fourier", 48, (70, 130)), "five": RenderSpec("fourier", 16, (96,) * 5, False)}
 
 GROUP = pytest.param("emulator-wgmma", marks=needs_compiler)  # the kernel for compute capability 9.0
+SLOW_GROUP = pytest.param("emulator-wgmma", marks=[needs_compiler, pytest.mark.slow])
 over_backends = pytest.mark.parametrize("backend", [*marked(["emulator", "cuda"]), GROUP])
 over_halves = pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 over_modes = pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
@@ -225,7 +226,7 @@ def test_a_wrong_fragment_layout_would_be_seen(dtype, seed):
         check_error(wrong, call.run("reference", torch.float64), call.run("reference"))
 
 
-@over_backends
+@pytest.mark.parametrize("backend", [*marked(["emulator", "cuda"]), SLOW_GROUP])
 @pytest.mark.parametrize("head", ["linear", "fourier"])
 @over_halves
 def test_the_self_check_passes(backend, head, dtype):

@@ -1,5 +1,6 @@
 // Layout of the coarse-to-fine family's tensors, stated once for all C++ and CUDA code: where each piece lies in the
-// flat weights and in the parameters of one vertex. Offsets are in elements. Matrices are stored input-major, (in, out).
+// flat weights and in the parameters of one vertex. Offsets are in elements. Matrices are stored input-major, (in,
+// out).
 //
 // Weights:          head | W_l (in, out), b_l (out) of the coarse layers after the head | those of the fine layers,
 //                   the output layer (3) last
@@ -31,7 +32,11 @@ struct C2fLayout {
   const int32_t *coarse, *fine;
 
   LMF_HOST_DEVICE explicit C2fLayout(const C2fMlp& m)
-      : head(m.head), in_dim(m.in_dim), coarse_depth(m.coarse_depth), fine_depth(m.fine_depth), coarse(m.coarse),
+      : head(m.head),
+        in_dim(m.in_dim),
+        coarse_depth(m.coarse_depth),
+        fine_depth(m.fine_depth),
+        coarse(m.coarse),
         fine(m.fine) {}
 
   LMF_HOST_DEVICE bool linear() const { return head == Head::linear; }

@@ -66,16 +66,16 @@ constexpr Member kModulatedMlpMembers[] = {
 };
 
 constexpr Member kPlainMlpMembers[] = {
-    LMF_MEMBER(PlainMlp, weights), LMF_MEMBER(PlainMlp, widths), LMF_MEMBER(PlainMlp, element),
-    LMF_MEMBER(PlainMlp, head),    LMF_MEMBER(PlainMlp, in_dim), LMF_MEMBER(PlainMlp, depth),
+    LMF_MEMBER(PlainMlp, weights),  LMF_MEMBER(PlainMlp, widths), LMF_MEMBER(PlainMlp, element),
+    LMF_MEMBER(PlainMlp, head),     LMF_MEMBER(PlainMlp, in_dim), LMF_MEMBER(PlainMlp, depth),
     LMF_MEMBER(PlainMlp, ensemble),
 };
 
 constexpr Member kC2fMlpMembers[] = {
-    LMF_MEMBER(C2fMlp, weights),       LMF_MEMBER(C2fMlp, coarse),         LMF_MEMBER(C2fMlp, fine),
-    LMF_MEMBER(C2fMlp, element),       LMF_MEMBER(C2fMlp, head),           LMF_MEMBER(C2fMlp, in_dim),
-    LMF_MEMBER(C2fMlp, coarse_depth),  LMF_MEMBER(C2fMlp, fine_depth),     LMF_MEMBER(C2fMlp, cell_y),
-    LMF_MEMBER(C2fMlp, cell_x),        LMF_MEMBER(C2fMlp, linear_slices),  LMF_MEMBER(C2fMlp, slice_ensemble),
+    LMF_MEMBER(C2fMlp, weights),      LMF_MEMBER(C2fMlp, coarse),        LMF_MEMBER(C2fMlp, fine),
+    LMF_MEMBER(C2fMlp, element),      LMF_MEMBER(C2fMlp, head),          LMF_MEMBER(C2fMlp, in_dim),
+    LMF_MEMBER(C2fMlp, coarse_depth), LMF_MEMBER(C2fMlp, fine_depth),    LMF_MEMBER(C2fMlp, cell_y),
+    LMF_MEMBER(C2fMlp, cell_x),       LMF_MEMBER(C2fMlp, linear_slices), LMF_MEMBER(C2fMlp, slice_ensemble),
 };
 
 constexpr Member kModulatedGradientsMembers[] = {

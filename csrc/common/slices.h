@@ -13,9 +13,7 @@ struct SliceAxis {
   int64_t n_in, n_out;
 
   LMF_HOST_DEVICE int64_t owner(int64_t position) const { return (2 * position + 1) * n_in / (2 * n_out); }
-  LMF_HOST_DEVICE int64_t first_position(int64_t cell) const {
-    return -floor_div(n_in - 2 * cell * n_out, 2 * n_in);
-  }
+  LMF_HOST_DEVICE int64_t first_position(int64_t cell) const { return -floor_div(n_in - 2 * cell * n_out, 2 * n_in); }
   // 2 * (u - cell): half a cell is 1.
   LMF_HOST_DEVICE float rel(int64_t position, int64_t cell) const {
     return float(double((2 * position + 1) * n_in - n_out - 2 * cell * n_out) / double(n_out));

@@ -2,8 +2,8 @@
 //
 // Compiled once per instruction set with -DLMF_ISA=<name>. dispatch.cpp chooses one at run time.
 //
-// A task is some neighbouring cells of one row of cells. For each of its output rows a thread runs the coarse MLP on the
-// cells' slices, blends along y, runs fine layer 0 on the two ends of each slice, and then takes the row's pixels
+// A task is some neighbouring cells of one row of cells. For each of its output rows a thread runs the coarse MLP on
+// the cells' slices, blends along y, runs fine layer 0 on the two ends of each slice, and then takes the row's pixels
 // through the other fine layers in blocks: their first activation is affine in rel_x, `relu(mean + rel_x * half)`. With
 // constant slices the coarse MLP and fine layer 0 run once a task, and their results are blended for each output row.
 // Everything between fields and pixels lies in buffers of a thread, a few hundred kilobytes.
@@ -100,8 +100,8 @@ class Worker {
       net_.along(0, place_y, along_y(y));
       for (int s = 0; s < count_; ++s)
         for (int x = 0; x < sides_; ++x) {
-          const int64_t record = b_index_ * f.stride_b + (row_ + y - f.lr_y0) * f.stride_y +
-                                 (first_ + s + x - f.lr_x0) * f.stride_x;
+          const int64_t record =
+              b_index_ * f.stride_b + (row_ + y - f.lr_y0) * f.stride_y + (first_ + s + x - f.lr_x0) * f.stride_x;
           net_.run_head(fields + record, place_y, place_x_[2 * s + x], along_y(y), along_x(s, x),
                         a_.get() + ((s * sides_ + x) * sides_ + y) * net_.widest());
         }
@@ -117,8 +117,8 @@ class Worker {
     const int64_t ld = net_.widest(), width = net_.slice_width();
     for (int r = 0; r < 2 * count_; ++r)
       for (int64_t c = 0; c < width; c += kLanes)
-        store_as(blended + r * ld + c, fma(upper, load_any(vectors + (2 * r + 1) * ld + c),
-                                           mul(lower, load_any(vectors + 2 * r * ld + c))));
+        store_as(blended + r * ld + c,
+                 fma(upper, load_any(vectors + (2 * r + 1) * ld + c), mul(lower, load_any(vectors + 2 * r * ld + c))));
     net_.project(blended, ends_.get(), 2 * count_);
   }
 
@@ -169,8 +169,7 @@ class Worker {
             store_as(row + c, relu(fma(rel_x, load(half + c), load(mean + c))));
         } else {
           float* row = last_.get() + i * width;
-          for (int64_t c = 0; c < width; c += kLanes)
-            store(row + c, relu(fma(rel_x, load(half + c), load(mean + c))));
+          for (int64_t c = 0; c < width; c += kLanes) store(row + c, relu(fma(rel_x, load(half + c), load(mean + c))));
         }
       }
       if (net_.has_fine_layers()) net_.run_fine(a_.get(), b_.get(), last_.get(), n);
@@ -184,8 +183,8 @@ class Worker {
           for (int c = 0; c < 3; ++c) value[c][j] = rgb[c];
         }
         Lanes rgb[3] = {load(value[0]), load(value[1]), load(value[2])};
-        store_pixels(rgb, out,
-                     b_index_ * out.stride_b + (y - out.y0) * out.stride_y + (x + i - out.x0) * out.stride_x, some);
+        store_pixels(rgb, out, b_index_ * out.stride_b + (y - out.y0) * out.stride_y + (x + i - out.x0) * out.stride_x,
+                     some);
       }
     }
   }

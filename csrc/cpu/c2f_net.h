@@ -40,7 +40,8 @@ class C2fNet {
         out_ = reinterpret_cast<float*>(take(3 * padded(layer.in), 4));
         for (int k = 0; k < 3; ++k) {
           for (int64_t c = 0; c < padded(layer.in); ++c)
-            out_[k * padded(layer.in) + c] = c < layer.in ? load_element(m.weights, m.element, layer.matrix + c * 3 + k) : 0;
+            out_[k * padded(layer.in) + c] =
+                c < layer.in ? load_element(m.weights, m.element, layer.matrix + c * 3 + k) : 0;
           out_bias_[k] = load_element(m.weights, m.element, layer.bias + k);
         }
         break;
@@ -61,7 +62,7 @@ class C2fNet {
 
   int64_t widest() const { return widest_; }  // leading dimension of the activations
   int64_t slice_width() const { return padded(layout_.slice_width()); }
-  int64_t fine_width() const { return padded(layout_.fine[0]); }  // of what `project` gives
+  int64_t fine_width() const { return padded(layout_.fine[0]); }                 // of what `project` gives
   int64_t last() const { return padded(layout_.fine[layout_.fine_depth - 1]); }  // of what `pixel` reads
   int64_t head_width() const { return padded(layout_.head_columns()); }
   bool linear() const { return layout_.linear(); }
@@ -151,8 +152,8 @@ class C2fNet {
     int64_t n = layout.head_rows() * padded(layout.head_columns()) * 4 + 64;
     C2fLayer layer = layout.first_layer();
     for (int i = 0; i < layout.layers(); ++i, layer = layout.next_layer(i, layer))
-      n += panel_elements<T>(layer.in, layer.out) * int64_t(sizeof(T)) + 16 * padded(layer.out) + 12 * padded(layer.in) +
-           256;  // each piece begins at a cache line
+      n += panel_elements<T>(layer.in, layer.out) * int64_t(sizeof(T)) + 16 * padded(layer.out) +
+           12 * padded(layer.in) + 256;  // each piece begins at a cache line
     return n;
   }
 

@@ -28,8 +28,7 @@ IsaEntry g_table[] = {
      machine_has("avx512")},
 #endif
 #ifdef LMF_HAVE_ISA_AVX2
-    {{"avx2", avx2::modulated_mlp, avx2::modulated_backward, avx2::plain_mlp, avx2::c2f_mlp,
-      avx2::fma_chain},
+    {{"avx2", avx2::modulated_mlp, avx2::modulated_backward, avx2::plain_mlp, avx2::c2f_mlp, avx2::fma_chain},
      machine_has("avx2")},
 #endif
     {{"baseline", baseline::modulated_mlp, baseline::modulated_backward, baseline::plain_mlp, baseline::c2f_mlp,

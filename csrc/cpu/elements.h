@@ -43,8 +43,8 @@ inline Vec4 load4(const Float16* p) {
   const Vec4I bits = load4_bits(p), magnitude = bits & 0x7fff;
   // Infinity and NaN have the largest exponent in both types. A number below 2^-14 is a multiple of 2^-24.
   const Vec4I normal = (magnitude << 13) + (112 << 23), special = (magnitude << 13) | 0x7f800000;
-  const Vec4 small = Vec4{float(magnitude[0]), float(magnitude[1]), float(magnitude[2]), float(magnitude[3])} *
-                     (1.0f / (1 << 24));
+  const Vec4 small =
+      Vec4{float(magnitude[0]), float(magnitude[1]), float(magnitude[2]), float(magnitude[3])} * (1.0f / (1 << 24));
   const Vec4I is_special = magnitude >= 0x7c00, is_small = magnitude < 0x400;
   const Vec4I value = (is_special & special) | (is_small & (Vec4I)small) | (~(is_special | is_small) & normal);
   return (Vec4)(value | (bits & 0x8000) << 16);

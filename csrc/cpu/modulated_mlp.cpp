@@ -49,7 +49,11 @@ struct Worker {
 
   // weights: those of c in float32.
   Worker(const ModulatedCall& c, const float* weights)
-      : net(c.mlp, weights), call(c.render), ensemble(c.mlp.ensemble), memory(bytes(net)), channels(net.layout.channels()) {
+      : net(c.mlp, weights),
+        call(c.render),
+        ensemble(c.mlp.ensemble),
+        memory(bytes(net)),
+        channels(net.layout.channels()) {
     char* p = memory.get();
     params[0] = reinterpret_cast<float*>(p);
     params[1] = reinterpret_cast<float*>(p += params_bytes(net));
@@ -204,7 +208,8 @@ struct Worker {
           add_corner<rows_alike.value>(rows[a], select, rel_y[a] + first, rel_x, weight + first, weight_x, network,
                                        skip, sum + first);
         };
-        if constexpr (kMaxRows >= 4) if (end - first == 4) add(Count<4>());
+        if constexpr (kMaxRows >= 4)
+          if (end - first == 4) add(Count<4>());
         if (end - first == 3) add(Count<3>());
         if (end - first == 2) add(Count<2>());
         if (end - first == 1) add(Count<1>());

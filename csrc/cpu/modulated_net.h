@@ -36,8 +36,8 @@ struct Net {
 // loads each weight, and permutes each modulation, once for all of them.
 template <int ROWS>
 struct Corner {
-  const float* params;  // (channels, 16): parameters of sixteen cells, with 1 + scale in place of scale
-  Select select;        // which of these cells each pixel reads
+  const float* params;       // (channels, 16): parameters of sixteen cells, with 1 + scale in place of scale
+  Select select;             // which of these cells each pixel reads
   Lanes rel_y[ROWS], rel_x;  // positions of the pixels relative to their cells
 };
 
@@ -49,7 +49,9 @@ struct Corner {
 template <int ROWS>
 constexpr int kBlockVectors = 1;
 template <int ROWS>
-constexpr int kBlockOutputs = ROWS == 1 ? 16 : ROWS == 2 ? 8 : 4;
+constexpr int kBlockOutputs = ROWS == 1   ? 16
+                              : ROWS == 2 ? 8
+                                          : 4;
 #elif defined(__AVX2__)
 template <int ROWS>
 constexpr int kBlockVectors = ROWS == 1 ? 2 : 1;
@@ -62,7 +64,9 @@ template <int ROWS>
 constexpr int kBlockOutputs = 4;
 #else
 template <int ROWS>
-constexpr int kBlockVectors = ROWS == 1 ? 4 : ROWS == 2 ? 2 : 1;
+constexpr int kBlockVectors = ROWS == 1   ? 4
+                              : ROWS == 2 ? 2
+                                          : 1;
 template <int ROWS>
 constexpr int kBlockOutputs = ROWS == 3 ? 4 : 2;
 #endif

@@ -193,8 +193,7 @@ void run(const PlainCall& c) {
   {
     Worker<T> worker(net, c);
 #pragma omp for schedule(dynamic, 1)
-    for (int64_t t = 0; t < tasks; ++t)
-      worker.task(t * task, (t + 1) * task < pixels ? (t + 1) * task : pixels);
+    for (int64_t t = 0; t < tasks; ++t) worker.task(t * task, (t + 1) * task < pixels ? (t + 1) * task : pixels);
   }
 }
 

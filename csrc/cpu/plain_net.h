@@ -52,14 +52,15 @@ class PlainNet {
         out_ = reinterpret_cast<float*>(take(3 * padded(layer.in), 4));
         for (int k = 0; k < 3; ++k) {
           for (int64_t c = 0; c < padded(layer.in); ++c)
-            out_[k * padded(layer.in) + c] = c < layer.in ? load_element(m.weights, m.element, layer.matrix + c * 3 + k) : 0;
+            out_[k * padded(layer.in) + c] =
+                c < layer.in ? load_element(m.weights, m.element, layer.matrix + c * 3 + k) : 0;
           out_bias_[k] = load_element(m.weights, m.element, layer.bias + k);
         }
       }
     }
   }
 
-  int64_t widest() const { return widest_; }       // leading dimension of the activations between layers
+  int64_t widest() const { return widest_; }            // leading dimension of the activations between layers
   int64_t last() const { return padded(last_width_); }  // that of the last activation, which `pixel` reads
 
   // The last activation of rows, before the output layer: (count, last()). x, y: (padded_rows(count), widest()) each.
@@ -156,11 +157,11 @@ class PlainNet {
   PlainLayout layout_;
   Scratch<char> memory_;
   Scratch<DenseLayer<T>> layers_;
-  int hidden_ = 0;             // dense layers before the output layer
+  int hidden_ = 0;  // dense layers before the output layer
   int last_width_ = 0;
   int64_t widest_ = 0;
-  float* head_ = nullptr;      // linear head: rel and cell (4, padded width); Fourier head: phase (2, padded width)
-  float* out_ = nullptr;       // (3, last()); nullptr: a linear head is the whole network
+  float* head_ = nullptr;  // linear head: rel and cell (4, padded width); Fourier head: phase (2, padded width)
+  float* out_ = nullptr;   // (3, last()); nullptr: a linear head is the whole network
   float out_bias_[3] = {};
 };
 

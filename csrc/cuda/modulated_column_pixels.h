@@ -48,8 +48,8 @@ LMF_DEVICE void store_column(Store store, float (&value)[kRows], const ColumnPla
                              uint32_t rows) {
   LMF_UNROLL
   for (int i = 0; i < kRows; ++i) {
-    value[i] = warp::clamp(warp::fma(value[i], plan.finish_scale, plan.finish_shift), plan.finish_low,
-                           plan.finish_high);
+    value[i] =
+        warp::clamp(warp::fma(value[i], plan.finish_scale, plan.finish_shift), plan.finish_low, plan.finish_high);
   }
   switch (store) {
     case Store::float32: return store_rows<float>(value, at, plan.out_y, rows, [](float v) { return v; });

@@ -37,15 +37,13 @@ struct Divider {
 
 // Two cells along an axis, (k, k + 1) before clamping, and where pixels lie between them.
 struct CellPair {
-  int k0;          // -1 before the first centre
-  int cell0;       // clamped
-  bool moves;      // whether the second cell is another one
-  float f;         // position of a pixel between the centres, in [0, 1)
+  int k0;      // -1 before the first centre
+  int cell0;   // clamped
+  bool moves;  // whether the second cell is another one
+  float f;     // position of a pixel between the centres, in [0, 1)
 
   // k0 minus each clamped cell: rel = 2 * (f + offset).
-  LMF_DEVICE float offset(int second) const {
-    return float(k0 - cell0 - int(second && moves));
-  }
+  LMF_DEVICE float offset(int second) const { return float(k0 - cell0 - int(second && moves)); }
 };
 
 LMF_DEVICE CellPair make_pair(int k0, int n, float f) {
@@ -55,7 +53,7 @@ LMF_DEVICE CellPair make_pair(int k0, int n, float f) {
 
 // Rows `low` to `high` - 1 of an item's chunk lie in the window. The chunk's rows are numbered from 0.
 struct RowChunk {
-  CellPair cells;     // f: of row 0
+  CellPair cells;      // f: of row 0
   int row, low, high;  // row: of row 0 relative to the window; high <= low: none
 
   LMF_DEVICE uint32_t rows() const { return (1u << high) - (1u << low); }  // bit i: row i lies in the window

@@ -146,8 +146,8 @@ LMF_DEVICE void render_rows(const ModulatedCall& c, const ColumnPlan& plan, cons
                  here.batch, i);
     LMF_UNROLL
     for (int q = 0; q < P; ++q) value[q] += sum[q][i];
-    store_column(call.out.store, value, plan,
-                 column_address(call.out, plan, here.batch, i, here.chunk.row, here.col), rows);
+    store_column(call.out.store, value, plan, column_address(call.out, plan, here.batch, i, here.chunk.row, here.col),
+                 rows);
   }
 }
 

@@ -35,9 +35,9 @@ struct Path {
 
 struct Plan {
   Path path;
-  int warps;         // per block
-  int64_t blocks;    // at most as many as the device runs at once; the kernels loop over the rest
-  int shared_bytes;  // per block
+  int warps;           // per block
+  int64_t blocks;      // at most as many as the device runs at once; the kernels loop over the rest
+  int shared_bytes;    // per block
   ColumnPlan columns;  // of the methods by columns
 };
 
@@ -115,8 +115,9 @@ inline Plan make_plan(const ModulatedCall& call, int multiprocessors) {
   const ItemSize item = halves ? kMmaItem : kFloat32Item;
   const bool columns = columns_fit(call, item);
   Plan plan{};
-  plan.path.method = halves ? columns ? Method::mma_columns : Method::mma_per_pixel
-                            : columns ? Method::float32_columns : Method::float32;
+  plan.path.method = halves    ? columns ? Method::mma_columns : Method::mma_per_pixel
+                     : columns ? Method::float32_columns
+                               : Method::float32;
   plan.path.element = fields.element;
   plan.path.head = call.mlp.head;
   plan.warps = kWarps;

@@ -24,11 +24,10 @@ modulated::Path modulated_mlp(const ModulatedCall& call, int multiprocessors) {
   const int64_t blocks = std::min(plan.blocks, kMaxBlocks);
   GlobalMemory memory = memory_of(call);
   modulated::with_path(plan.path, [&](auto tag) {
-    Machine::launch({blocks, plan.warps, plan.shared_bytes}, memory,
-                    [&](int64_t block, int warp, unsigned char* shared) {
-                      render(tag, call, plan.columns, shared,
-                             warp::Position{warp, plan.warps, int(block), int(blocks)});
-                    });
+    Machine::launch(
+        {blocks, plan.warps, plan.shared_bytes}, memory, [&](int64_t block, int warp, unsigned char* shared) {
+          render(tag, call, plan.columns, shared, warp::Position{warp, plan.warps, int(block), int(blocks)});
+        });
   });
   return plan.path;
 }
