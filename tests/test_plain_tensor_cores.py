@@ -28,6 +28,7 @@ VARIED = {"no pass": RenderSpec("linear", 0, (72,)), "padded": RenderSpec("linea
 GROUP = pytest.param("emulator-wgmma", marks=needs_compiler)  # the kernel for compute capability 9.0
 SLOW_GROUP = pytest.param("emulator-wgmma", marks=[needs_compiler, pytest.mark.slow])
 over_backends = pytest.mark.parametrize("backend", [*marked(["emulator", "cuda"]), GROUP])
+over_backends_group_slow = pytest.mark.parametrize("backend", [*marked(["emulator", "cuda"]), SLOW_GROUP])
 over_halves = pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 over_modes = pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
 
@@ -79,7 +80,7 @@ def test_random_networks(backend, points, draw_number, seed):
     compare(drawn(seed, spec, choose.choice([*DTYPES.values()]), points=points), backend)
 
 
-@over_backends
+@over_backends_group_slow
 @pytest.mark.parametrize("scale", [1, 2, 5.3, 12, 30, 0.6], ids=str)
 def test_scales(backend, scale, seed):
     compare(drawn(seed, VARIED["narrow last"], torch.float16, lr_size=(2, 3), scales=(scale,), pixels=None,
@@ -195,7 +196,7 @@ def test_golden_values(backend, dtype, model, name):
     check_error(got, rounded.render("reference", torch.float64), rounded.render("reference"), largest=True)
 
 
-@over_backends
+@over_backends_group_slow
 @pytest.mark.parametrize("model", ["liif", "lte"])
 @torch.no_grad()
 def test_golden_pictures_in_bytes(backend, model):
@@ -226,7 +227,7 @@ def test_a_wrong_fragment_layout_would_be_seen(dtype, seed):
         check_error(wrong, call.run("reference", torch.float64), call.run("reference"))
 
 
-@pytest.mark.parametrize("backend", [*marked(["emulator", "cuda"]), SLOW_GROUP])
+@over_backends_group_slow
 @pytest.mark.parametrize("head", ["linear", "fourier"])
 @over_halves
 def test_the_self_check_passes(backend, head, dtype):
