@@ -97,7 +97,7 @@ class Rendering:
         spans = [(start, stop)]
         for n_in, n_out in zip(sides[-2::-1], sides[:0:-1]):
             spans.insert(0, source_range(*spans[0], n_in, n_out))
-        cells = [spans[0], *(self.model.family.map.read(*span, sides[0], side)
+        cells = [spans[0], *(self.model.family.map_of(self.model.render_spec).read(*span, sides[0], side)
                              for span, side in zip(spans[1:], sides[1:]))]
         spans[0] = min(low for low, _ in cells), max(high for _, high in cells)
         return spans
