@@ -187,7 +187,7 @@ def test_weights_that_change_are_noticed(name, no_cuda, seed):
     with torch.no_grad():
         before = model(*given)
         mlp_of(model).layers[-1].weight.mul_(1.5)
-        mlp_of(model).layers[0].bias.add_(0.3)
+        mlp_of(model).layers[-1].bias.add_(0.3)  # the one parameter that no dead ReLU can hide
         after = model(*given)
         assert not torch.allclose(before, after)
         model.double()
