@@ -31,6 +31,7 @@ SCALES = (2, 3, 4, 6, 8, 12, 16, 20, 24, 30)
 LR = (48, 48)
 WAYS = {"before": ("the published way", "--"), "after": ("lmf_kernels", "-")}
 COLOURS = {"liif": "#d1603d", "lte": "#c79a2b", "lmliif": "#2f7fd8", "lmlte": "#9a6fc4"}
+LABELS_UP = {"liif": -7, "lte": 7, "lmliif": -3, "lmlte": 3}  # points, so that labels of lines that meet stay apart
 CLOSE = 5e-5  # of the two ways, away from the last row and column, where the published weights are rounding noise
 
 
@@ -121,7 +122,7 @@ def draw(run, out):
                     if case["model"] == name and case["way"] == way]
             axes.plot(*zip(*line), color=COLOURS[name], linestyle=style, marker="o", linewidth=2, markersize=4)
             if way == "after":
-                axes.annotate(NAMES[name], line[-1], xytext=(10, 0), textcoords="offset points", va="center",
+                axes.annotate(NAMES[name], line[-1], xytext=(10, LABELS_UP[name]), textcoords="offset points", va="center",
                               color=COLOURS[name], fontweight="bold")
     for label, style in WAYS.values():
         axes.plot([], [], color=plot.TEXT, linestyle=style, linewidth=2, label=label)
@@ -136,10 +137,11 @@ def draw(run, out):
                     [f"{10 ** power:g} s" if power >= 0 else f"{10 ** (power + 3):g} ms" for power in powers])
     axes.set_yticks([], minor=True)
     h, w = run["lr"]
-    axes.set_title(f"Decoding a {w}x{h} picture on a CPU, {run['machine']['threads']} threads", loc="left", fontsize=12,
-                   color=plot.TEXT)
+    threads = run["machine"]["threads"]
+    axes.set_title(f"Decoding a {w}x{h} picture on a CPU, {threads} thread{'s' * (threads > 1)}", loc="left",
+                   fontsize=12, color=plot.TEXT)
     axes.set_xlabel("scale", color=plot.TEXT)
-    plot.finish(figure, axes, out)
+    plot.finish(figure, out, axes)
 
 
 if __name__ == "__main__":

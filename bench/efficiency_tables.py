@@ -2,7 +2,7 @@
 
 from lmf_kernels.files import atomic_write
 
-from . import config
+from . import config, plot
 
 PAGE, PLOT = config.ROOT / "docs" / "efficiency.md", config.ROOT / "docs" / "efficiency.svg"
 START, END = "<!-- python -m bench.efficiency --write: from here -->", "<!-- to here -->"
@@ -89,8 +89,8 @@ def _times_table(run):
     scales = list(next(iter(run["times"].values())))
     h, w = run["lr"]
     computer = run["machine"]
-    lines = [f"Decoder, {w}x{h} input, {computer['threads']} threads of {computer['cpu']}, float32, microseconds an "
-             f"output pixel: the published way / this package (best of {run['repeats']}).", "",
+    lines = [f"Decoder, {w}x{h} input, {computer['threads']} threads of {computer['cpu']}, float32, microseconds "
+             f"an output pixel:", f"the published way / this package (best of {run['repeats']}).", "",
              "| model | " + " | ".join(scales) + " |", "|---|" + "---|" * len(scales)]
     for row, found in run["times"].items():
         cells = []
@@ -103,14 +103,8 @@ def _times_table(run):
 
 def draw(counts, run):
     """MACs an output pixel against the scale, and the measured times beside them if there are any."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "lmf_kernels", "svg.fonttype": "none", "font.size": 10,
-                                "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"]})
-    import matplotlib.pyplot as plt
-
-    grey, colours = "#7b8086", {"LIIF": "#d1603d", "LTE": "#9a6fc4", "DIIF": "#2f7fd8", "DLTE": "#3a9a5b",
+    plt = plot.pyplot()
+    colours = {"LIIF": "#d1603d", "LTE": "#9a6fc4", "DIIF": "#2f7fd8", "DLTE": "#3a9a5b",
                                 "LM-LIIF": "#b8860b"}
     figure, axes = plt.subplots(1, 2 if run else 1, figsize=(9.2 if run else 5.2, 3.6), squeeze=False)
     left = axes[0][0]
@@ -119,7 +113,7 @@ def draw(counts, run):
         left.plot(SCALES, [count["published"][s] / s ** 2 for s in SCALES], color=colour, linewidth=1, linestyle="--")
         left.plot(SCALES, [count["restructured"][s] / PIXELS / s ** 2 for s in SCALES], color=colour, linewidth=2,
                   label=row)
-    left.set_title("Decoder: MACs an output pixel\n(dashed: the published way)", loc="left", fontsize=10, color=grey)
+    left.set_title("Decoder: MACs an output pixel\n(dashed: the published way)", loc="left", fontsize=10, color=plot.TEXT)
     if run:
         right = axes[0][1]
         for row, colour in colours.items():
@@ -130,17 +124,11 @@ def draw(counts, run):
                 each = [one[way]["best"] / one["pixels"] * 1e6 for one in found.values()]
                 right.plot(list(found), each, color=colour, linestyle=style, linewidth=width)
         right.set_title("Decoder: microseconds an output pixel\n(CPU; dashed: the published way)", loc="left",
-                        fontsize=10, color=grey)
+                        fontsize=10, color=plot.TEXT)
     for ax in axes[0]:
         ax.set(xscale="log", yscale="log")
-        ax.set_xlabel("scale", color=grey)
+        ax.set_xlabel("scale", color=plot.TEXT)
         ax.set_xticks([2, 4, 12, 24] if ax is left else [2, 4, 12], ["x2", "x4", "x12", "x24"][:4 if ax is left else 3])
         ax.set_xticks([], minor=True)
-        ax.tick_params(colors=grey, length=0)
-        ax.grid(axis="y", color=grey, alpha=0.35, linewidth=0.8)
-        ax.spines[:].set_visible(False)
-    left.legend(frameon=False, labelcolor=grey, fontsize=9)
-    part = PLOT.with_name(f".{PLOT.name}.part")
-    figure.savefig(part, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    plt.close(figure)
-    part.replace(PLOT)
+    figure.legend(frameon=False, labelcolor=plot.TEXT, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(colours))
+    plot.finish(figure, PLOT, *axes[0])

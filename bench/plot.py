@@ -66,7 +66,7 @@ def draw(run, out):
     axes.set_xticks([], minor=True)
     axes.set_yticks([10, 100, 1000, 10000], ["10 ns", "100 ns", "1 µs", "10 µs"])
     axes.set_yticks([], minor=True)
-    finish(figure, axes, out)
+    finish(figure, out, axes)
 
 
 def pyplot():
@@ -81,11 +81,12 @@ def pyplot():
     return matplotlib.pyplot
 
 
-def finish(figure, axes, out):
+def finish(figure, out, *axes):
     """Style the axes, write the figure to `out` whole or not at all, and close it."""
-    axes.tick_params(colors=TEXT, length=0)
-    axes.grid(axis="y", color=GRID, alpha=0.35, linewidth=0.8)
-    axes.spines[:].set_visible(False)
+    for each in axes:
+        each.tick_params(colors=TEXT, length=0)
+        each.grid(axis="y", color=GRID, alpha=0.35, linewidth=0.8)
+        each.spines[:].set_visible(False)
     part = out.with_name(f".{out.name}.part")
     figure.savefig(part, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None, "Creator": None})
     pyplot().close(figure)

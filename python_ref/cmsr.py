@@ -68,7 +68,8 @@ def intensity(
     options,
 ):
     """m: the mean of |t| over all layers' shift modulations, (B, h, w)."""
-    layers = mlp.linear_layers(sd, "imnet")
+    own = any(name.startswith("imnet.") for name in sd)  # LM-CiaoSR has the authors' other name
+    layers = mlp.linear_layers(sd, "imnet" if own else "imnet_q")
     count = (len(layers) - 1) * layers[0][0].shape[0]
     start = count if options.mod_scale else 0
     return mods[:, start:start + count].abs().mean(dim=1)

@@ -90,7 +90,7 @@ def draw(model, lr_size, size, batch=1, levels=4):
 
 
 @pytest.mark.parametrize("backend", NAMES)
-@pytest.mark.parametrize("name", ["lmliif", "lmlte"])
+@pytest.mark.parametrize("name", ["lmliif", "lmlte", "lmciaosr"])
 def test_the_reference_code_gives_the_same_picture(name, backend):
     model, loaded = model_of(name, backend), golden_cases.load(name)
     for scale_y, scale_x in ((4.3, 4.3), (7.77, 7.77), (12, 12), (9.5, 3)):
@@ -107,7 +107,7 @@ def test_the_reference_code_gives_the_same_picture(name, backend):
         assert cmsr.share == pytest.approx(share, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", ["lmliif", "lmlte"])
+@pytest.mark.parametrize("name", ["lmliif", "lmlte", "lmciaosr"])
 def test_every_window_has_the_same_bits_and_each_cell_counts_once(name, monkeypatch):
     model = model_of(name)
     for dtype, layout in ((torch.float32, "nchw"), (torch.uint8, "nhwc")):
