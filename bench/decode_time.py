@@ -122,8 +122,8 @@ def draw(run, out):
                     if case["model"] == name and case["way"] == way]
             axes.plot(*zip(*line), color=COLOURS[name], linestyle=style, marker="o", linewidth=2, markersize=4)
             if way == "after":
-                axes.annotate(NAMES[name], line[-1], xytext=(10, LABELS_UP[name]), textcoords="offset points", va="center",
-                              color=COLOURS[name], fontweight="bold")
+                axes.annotate(NAMES[name], line[-1], xytext=(10, LABELS_UP[name]), textcoords="offset points",
+                              va="center", color=COLOURS[name], fontweight="bold")
     for label, style in WAYS.values():
         axes.plot([], [], color=plot.TEXT, linestyle=style, linewidth=2, label=label)
     axes.legend(frameon=False, labelcolor=plot.TEXT, loc="upper left")

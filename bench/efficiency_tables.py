@@ -113,7 +113,8 @@ def draw(counts, run):
         left.plot(SCALES, [count["published"][s] / s ** 2 for s in SCALES], color=colour, linewidth=1, linestyle="--")
         left.plot(SCALES, [count["restructured"][s] / PIXELS / s ** 2 for s in SCALES], color=colour, linewidth=2,
                   label=row)
-    left.set_title("Decoder: MACs an output pixel\n(dashed: the published way)", loc="left", fontsize=10, color=plot.TEXT)
+    left.set_title("Decoder: MACs an output pixel\n(dashed: the published way)", loc="left", fontsize=10,
+                   color=plot.TEXT)
     if run:
         right = axes[0][1]
         for row, colour in colours.items():
