@@ -21,17 +21,22 @@ from lmf_kernels.evaluation import read_hr
 PRECISIONS = (5e-6, 2e-5, 1e-4)
 
 
+def modulated():
+    """The built-in models that have modulations."""
+    return [name for name in built_in.names() if built_in.about(name).architecture.startswith("lm")]
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", metavar="DIR")
-    parser.add_argument("--model", action="append", metavar="NAME", help="default: every built-in model")
+    parser.add_argument("--model", action="append", metavar="NAME", help="default: every built-in model of the LMF family")
     parser.add_argument("--pictures", type=int, default=100, metavar="N")
     chosen = parser.parse_args(arguments)
     try:
         paths = pictures_in(chosen.folder)
         count = min(max(chosen.pictures, 1), len(paths))
         paths = [paths[index * len(paths) // count] for index in range(count)]
-        for name in chosen.model or built_in.names():
+        for name in chosen.model or modulated():
             build(name, paths)
     except InputError as error:
         print(f"bench.cmsr_tables: {error}", file=sys.stderr)

@@ -8,6 +8,7 @@ from pathlib import Path
 from .errors import CheckpointError
 
 _FOLDER = Path(__file__).parent / "weights"
+_DEFAULT = "lmliif-edsr10"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def default():
     Raises:
         CheckpointError: none ships with this version.
     """
+    if _DEFAULT in names():
+        return _DEFAULT
     if not names():
         raise CheckpointError("No model ships with this version; give a .pth or .safetensors file with --model.")
     return names()[0]

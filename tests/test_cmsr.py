@@ -220,7 +220,7 @@ def test_explain_says_how_cells_are_rendered():
     assert "query points" in str(explain(model_of("lmliif", "reference")))
 
 
-@pytest.mark.parametrize("name", built_in.names())
+@pytest.mark.parametrize("name", [name for name in built_in.names() if name.startswith("lm")])
 def test_tables_that_ship(name):
     """Where the digest differs, the weights have changed: run bench/cmsr_tables.py again."""
     tables = built_in.cmsr_tables(name)
