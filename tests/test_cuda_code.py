@@ -94,7 +94,7 @@ def test_every_promised_architecture_compiles_without_spills(compiled):
     assert made and not refused, f"{architecture}: {refused}"
 
 
-@pytest.mark.parametrize("family", ["modulated_mlp", "plain_mlp"])
+@pytest.mark.parametrize("family", ["modulated_mlp", "plain_mlp", "c2f_mlp"])
 def test_tensor_core_kernels_use_tensor_cores_and_no_local_memory(compiled, family):
     architecture, made, refused = compiled
     assert family in made, refused
@@ -116,13 +116,14 @@ def test_tensor_core_kernels_use_tensor_cores_and_no_local_memory(compiled, fami
         assert "HMMA" not in kernel["opcodes"] and kernel["opcodes"]["FFMA"] > 0, kernel
 
 
-def test_the_warpgroup_kernels_keep_to_their_registers(tmp_path):
+@pytest.mark.parametrize("family", ["plain_mlp", "c2f_mlp"])
+def test_the_warpgroup_kernels_keep_to_their_registers(family, tmp_path):
     """For sm_90a: wgmma, no local memory, no serialised product (nvcc says so in a warning), and no register beyond the
     240 that a consumer takes, which its launch bounds do not show."""
-    cubin = tmp_path / "plain_mlp.cubin"
-    done = compile_for("90a", "csrc/cuda/plain_mlp.cu", cubin, *compiler("90"))
+    cubin = tmp_path / f"{family}.cubin"
+    done = compile_for("90a", f"csrc/cuda/{family}.cu", cubin, *compiler("90"))
     assert done.returncode == 0 and not re.search(r"\bC75\d\d\b|serializ", done.stdout + done.stderr), done.stderr
-    kernels = [kernel for kernel in read(cubin)["kernels"] if kernel["kernel"].startswith("plain_mlp_group_kernel")]
+    kernels = [kernel for kernel in read(cubin)["kernels"] if kernel["kernel"].startswith(f"{family}_group_kernel")]
     assert len(kernels) == 4
     for kernel in kernels:
         opcodes = kernel["opcodes"]
@@ -140,10 +141,10 @@ def test_module_holds_the_architectures_that_it_names():
     by_kernel: dict[str, set] = {}
     for kernel in answer["kernels"]:
         by_kernel.setdefault(kernel["kernel"], set()).add(kernel["architecture"])
-    exact = {name.rstrip("a"): name for name in machine_code if name.endswith("a")}  # of plain_mlp alone
+    exact = {name.rstrip("a"): name for name in machine_code if name.endswith("a")}  # of the 256-wide families
     for kernel, held in by_kernel.items():
         plain = {name.rstrip("a") for name in machine_code}
-        expected = {exact.get(name, name) for name in plain} if kernel.startswith("plain_mlp") else plain
+        expected = {exact.get(name, name) for name in plain} if kernel.startswith(("plain_mlp", "c2f_mlp")) else plain
         assert held == expected, (kernel, held)
 
 

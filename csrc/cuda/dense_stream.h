@@ -8,21 +8,64 @@
 
 namespace lmf::dense {
 
-template <int kThreads>  // of the block
+// Which matrices a stream gives: the first `passes`, over and over again.
+class Cycle {
+ public:
+  LMF_DEVICE explicit Cycle(int passes) : next_(0), end_(passes * kPassVectors) {}
+
+  LMF_DEVICE bool empty() const { return end_ == 0; }
+
+  // Vector at which the next stage begins, for stages of that many vectors.
+  LMF_DEVICE int take(int vectors) {
+    const int at = next_;
+    next_ += vectors;
+    if (next_ == end_) next_ = 0;
+    return at;
+  }
+
+ private:
+  int next_, end_;
+};
+
+// Those that the block asks for: the first one, and then, before each pass, the one after it.
+class Steered {
+ public:
+  LMF_DEVICE Steered() : next_(0), end_(kPassVectors), resume_(0) {}
+
+  LMF_DEVICE bool empty() const { return false; }
+  LMF_DEVICE void follow_with(int matrix) { resume_ = matrix * kPassVectors; }
+
+  LMF_DEVICE int take(int vectors) {
+    const int at = next_;
+    next_ += vectors;
+    if (next_ == end_) {
+      next_ = resume_;
+      end_ = resume_ + kPassVectors;
+    }
+    return at;
+  }
+
+ private:
+  int next_, end_, resume_;
+};
+
+template <int kThreads, class Sequence = Cycle, int kStageSize = kStepsPerStage>  // threads of the block, steps of a stage
 class WeightStream {
  public:
   static constexpr int kRing = 4;  // stages in shared memory
-  static constexpr int kBytes = kRing * kStageVectors * 16;
-  static_assert(kPassStages % kRing == 0, "the ring's slots are known at compile time");
-  static_assert(kStageVectors % kThreads == 0, "each thread copies as much as the others");
+  static constexpr int kVectors = kStageSize * kStepVectors;  // of a stage
+  static constexpr int kBytes = kRing * kVectors * 16;
+  static_assert(kSteps / kStageSize % kRing == 0, "the ring's slots are known at compile time");
+  static_assert(kVectors % kThreads == 0, "each thread copies as much as the others");
 
-  // ring: kBytes of shared memory. packed: the matrices, `passes` in number, over and over again. thread: index in the
-  // block. Starts the first copies.
-  LMF_DEVICE WeightStream(uint4* ring, const uint4* packed, int passes, int thread)
-      : ring_(ring), packed_(packed), next_(0), end_(passes * kPassVectors), thread_(thread) {
-    if (end_ == 0) return;
+  // ring: kBytes of shared memory. packed: the matrices. thread: index in the block. Starts the first copies.
+  LMF_DEVICE WeightStream(uint4* ring, const uint4* packed, const Sequence& sequence, int thread)
+      : ring_(ring), packed_(packed), sequence_(sequence), thread_(thread) {
+    if (sequence_.empty()) return;
     for (int stage = 0; stage < kRing - 1; ++stage) copy_next(stage);
   }
+
+  LMF_DEVICE Sequence& sequence() { return sequence_; }
 
   // Waits for stage `slot` of the ring, the next one in order, and starts the copy of a later one. Returns its vectors,
   // which are valid until the next call. All lanes of the block must call it.
@@ -30,7 +73,7 @@ class WeightStream {
     warp::copy_wait<kRing - 2>();
     warp::block_barrier();  // the stage is there for everybody, and nobody reads the one before it any more
     copy_next((slot + kRing - 1) % kRing);
-    return ring_ + slot * kStageVectors;
+    return ring_ + slot * kVectors;
   }
 
   // Waits for the copies that nobody needs, before the block ends.
@@ -38,18 +81,17 @@ class WeightStream {
 
  private:
   LMF_DEVICE void copy_next(int slot) {
+    const int from = sequence_.take(kVectors);
     LMF_UNROLL
-    for (int i = 0; i < kStageVectors; i += kThreads) {
-      warp::copy_async(ring_ + slot * kStageVectors + thread_ + i, packed_ + next_ + thread_ + i);
+    for (int i = 0; i < kVectors; i += kThreads) {
+      warp::copy_async(ring_ + slot * kVectors + thread_ + i, packed_ + from + thread_ + i);
     }
     warp::copy_commit();
-    next_ += kStageVectors;
-    if (next_ == end_) next_ = 0;
   }
 
   uint4* ring_;
   const uint4* packed_;
-  int next_, end_;  // vectors of packed_
+  Sequence sequence_;
   int thread_;
 };
 
