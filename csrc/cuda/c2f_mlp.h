@@ -10,9 +10,9 @@
 
 namespace lmf::c2f {
 
-// Says which matrix the next pass multiplies by. The producer of a ring knows by itself.
-LMF_DEVICE void follow_with(Stream& stream, int matrix) { stream.sequence().follow_with(matrix); }
-LMF_DEVICE void follow_with(Ring&, int) {}
+// Says which matrices this pass and the next one multiply by. The producer of a ring knows by itself.
+LMF_DEVICE void steer(Stream& stream, int now, int next) { stream.sequence().steer(now, next); }
+LMF_DEVICE void steer(Ring&, int, int) {}
 
 // The passes of a unit, chain by chain: coarse chains, the projection, the tiles. The matrices of a chain are [begin,
 // end).
@@ -63,10 +63,8 @@ LMF_DEVICE void pixel_head(Operand& x, const MmaCall& c, const WarpMemory& memor
   const float4* rel = memory.floats(c.layout.rel());
   if (c.rows == Rows::ends) {
     pixels_between_ends<Half>(x, memory.table, pixels);
-  } else if (c.rows == Rows::vertices) {
-    pixels_among_rows<Half, 4>(x, memory.table, pixels, rel);
   } else {
-    pixels_among_rows<Half, 1>(x, memory.table, pixels, rel);
+    pixels_among_rows<Half>(x, memory.table, pixels, c.rows == Rows::vertices, rel);
   }
 }
 
@@ -96,7 +94,7 @@ LMF_DEVICE void store_tile(const MmaCall& c, const WarpMemory& memory, int tile,
     if (index >= count) continue;
     const int64_t row = c.linear_slices ? 0 : quotient(index, cols);
     const float channels[2] = {sums[2 * r], sums[2 * r + 1]};
-    dense::store_pixel(c.render, warp::shared_load(&unit->batch), warp::shared_load(&unit->top) + row - o.y0,
+    dense::store_pixel<true>(c.render, warp::shared_load(&unit->batch), warp::shared_load(&unit->top) + row - o.y0,
                        warp::shared_load(&unit->left) + index - row * cols - o.x0, t, channels, bias);
   }
 }
@@ -111,31 +109,35 @@ LMF_DEVICE void render_units(const MmaCall& c, const WarpMemory& memory, WeightS
     warp::warp_barrier();  // the last unit has been read
     fill(c, job * kWarps + position.warp, memory.unit);
     warp::warp_barrier();
-    Operand x;
     LMF_KEEP_LOOP
     for (int index = 0; index < chains(c); ++index) {
       const Chain chain(c, index);
+      Operand x;
       if (chain.side >= 0) {
         slice_head<Half, head>(x, c, memory, chain.side);
       } else if (chain.tile >= 0) {
         pixel_head<Half>(x, c, memory, chain.tile);
+      } else {
+        load_slices(x, memory.table);
       }
-      Sums y;
       LMF_KEEP_LOOP
       for (int matrix = chain.begin; matrix < chain.end; ++matrix) {
         const int next = matrix + 1 < chain.end ? matrix + 1 : Chain(c, index + 1 < chains(c) ? index + 1 : 0).begin;
-        follow_with(stream, next);
+        steer(stream, matrix, next);
+        Sums y;
         dense::start_with_bias<InGlobal>(y, memory.floats(c.layout.bias(matrix)));
         dense::multiply<Half>(y, x, stream);
-        if (chain.side >= 0 || chain.tile >= 0) dense::activate<Half>(x, y);
-      }
-      if (chain.side >= 0) {
-        if (c.rows == Rows::ends) {
-          blend_rows<Half>(x, memory.table, chain.side == 0, warp::shared_load(&memory.unit->first_y));
+        if (chain.side < 0 && chain.tile < 0) {
+          keep<Half>(y, c, memory);
+        } else {
+          dense::activate<Half>(x, y);
         }
-      } else if (chain.tile < 0) {
-        keep<Half>(y, c, memory);
-      } else {
+      }
+      if (chain.side >= 0 && c.rows == Rows::ends) {
+        keep_side<Half>(x, memory.table, chain.side, warp::shared_load(&memory.unit->first_y));
+      } else if (chain.side >= 0) {
+        keep_slices(x, memory.table);
+      } else if (chain.tile >= 0) {
         float sums[4];
         dense::output_product<Half, InGlobal>(sums, x, reinterpret_cast<const uint2*>(memory.constants + c.layout.out()));
         store_tile(c, memory, chain.tile, sums);
@@ -150,7 +152,7 @@ template <class Half, Head head>
 LMF_DEVICE void render(Mma<Half, head>, const MmaCall& c, unsigned char* shared, warp::Position position) {
   const int thread = position.warp * warp::kSize + warp::lane();
   const WarpMemory memory(c, SharedLayout{Stream::kBytes}, shared, position.warp);
-  Stream stream(reinterpret_cast<uint4*>(shared), c.packed + c.layout.matrices(), dense::Steered(), thread);
+  Stream stream(reinterpret_cast<uint4*>(shared), c.packed + c.layout.matrices(), dense::Steered(0), thread);
   render_units<Half, head>(c, memory, stream, position);
   stream.drain();
 }

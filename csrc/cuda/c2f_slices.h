@@ -16,18 +16,22 @@ constexpr int kChunks = dense::kWidth / 32;  // of 32 channels, 8 of which are a
 // 16 rows of 256 halves in shared memory, for each warp.
 class RowTable {
  public:
-  LMF_DEVICE explicit RowTable(unsigned char* of_warp) : vectors_(reinterpret_cast<uint4*>(of_warp)) {}
+  static constexpr int kRowBytes = 2 * dense::kWidth;
 
-  // This lane's vector of chunk m of a row. The rows lie in different banks.
-  LMF_DEVICE uint4* at(int row, int m) const {
-    return vectors_ + row * (dense::kWidth / 8) + ((m ^ (row & 7)) * 4 + (warp::lane() & 3));
-  }
-  // Space for 8 vectors of this lane alone, in the same memory.
-  LMF_DEVICE uint4* own(int m) const { return vectors_ + m * dense::kLanes + warp::lane(); }
+  LMF_DEVICE explicit RowTable(unsigned char* of_warp) : bytes_(of_warp) {}
+
+  // Where this lane's vectors of a row lie, for at(). Rows lie in different banks.
+  LMF_DEVICE static int place(int row) { return row * kRowBytes + (row & 7) * 64 + (warp::lane() & 3) * 16; }
+  // Its vector of chunk m.
+  LMF_DEVICE uint4* at(int place, int m) const { return reinterpret_cast<uint4*>(bytes_ + (place ^ 64 * m)); }
+  // The same memory as 16 vectors of each lane by itself.
+  LMF_DEVICE uint4* own(int i) const { return reinterpret_cast<uint4*>(bytes_) + i * dense::kLanes + warp::lane(); }
 
  private:
-  uint4* vectors_;
+  unsigned char* bytes_;
 };
+
+constexpr int kEightRows = 8 * RowTable::kRowBytes / 16;  // vectors
 
 LMF_DEVICE uint4 vector_of(const uint32_t (&words)[4]) { return {words[0], words[1], words[2], words[3]}; }
 
@@ -46,37 +50,51 @@ LMF_DEVICE uint32_t blend(uint32_t lower, uint32_t upper, float rel) {
   return warp::pack<Half>(low, high);
 }
 
-// Blends the rows along y, into row g + 8. The left side is kept in the table; the right side then gets it back as row
-// g, and both are the operand of fine layer 0: the two ends of the slice.
+// Keeps the slice vectors of one side of the cells, blended along y.
 template <class Half>
-LMF_DEVICE void blend_rows(Operand& x, const RowTable& table, bool left, float rel_y) {
+LMF_DEVICE void keep_side(Operand& x, const RowTable& table, int side, float rel_y) {
   LMF_UNROLL
   for (int m = 0; m < kChunks; ++m) {
+    uint32_t words[4];
     LMF_UNROLL
-    for (int q = 0; q < 4; ++q) {
-      word_of(x, m, q, 1) = blend<Half>(word_of(x, m, q, 0), word_of(x, m, q, 1), rel_y);
-    }
+    for (int q = 0; q < 4; ++q) words[q] = blend<Half>(word_of(x, m, q, 0), word_of(x, m, q, 1), rel_y);
+    warp::shared_store(table.own(8 * side + m), vector_of(words));
   }
-  if (left) {
+}
+
+// ---- Other Rows: the coarse layers run once.
+
+// Keeps the slice vectors.
+LMF_DEVICE void keep_slices(Operand& x, const RowTable& table) {
+  LMF_UNROLL
+  for (int r = 0; r < 2; ++r) {
     LMF_UNROLL
     for (int m = 0; m < kChunks; ++m) {
-      const uint4 v{word_of(x, m, 0, 1), word_of(x, m, 1, 1), word_of(x, m, 2, 1), word_of(x, m, 3, 1)};
-      warp::shared_store(table.own(m), v);
-    }
-  } else {
-    LMF_UNROLL
-    for (int m = 0; m < kChunks; ++m) {
-      const uint4 v = warp::shared_load(table.own(m));
-      LMF_UNROLL
-      for (int q = 0; q < 4; ++q) word_of(x, m, q, 0) = dense::word(v, q);
+      const uint32_t words[4] = {word_of(x, m, 0, r), word_of(x, m, 1, r), word_of(x, m, 2, r), word_of(x, m, 3, r)};
+      warp::shared_store(table.own(8 * r + m), vector_of(words));
     }
   }
 }
 
-// Fine layer 0 at rel_x = 0 into row g of the table, and its slope along rel_x into row g + 8.
+// ---- Then fine layer 0, with what was kept as its operand. Rows::ends: row g is the left end of slice g, row g + 8 the
+// ---- right one.
+LMF_DEVICE void load_slices(Operand& x, const RowTable& table) {
+  LMF_UNROLL
+  for (int r = 0; r < 2; ++r) {
+    LMF_UNROLL
+    for (int m = 0; m < kChunks; ++m) {
+      const uint4 v = warp::shared_load(table.own(8 * r + m));
+      LMF_UNROLL
+      for (int q = 0; q < 4; ++q) word_of(x, m, q, r) = dense::word(v, q);
+    }
+  }
+}
+
+// Rows::ends: fine layer 0 at rel_x = 0 into row g of the table, and its slope along rel_x into row g + 8.
 template <class Half>
 LMF_DEVICE void keep_ends(const Sums& sums, const RowTable& table, float rel_y, const float4* rel) {
-  const int g = warp::lane() >> 2, t = warp::lane() & 3;
+  const int t = warp::lane() & 3;
+  const int place = table.place(warp::opaque(warp::lane() >> 2));  // else it is kept in registers all the time
   LMF_UNROLL
   for (int m = 0; m < kChunks; ++m) {
     uint32_t mean[4], half[4];
@@ -88,8 +106,8 @@ LMF_DEVICE void keep_ends(const Sums& sums, const RowTable& table, float rel_y, 
                                  warp::fma(0.5f, ends[1] + ends[3], rel_y * w.z));
       half[q] = warp::pack<Half>(warp::fma(0.5f, ends[2] - ends[0], w.y), warp::fma(0.5f, ends[3] - ends[1], w.w));
     }
-    warp::shared_store(table.at(g, m), vector_of(mean));
-    warp::shared_store(table.at(g + 8, m), vector_of(half));
+    warp::shared_store(table.at(place, m), vector_of(mean));
+    warp::shared_store(table.at(place, m) + kEightRows, vector_of(half));
   }
 }
 
@@ -98,12 +116,13 @@ template <class Half>
 LMF_DEVICE void pixels_between_ends(Operand& x, const RowTable& table, const Pixel (&pixels)[2]) {
   const uint32_t rel[2] = {warp::pack<Half>(pixels[0].rel_x, pixels[0].rel_x),
                            warp::pack<Half>(pixels[1].rel_x, pixels[1].rel_x)};
+  const int places[2] = {table.place(pixels[0].cell), table.place(pixels[1].cell)};
   LMF_UNROLL
   for (int m = 0; m < kChunks; ++m) {
     LMF_UNROLL
     for (int r = 0; r < 2; ++r) {
-      const uint4 mean = warp::shared_load(table.at(pixels[r].cell, m));
-      const uint4 half = warp::shared_load(table.at(pixels[r].cell + 8, m));
+      const uint4 mean = warp::shared_load(table.at(places[r], m));
+      const uint4 half = warp::shared_load(table.at(places[r], m) + kEightRows);
       LMF_UNROLL
       for (int q = 0; q < 4; ++q) {
         word_of(x, m, q, r) = warp::fma_relu_pair<Half>(rel[r], dense::word(half, q), dense::word(mean, q));
@@ -112,11 +131,11 @@ LMF_DEVICE void pixels_between_ends(Operand& x, const RowTable& table, const Pix
   }
 }
 
-// ---- Rows::vertices, rows 2 k + side (above) and 2 k + side + 8 (below) of cell k; Rows::centres, row k.
-
-// Keeps fine layer 0 of all rows.
+// Other Rows: fine layer 0 of all rows. Those of cell k are 2 k + side (above) and 2 k + side + 8 (below) for
+// Rows::vertices, row k for Rows::centres.
 template <class Half>
 LMF_DEVICE void keep_rows(const Sums& sums, const RowTable& table) {
+  const int place = table.place(warp::opaque(warp::lane() >> 2));
   LMF_UNROLL
   for (int m = 0; m < kChunks; ++m) {
     LMF_UNROLL
@@ -124,14 +143,15 @@ LMF_DEVICE void keep_rows(const Sums& sums, const RowTable& table) {
       uint32_t words[4];
       LMF_UNROLL
       for (int q = 0; q < 4; ++q) words[q] = warp::pack<Half>(sums[4 * m + q][2 * r], sums[4 * m + q][2 * r + 1]);
-      warp::shared_store(table.at((warp::lane() >> 2) + 8 * r, m), vector_of(words));
+      warp::shared_store(table.at(place, m) + r * kEightRows, vector_of(words));
     }
   }
 }
 
-// relu(blend of kCorners rows + rel)
-template <class Half, int kCorners>
-LMF_DEVICE void pixels_among_rows(Operand& x, const RowTable& table, const Pixel (&pixels)[2], const float4* rel) {
+// relu(blend of a cell's rows + rel)
+template <class Half>
+LMF_DEVICE void pixels_among_rows(Operand& x, const RowTable& table, const Pixel (&pixels)[2], bool vertices,
+                                  const float4* rel) {
   const int t = warp::lane() & 3;
   LMF_UNROLL
   for (int m = 0; m < kChunks; ++m) {
@@ -145,17 +165,18 @@ LMF_DEVICE void pixels_among_rows(Operand& x, const RowTable& table, const Pixel
         sums[q][0] = warp::fma(at.rel_x, w.y, at.rel_y * w.x);
         sums[q][1] = warp::fma(at.rel_x, w.w, at.rel_y * w.z);
       }
-      LMF_UNROLL
-      for (int corner = 0; corner < kCorners; ++corner) {
+      LMF_KEEP_LOOP
+      for (int corner = 0; corner < (vertices ? 4 : 1); ++corner) {
         const int below = corner >> 1, right = corner & 1;
-        const float along_y = below ? 0.5f + 0.5f * at.rel_y : 0.5f - 0.5f * at.rel_y;
-        const float along_x = right ? 0.5f + 0.5f * at.rel_x : 0.5f - 0.5f * at.rel_x;
-        const uint4 v = warp::shared_load(table.at(kCorners == 1 ? at.cell : 2 * at.cell + right + 8 * below, m));
+        const float along_y = 0.5f + (below ? 0.5f : -0.5f) * at.rel_y;
+        const float along_x = 0.5f + (right ? 0.5f : -0.5f) * at.rel_x;
+        const float weight = vertices ? along_y * along_x : 1.0f;
+        const int row = vertices ? 2 * at.cell + right + 8 * below : at.cell;
+        const uint4 v = warp::shared_load(table.at(table.place(row), m));
         LMF_UNROLL
         for (int q = 0; q < 4; ++q) {
-          const float low = warp::widen_low<Half>(dense::word(v, q)), high = warp::widen_high<Half>(dense::word(v, q));
-          sums[q][0] = kCorners == 1 ? sums[q][0] + low : warp::fma(along_y * along_x, low, sums[q][0]);
-          sums[q][1] = kCorners == 1 ? sums[q][1] + high : warp::fma(along_y * along_x, high, sums[q][1]);
+          sums[q][0] = warp::fma(weight, warp::widen_low<Half>(dense::word(v, q)), sums[q][0]);
+          sums[q][1] = warp::fma(weight, warp::widen_high<Half>(dense::word(v, q)), sums[q][1]);
         }
       }
       LMF_UNROLL

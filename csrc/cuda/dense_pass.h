@@ -46,7 +46,7 @@ template <class Half, int kThreads, class Sequence, int kStageSize>
 LMF_DEVICE void multiply(Sums& sums, const Operand& x, WeightStream<kThreads, Sequence, kStageSize>& stream) {
   LMF_UNROLL
   for (int stage = 0; stage < kSteps / kStageSize; ++stage) {
-    const uint4* vectors = stream.next(stage % stream.kRing) + warp::lane();
+    const uint4* vectors = stream.next(stage) + warp::lane();
     LMF_UNROLL
     for (int i = 0; i < kStageSize; ++i) {
       LMF_UNROLL

@@ -7,11 +7,12 @@
 namespace lmf::dense {
 
 // Adds the bias and the skip to channels 2t and 2t + 1 of a pixel, as far as there are three, and stores them. row, col:
-// in the output window, or a query point.
+// in the output window, or a query point. kGrid: there are no query points.
+template <bool kGrid>
 LMF_DEVICE void store_pixel(const RenderCall& call, int64_t batch, int64_t row, int64_t col, int t,
                             const float (&sums)[2], const float4& bias) {
   PixelCoordinates at;
-  if (call.skip.data) at = pixel_coordinates(call, batch, row, col);
+  if (call.skip.data) at = kGrid ? grid_coordinates(call, row, col) : pixel_coordinates(call, batch, row, col);
   LMF_UNROLL
   for (int i = 0; i < 2; ++i) {
     const int channel = 2 * t + i;

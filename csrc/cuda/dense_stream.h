@@ -15,8 +15,8 @@ class Cycle {
 
   LMF_DEVICE bool empty() const { return end_ == 0; }
 
-  // Vector at which the next stage begins, for stages of that many vectors.
-  LMF_DEVICE int take(int vectors) {
+  // Vector at which the next stage to copy begins, for stages of that many vectors.
+  LMF_DEVICE int take(int, int vectors) {
     const int at = next_;
     next_ += vectors;
     if (next_ == end_) next_ = 0;
@@ -27,26 +27,25 @@ class Cycle {
   int next_, end_;
 };
 
-// Those that the block asks for: the first one, and then, before each pass, the one after it.
+// Those that the block asks for before each pass: the one of the pass, and the one after it.
 class Steered {
  public:
-  LMF_DEVICE Steered() : next_(0), end_(kPassVectors), resume_(0) {}
+  LMF_DEVICE explicit Steered(int first) : now_(first * kPassVectors), next_(0) {}
 
   LMF_DEVICE bool empty() const { return false; }
-  LMF_DEVICE void follow_with(int matrix) { resume_ = matrix * kPassVectors; }
+  LMF_DEVICE void steer(int now, int next) {
+    now_ = now * kPassVectors;
+    next_ = next * kPassVectors;
+  }
 
-  LMF_DEVICE int take(int vectors) {
-    const int at = next_;
-    next_ += vectors;
-    if (next_ == end_) {
-      next_ = resume_;
-      end_ = resume_ + kPassVectors;
-    }
-    return at;
+  // stage: of the pass, or of the next one.
+  LMF_DEVICE int take(int stage, int vectors) const {
+    const int stages = kPassVectors / vectors;
+    return stage < stages ? now_ + stage * vectors : next_ + (stage - stages) * vectors;
   }
 
  private:
-  int next_, end_, resume_;
+  int now_, next_;
 };
 
 template <int kThreads, class Sequence = Cycle, int kStageSize = kStepsPerStage>  // threads of the block, steps of a stage
@@ -62,26 +61,27 @@ class WeightStream {
   LMF_DEVICE WeightStream(uint4* ring, const uint4* packed, const Sequence& sequence, int thread)
       : ring_(ring), packed_(packed), sequence_(sequence), thread_(thread) {
     if (sequence_.empty()) return;
-    for (int stage = 0; stage < kRing - 1; ++stage) copy_next(stage);
+    for (int stage = 0; stage < kRing - 1; ++stage) copy(stage);
   }
 
   LMF_DEVICE Sequence& sequence() { return sequence_; }
 
-  // Waits for stage `slot` of the ring, the next one in order, and starts the copy of a later one. Returns its vectors,
-  // which are valid until the next call. All lanes of the block must call it.
-  LMF_DEVICE const uint4* next(int slot) {
+  // Waits for that stage of a pass, the next one in order, and starts the copy of a later one. Returns its vectors, which
+  // are valid until the next call. All lanes of the block must call it.
+  LMF_DEVICE const uint4* next(int stage) {
     warp::copy_wait<kRing - 2>();
     warp::block_barrier();  // the stage is there for everybody, and nobody reads the one before it any more
-    copy_next((slot + kRing - 1) % kRing);
-    return ring_ + slot * kVectors;
+    copy(stage + kRing - 1);
+    return ring_ + stage % kRing * kVectors;
   }
 
   // Waits for the copies that nobody needs, before the block ends.
   LMF_DEVICE void drain() { warp::copy_wait<0>(); }
 
  private:
-  LMF_DEVICE void copy_next(int slot) {
-    const int from = sequence_.take(kVectors);
+  // stage: of the pass, or of the next one.
+  LMF_DEVICE void copy(int stage) {
+    const int from = sequence_.take(stage, kVectors), slot = stage % kRing;
     LMF_UNROLL
     for (int i = 0; i < kVectors; i += kThreads) {
       warp::copy_async(ring_ + slot * kVectors + thread_ + i, packed_ + from + thread_ + i);
