@@ -88,12 +88,12 @@ LMF_DEVICE void store_tile(const MmaCall& c, const WarpMemory& memory, int tile,
   const Output& o = c.render.out;
   const int64_t cols = warp::shared_load(&unit->cols), count = warp::shared_load(&unit->rows) * cols;
   const float4 bias = InGlobal::load(memory.floats(c.layout.out_bias()));
-  LMF_UNROLL
+  LMF_KEEP_LOOP
   for (int r = 0; r < 2; ++r) {
     const int64_t index = int64_t(tile) * dense::kRows + g + 8 * r;
     if (index >= count) continue;
     const int64_t row = c.linear_slices ? 0 : quotient(index, cols);
-    const float channels[2] = {sums[2 * r], sums[2 * r + 1]};
+    const float channels[2] = {pick(r, sums[0], sums[2]), pick(r, sums[1], sums[3])};
     dense::store_pixel<true>(c.render, warp::shared_load(&unit->batch), warp::shared_load(&unit->top) + row - o.y0,
                        warp::shared_load(&unit->left) + index - row * cols - o.x0, t, channels, bias);
   }

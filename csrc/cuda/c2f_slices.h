@@ -93,8 +93,8 @@ LMF_DEVICE void load_slices(Operand& x, const RowTable& table) {
 // Rows::ends: fine layer 0 at rel_x = 0 into row g of the table, and its slope along rel_x into row g + 8.
 template <class Half>
 LMF_DEVICE void keep_ends(const Sums& sums, const RowTable& table, float rel_y, const float4* rel) {
-  const int t = warp::lane() & 3;
-  const int place = table.place(warp::opaque(warp::lane() >> 2));  // else it is kept in registers all the time
+  const int lane = warp::opaque(warp::lane());  // else the addresses are kept in registers all the time
+  const int t = lane & 3, place = table.place(lane >> 2);
   LMF_UNROLL
   for (int m = 0; m < kChunks; ++m) {
     uint32_t mean[4], half[4];
@@ -152,7 +152,7 @@ LMF_DEVICE void keep_rows(const Sums& sums, const RowTable& table) {
 template <class Half>
 LMF_DEVICE void pixels_among_rows(Operand& x, const RowTable& table, const Pixel (&pixels)[2], bool vertices,
                                   const float4* rel) {
-  const int t = warp::lane() & 3;
+  const int t = warp::opaque(warp::lane()) & 3;
   LMF_UNROLL
   for (int m = 0; m < kChunks; ++m) {
     LMF_UNROLL

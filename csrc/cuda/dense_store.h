@@ -12,7 +12,13 @@ template <bool kGrid>
 LMF_DEVICE void store_pixel(const RenderCall& call, int64_t batch, int64_t row, int64_t col, int t,
                             const float (&sums)[2], const float4& bias) {
   PixelCoordinates at;
-  if (call.skip.data) at = kGrid ? grid_coordinates(call, row, col) : pixel_coordinates(call, batch, row, col);
+  if (call.skip.data) {
+    if constexpr (kGrid) {
+      at = grid_coordinates(call, row, col);
+    } else {
+      at = pixel_coordinates(call, batch, row, col);
+    }
+  }
   LMF_UNROLL
   for (int i = 0; i < 2; ++i) {
     const int channel = 2 * t + i;
