@@ -25,8 +25,16 @@ struct Chain {
         tile(index - c.sides - 1),
         begin(side >= 0 ? 0 : tile >= 0 ? c.coarse + 1 : c.coarse),
         end(side >= 0 ? c.coarse : tile >= 0 ? c.layout.passes : c.coarse + 1) {}
+
+  LMF_DEVICE bool projects() const { return side < 0 && tile < 0; }
 };
 LMF_DEVICE int chains(const MmaCall& c) { return c.sides + 1 + c.tiles; }
+
+// The matrix of the pass after that by `matrix` in a chain.
+LMF_DEVICE int next_matrix(const MmaCall& c, int chain, int matrix) {
+  if (matrix + 1 < Chain(c, chain).end) return matrix + 1;
+  return Chain(c, chain + 1 < chains(c) ? chain + 1 : 0).begin;
+}
 
 // What a warp sees of the packed constants and of the block's shared memory beside the ring of weights.
 struct WarpMemory {
@@ -92,10 +100,46 @@ LMF_DEVICE void store_tile(const MmaCall& c, const WarpMemory& memory, int tile,
   for (int r = 0; r < 2; ++r) {
     const int64_t index = int64_t(tile) * dense::kRows + g + 8 * r;
     if (index >= count) continue;
-    const int64_t row = c.linear_slices ? 0 : quotient(index, cols);
+    const int64_t row = c.linear_slices ? 0 : uint32_t(index) / uint32_t(cols);
+    const int64_t y = warp::shared_load(&unit->top) + row, x = warp::shared_load(&unit->left) + index - row * cols;
+    PixelCoordinates at;
+    if (c.render.skip.data) at = {skip_corners(c.y, y), skip_corners(c.x, x), 0.0f, 0.0f};
     const float channels[2] = {pick(r, sums[0], sums[2]), pick(r, sums[1], sums[3])};
-    dense::store_pixel<true>(c.render, warp::shared_load(&unit->batch), warp::shared_load(&unit->top) + row - o.y0,
-                       warp::shared_load(&unit->left) + index - row * cols - o.x0, t, channels, bias);
+    dense::store_pixel(c.render, warp::shared_load(&unit->batch), y - o.y0, x - o.x0, at, t, channels, bias);
+  }
+}
+
+template <class Half, Head head>
+LMF_DEVICE void start_chain(Operand& x, const MmaCall& c, const WarpMemory& memory, const Chain& chain) {
+  if (chain.projects()) {
+    load_slices(x, memory.table);
+  } else if (chain.side >= 0) {
+    slice_head<Half, head>(x, c, memory, chain.side);
+  } else {
+    pixel_head<Half>(x, c, memory, chain.tile);
+  }
+}
+
+// Tells the compiler that nobody needs x any more: it would keep it beside the sums.
+LMF_DEVICE void clear(Operand& x) {
+  LMF_UNROLL
+  for (int step = 0; step < dense::kSteps; ++step) {
+    LMF_UNROLL
+    for (int i = 0; i < 4; ++i) x[step][i] = 0;
+  }
+}
+
+template <class Half>
+LMF_DEVICE void end_chain(const Operand& x, const MmaCall& c, const WarpMemory& memory, const Chain& chain) {
+  if (chain.projects()) return;  // it has kept its sums
+  if (chain.tile >= 0) {
+    float sums[4];
+    dense::output_product<Half, InGlobal>(sums, x, reinterpret_cast<const uint2*>(memory.constants + c.layout.out()));
+    store_tile(c, memory, chain.tile, sums);
+  } else if (c.rows == Rows::ends) {
+    keep_side<Half>(x, memory.table, chain.side, warp::shared_load(&memory.unit->first_y));
+  } else {
+    keep_slices(x, memory.table);
   }
 }
 
@@ -105,43 +149,30 @@ template <class Half, Head head, class WeightSource>
 LMF_DEVICE void render_units(const MmaCall& c, const WarpMemory& memory, WeightSource& stream,
                              const warp::Position& position) {
   LMF_KEEP_LOOP
-  for (int64_t job = position.block; job < c.jobs; job += position.blocks) {
+  for (int job = position.block; job < c.jobs; job += position.blocks) {
     warp::warp_barrier();  // the last unit has been read
-    fill(c, job * kWarps + position.warp, memory.unit);
+    fill(c, int64_t(job) * kWarps + warp::opaque(position.warp), memory.unit);
     warp::warp_barrier();
     LMF_KEEP_LOOP
     for (int index = 0; index < chains(c); ++index) {
-      const Chain chain(c, index);
+      // What follows from the index is computed again after each pass: registers are scarce.
+      const auto chain = [&] { return Chain(c, warp::opaque(index)); };
       Operand x;
-      if (chain.side >= 0) {
-        slice_head<Half, head>(x, c, memory, chain.side);
-      } else if (chain.tile >= 0) {
-        pixel_head<Half>(x, c, memory, chain.tile);
-      } else {
-        load_slices(x, memory.table);
-      }
+      start_chain<Half, head>(x, c, memory, chain());
       LMF_KEEP_LOOP
-      for (int matrix = chain.begin; matrix < chain.end; ++matrix) {
-        const int next = matrix + 1 < chain.end ? matrix + 1 : Chain(c, index + 1 < chains(c) ? index + 1 : 0).begin;
-        steer(stream, matrix, next);
+      for (int matrix = chain().begin; matrix < chain().end; ++matrix) {
+        steer(stream, matrix, next_matrix(c, index, matrix));
         Sums y;
         dense::start_with_bias<InGlobal>(y, memory.floats(c.layout.bias(matrix)));
         dense::multiply<Half>(y, x, stream);
-        if (chain.side < 0 && chain.tile < 0) {
+        if (chain().projects()) {
           keep<Half>(y, c, memory);
+          clear(x);
         } else {
           dense::activate<Half>(x, y);
         }
       }
-      if (chain.side >= 0 && c.rows == Rows::ends) {
-        keep_side<Half>(x, memory.table, chain.side, warp::shared_load(&memory.unit->first_y));
-      } else if (chain.side >= 0) {
-        keep_slices(x, memory.table);
-      } else if (chain.tile >= 0) {
-        float sums[4];
-        dense::output_product<Half, InGlobal>(sums, x, reinterpret_cast<const uint2*>(memory.constants + c.layout.out()));
-        store_tile(c, memory, chain.tile, sums);
-      }
+      end_chain<Half>(x, c, memory, chain());
     }
   }
 }
@@ -174,7 +205,7 @@ LMF_DEVICE void render(Group<Half, head>, const MmaCall& c, unsigned char* share
   warp::fewer_registers<24>();
   if (position.warp > kWarps) return;
   LMF_KEEP_LOOP
-  for (int64_t job = position.block; job < c.jobs; job += position.blocks) {
+  for (int job = position.block; job < c.jobs; job += position.blocks) {
     LMF_KEEP_LOOP
     for (int index = 0; index < chains(c); ++index) {
       const Chain chain(c, index);

@@ -24,6 +24,15 @@ enum class Rows { ends, vertices, centres };
 // which take turns.
 LMF_HOST_DEVICE constexpr int cells_of(Rows rows) { return rows == Rows::ends ? 8 : rows == Rows::vertices ? 4 : 16; }
 
+// One axis of csrc/common/slices.h, with what makes its divisions fast on a GPU.
+struct Axis {
+  int64_t n_in, n_out;
+  double per_two_in, per_two_out;  // 1 / (2 n_in), 1 / (2 n_out)
+};
+inline Axis make_axis(const SliceAxis& a) {
+  return {a.n_in, a.n_out, 0.5 / double(a.n_in), 0.5 / double(a.n_out)};
+}
+
 // What the kernel gets. A unit is what a warp renders at a time: neighbouring cells of a row of cells, and of their
 // pixels one row (linear slices) or all. All units have as many passes: one chain of passes for each side of the cells,
 // the projection by fine layer 0, and one chain for each tile of 16 pixels.
@@ -36,8 +45,10 @@ struct MmaCall {
   bool linear_slices;
   int coarse;                      // passes of a coarse chain
   int sides, tiles;                // coarse chains and tiles of a unit
-  int64_t units, jobs;             // one for a warp at a time, and kWarps units, one for a block at a time
+  int64_t units;                   // one for a warp at a time
+  int jobs;                        // kWarps units, one for a block at a time
   int64_t groups, lines;           // units of a row of cells; rows of an image that have units
+  Axis y, x;
   int64_t low_y, low_x, high_x;    // cells: the first row and column, and the last column, that own pixels of the window
   float cell_y, cell_x;            // size of an output pixel in half cells, as the network sees it
   float length_y, length_x;        // rel of a slice's last pixel less that of its first
@@ -92,6 +103,8 @@ inline MmaCall make_mma_call(const C2fCall& call, const void* packed) {
   c.linear_slices = mlp.linear_slices;
   c.coarse = coarse_passes(mlp);
   c.sides = c.rows == Rows::ends ? 2 : 1;
+  c.y = make_axis(y);
+  c.x = make_axis(x);
   c.low_y = y.owner(o.y0);
   c.low_x = x.owner(o.x0);
   c.high_x = x.owner(o.x0 + o.cols - 1);
@@ -99,7 +112,7 @@ inline MmaCall make_mma_call(const C2fCall& call, const void* packed) {
   c.groups = ceil_div(c.high_x + 1 - c.low_x, cells);
   c.lines = mlp.linear_slices ? o.rows : y.owner(o.y0 + o.rows - 1) + 1 - c.low_y;
   c.units = call.render.fields.batch * c.lines * c.groups;
-  c.jobs = ceil_div(c.units, kWarps);
+  c.jobs = int(ceil_div(c.units, kWarps));
   // n cells own at most ceil(n r) positions of an axis, where r is its scale.
   const int64_t rows = mlp.linear_slices ? 1 : smaller(ceil_div(y.n_out, y.n_in), o.rows);
   const int64_t cols = smaller(ceil_div(cells * x.n_out, x.n_in), o.cols);

@@ -37,6 +37,7 @@ LMF_DEVICE uint4 vector_of(const uint32_t (&words)[4]) { return {words[0], words
 
 // Word q of a vector of row r (0 or 1: g or g + 8) of an operand's chunk m.
 LMF_DEVICE uint32_t& word_of(Operand& x, int m, int q, int r) { return x[2 * m + q / 2][2 * (q % 2) + r]; }
+LMF_DEVICE uint32_t word_of(const Operand& x, int m, int q, int r) { return x[2 * m + q / 2][2 * (q % 2) + r]; }
 
 // ---- Rows::ends: the coarse layers run for the left vertices of the cells, then for the right ones. Rows g and g + 8
 // ---- are the slice as seen from the vertex above and below.
@@ -52,7 +53,7 @@ LMF_DEVICE uint32_t blend(uint32_t lower, uint32_t upper, float rel) {
 
 // Keeps the slice vectors of one side of the cells, blended along y.
 template <class Half>
-LMF_DEVICE void keep_side(Operand& x, const RowTable& table, int side, float rel_y) {
+LMF_DEVICE void keep_side(const Operand& x, const RowTable& table, int side, float rel_y) {
   LMF_UNROLL
   for (int m = 0; m < kChunks; ++m) {
     uint32_t words[4];
@@ -65,7 +66,7 @@ LMF_DEVICE void keep_side(Operand& x, const RowTable& table, int side, float rel
 // ---- Other Rows: the coarse layers run once.
 
 // Keeps the slice vectors.
-LMF_DEVICE void keep_slices(Operand& x, const RowTable& table) {
+LMF_DEVICE void keep_slices(const Operand& x, const RowTable& table) {
   LMF_UNROLL
   for (int r = 0; r < 2; ++r) {
     LMF_UNROLL

@@ -6,19 +6,36 @@
 
 namespace lmf::c2f {
 
-// SliceAxis of csrc/common/slices.h, in arithmetic that is fast on a GPU.
-struct Axis {
-  int64_t n_in, n_out;
+// floor(a / b) for 0 <= a < 2^53, where per_b = 1 / b: the product is off by one at most. A division of 64-bit integers
+// is a call, before which registers are saved.
+LMF_DEVICE int64_t floor_quotient(int64_t a, int64_t b, double per_b) {
+  const int64_t q = int64_t(double(a) * per_b), rest = a - q * b;
+  return rest < 0 ? q - 1 : rest >= b ? q + 1 : q;
+}
 
-  LMF_DEVICE int64_t owner(int64_t position) const { return quotient((2 * position + 1) * n_in, 2 * n_out); }
-  LMF_DEVICE int64_t first_position(int64_t cell) const { return quotient(2 * cell * n_out + n_in - 1, 2 * n_in); }
-  LMF_DEVICE float rel(int64_t position, int64_t cell) const {
-    return float((2 * position + 1) * n_in - n_out - 2 * cell * n_out) / float(n_out);
-  }
-};
+// The functions of SliceAxis.
+LMF_DEVICE int64_t owner(const Axis& a, int64_t position) {
+  return floor_quotient((2 * position + 1) * a.n_in, 2 * a.n_out, a.per_two_out);
+}
+LMF_DEVICE int64_t first_position(const Axis& a, int64_t cell) {
+  return floor_quotient(2 * cell * a.n_out + a.n_in - 1, 2 * a.n_in, a.per_two_in);
+}
+LMF_DEVICE float rel(const Axis& a, int64_t position, int64_t cell) {
+  return float(double((2 * position + 1) * a.n_in - a.n_out - 2 * cell * a.n_out) * (2.0 * a.per_two_out));
+}
 
-LMF_DEVICE Axis axis_y(const RenderCall& call) { return {call.fields.lr_h, call.out.height}; }
-LMF_DEVICE Axis axis_x(const RenderCall& call) { return {call.fields.lr_w, call.out.width}; }
+// Cells and weights for the skip: those of corners_on_grid (coordinates.h). rel and nearest are not set.
+LMF_DEVICE AxisCorners skip_corners(const Axis& a, int64_t position) {
+  const int64_t cell = owner(a, position);
+  const float from_centre = 0.5f * rel(a, position, cell);  // in cells
+  const int64_t k0 = from_centre < 0.0f ? cell - 1 : cell;
+  AxisCorners c{};
+  c.cell[0] = clamp_cell(k0, a.n_in);
+  c.cell[1] = clamp_cell(k0 + 1, a.n_in);
+  c.weight[1] = from_centre < 0.0f ? 1.0f + from_centre : from_centre;
+  c.weight[0] = 1.0f - c.weight[1];
+  return c;
+}
 
 // What a warp renders at a time, in shared memory: registers are scarce.
 struct Unit {
@@ -35,23 +52,23 @@ LMF_DEVICE void fill(const MmaCall& c, int64_t index, Unit* to) {
   if (warp::lane() != 0) return;
   const RenderCall& call = c.render;
   const Output& o = call.out;
-  const Axis y = axis_y(call), x = axis_x(call);
+  const Axis &y = c.y, &x = c.x;
   const bool none = index >= c.units;
   if (none) index = c.units - 1;
   const int64_t line_of_all = quotient(index, c.groups), group = index - line_of_all * c.groups;
   const int64_t batch = quotient(line_of_all, c.lines), line = line_of_all - batch * c.lines;
   const int64_t first = c.low_x + group * cells_of(c.rows);
   const int64_t beyond = first + cells_of(c.rows) <= c.high_x ? first + cells_of(c.rows) : c.high_x + 1;
-  const int64_t row = c.linear_slices ? y.owner(o.y0 + line) : c.low_y + line;
-  int64_t start = y.first_position(row), top = o.y0 + line, bottom = top + 1;
+  const int64_t row = c.linear_slices ? owner(y, o.y0 + line) : c.low_y + line;
+  int64_t start = first_position(y, row), top = o.y0 + line, bottom = top + 1;
   if (!c.linear_slices) {
-    const int64_t end = y.first_position(row + 1);
+    const int64_t end = first_position(y, row + 1);
     top = start > o.y0 ? start : o.y0;
     bottom = end < o.y0 + o.rows ? end : o.y0 + o.rows;
   } else {
     start = top;  // a row is a slice
   }
-  int64_t left = x.first_position(first), right = x.first_position(beyond);
+  int64_t left = first_position(x, first), right = first_position(x, beyond);
   left = left > o.x0 ? left : o.x0;
   right = right < o.x0 + o.cols ? right : o.x0 + o.cols;
   const bool empty = none || top >= bottom || left >= right;
@@ -63,7 +80,7 @@ LMF_DEVICE void fill(const MmaCall& c, int64_t index, Unit* to) {
   warp::shared_store(&to->left, left);
   warp::shared_store(&to->rows, empty ? int64_t(0) : bottom - top);
   warp::shared_store(&to->cols, empty ? int64_t(0) : right - left);
-  warp::shared_store(&to->first_y, y.rel(start, row));
+  warp::shared_store(&to->first_y, rel(y, start, row));
 }
 
 // A row of a warp's tile in the coarse layers, a slice as seen from a vertex: a Row of dense_heads.h.
@@ -95,9 +112,8 @@ LMF_DEVICE SliceRow slice_row(const MmaCall& c, const Unit* unit, int side, int 
   int64_t cell = warp::shared_load(&unit->first) + cell_of_unit;
   const int64_t last = warp::shared_load(&unit->last);
   cell = cell < last ? cell : last;  // beyond the last one nobody reads what comes out
-  const Axis x = axis_x(c.render);
   const float first_y = warp::shared_load(&unit->first_y) - vertex_y;
-  const float first_x = x.rel(x.first_position(cell), cell) - vertex_x;
+  const float first_x = rel(c.x, first_position(c.x, cell), cell) - vertex_x;
   const bool fourier = head == Head::fourier;
   return {cell_offset(c.render.fields, warp::shared_load(&unit->batch), warp::shared_load(&unit->row) + index_y,
                       cell + index_x),
@@ -111,17 +127,16 @@ struct Pixel {
   float rel_y, rel_x;
 };
 
-// Pixel `index` of the unit; beyond the last one, any.
+// Pixel `index` of the unit, of which there are fewer than 2^32; beyond the last one, any.
 LMF_DEVICE Pixel pixel_at(const MmaCall& c, const Unit* unit, int64_t index) {
   const int64_t rows = warp::shared_load(&unit->rows), cols = warp::shared_load(&unit->cols);
   if (index >= rows * cols) index = rows * cols > 0 ? rows * cols - 1 : 0;
-  const int64_t row = c.linear_slices || cols == 0 ? 0 : quotient(index, cols);
+  const int64_t row = c.linear_slices || cols == 0 ? 0 : uint32_t(index) / uint32_t(cols);
   const int64_t position = warp::shared_load(&unit->left) + index - row * cols;
   const int64_t first = warp::shared_load(&unit->first);
-  const Axis y = axis_y(c.render), x = axis_x(c.render);
-  const int64_t cell = x.owner(position), number = cell - first;
+  const int64_t cell = owner(c.x, position), number = cell - first;
   return {number < 0 ? 0 : number < cells_of(c.rows) ? int(number) : cells_of(c.rows) - 1,
-          y.rel(warp::shared_load(&unit->top) + row, warp::shared_load(&unit->row)), x.rel(position, cell)};
+          rel(c.y, warp::shared_load(&unit->top) + row, warp::shared_load(&unit->row)), rel(c.x, position, cell)};
 }
 
 // The pixels of rows g and g + 8 of a tile. One lane computes a pixel and hands it to the four lanes with its row.

@@ -42,13 +42,7 @@ struct PixelCoordinates {
   float rel_cell_y, rel_cell_x;
 };
 
-// Of pixel (row, col) of the output window.
-LMF_DEVICE PixelCoordinates grid_coordinates(const RenderCall& call, int64_t row, int64_t col) {
-  return {corners_on_grid(call.out.y0 + row, call.fields.lr_h, call.out.height),
-          corners_on_grid(call.out.x0 + col, call.fields.lr_w, call.out.width), call.rel_cell_y, call.rel_cell_x};
-}
-
-// Grid mode: as above. Points mode: of query point `col` of image `batch`.
+// Grid mode: pixel (row, col) of the output window. Points mode: query point `col` of image `batch`.
 LMF_DEVICE PixelCoordinates pixel_coordinates(const RenderCall& call, int64_t batch, int64_t row, int64_t col) {
   const Fields& f = call.fields;
   PixelCoordinates p;
@@ -59,7 +53,10 @@ LMF_DEVICE PixelCoordinates pixel_coordinates(const RenderCall& call, int64_t ba
     p.rel_cell_y = warp::load(call.points.cell + query) * float(f.lr_h);
     p.rel_cell_x = warp::load(call.points.cell + query + 1) * float(f.lr_w);
   } else {
-    p = grid_coordinates(call, row, col);
+    p.y = corners_on_grid(call.out.y0 + row, f.lr_h, call.out.height);
+    p.x = corners_on_grid(call.out.x0 + col, f.lr_w, call.out.width);
+    p.rel_cell_y = call.rel_cell_y;
+    p.rel_cell_x = call.rel_cell_x;
   }
   return p;
 }

@@ -7,18 +7,9 @@
 namespace lmf::dense {
 
 // Adds the bias and the skip to channels 2t and 2t + 1 of a pixel, as far as there are three, and stores them. row, col:
-// in the output window, or a query point. kGrid: there are no query points.
-template <bool kGrid>
-LMF_DEVICE void store_pixel(const RenderCall& call, int64_t batch, int64_t row, int64_t col, int t,
-                            const float (&sums)[2], const float4& bias) {
-  PixelCoordinates at;
-  if (call.skip.data) {
-    if constexpr (kGrid) {
-      at = grid_coordinates(call, row, col);
-    } else {
-      at = pixel_coordinates(call, batch, row, col);
-    }
-  }
+// in the output window, or a query point. at: its place; not read where there is no skip.
+LMF_DEVICE void store_pixel(const RenderCall& call, int64_t batch, int64_t row, int64_t col, const PixelCoordinates& at,
+                            int t, const float (&sums)[2], const float4& bias) {
   LMF_UNROLL
   for (int i = 0; i < 2; ++i) {
     const int channel = 2 * t + i;

@@ -25,7 +25,10 @@ LMF_DEVICE void store_pixels(const RenderCall& call, const Tile& tile, const flo
   LMF_UNROLL
   for (int r = 0; r < 2; ++r) {
     const int64_t col = tile.column(call.out, g + 8 * r);
-    if (col >= 0) dense::store_pixel<false>(call, tile.batch, tile.row, col, t, of_pixel[r], bias);
+    if (col < 0) continue;
+    PixelCoordinates at;
+    if (call.skip.data) at = pixel_coordinates(call, tile.batch, tile.row, col);
+    dense::store_pixel(call, tile.batch, tile.row, col, at, t, of_pixel[r], bias);
   }
 }
 
