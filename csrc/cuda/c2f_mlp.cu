@@ -1,6 +1,6 @@
+#include "c2f_mlp.h"
 #include "dense_launch.h"
 #include "kernels.h"
-#include "c2f_mlp.h"
 
 namespace lmf::cuda {
 namespace {
@@ -22,8 +22,7 @@ __global__ void __launch_bounds__(dense::kThreads, 1) c2f_mlp_kernel(const __gri
 
 // Code for other architectures than sm_90a has no body: the launcher does not run it.
 template <class Tag>
-__global__ void __launch_bounds__(dense::kGroupThreads, 1)
-    c2f_mlp_group_kernel(const __grid_constant__ MmaCall call) {
+__global__ void __launch_bounds__(dense::kGroupThreads, 1) c2f_mlp_group_kernel(const __grid_constant__ MmaCall call) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(1024) uint4 shared[];
   render(Tag{}, call, reinterpret_cast<unsigned char*>(shared),

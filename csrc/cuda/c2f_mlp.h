@@ -23,8 +23,12 @@ struct Chain {
   LMF_DEVICE Chain(const MmaCall& c, int index)
       : side(index < c.sides ? index : -1),
         tile(index - c.sides - 1),
-        begin(side >= 0 ? 0 : tile >= 0 ? c.coarse + 1 : c.coarse),
-        end(side >= 0 ? c.coarse : tile >= 0 ? c.layout.passes : c.coarse + 1) {}
+        begin(side >= 0   ? 0
+              : tile >= 0 ? c.coarse + 1
+                          : c.coarse),
+        end(side >= 0   ? c.coarse
+            : tile >= 0 ? c.layout.passes
+                        : c.coarse + 1) {}
 
   LMF_DEVICE bool projects() const { return side < 0 && tile < 0; }
 };
@@ -148,10 +152,11 @@ LMF_DEVICE void end_chain(const Operand& x, const MmaCall& c, const WarpMemory& 
 template <class Half, Head head, class WeightSource>
 LMF_DEVICE void render_units(const MmaCall& c, const WarpMemory& memory, WeightSource& stream,
                              const warp::Position& position) {
+  if (warp::lane() == 0) warp::shared_store(&memory.unit->warp, int64_t(position.warp));
   LMF_KEEP_LOOP
   for (int job = position.block; job < c.jobs; job += position.blocks) {
     warp::warp_barrier();  // the last unit has been read
-    fill(c, int64_t(job) * kWarps + warp::opaque(position.warp), memory.unit);
+    fill(c, job, memory.unit);
     warp::warp_barrier();
     LMF_KEEP_LOOP
     for (int index = 0; index < chains(c); ++index) {

@@ -34,8 +34,8 @@ inline PackCall make_pack_call(const C2fMlp& mlp, dense::Order order, float leng
   call.to = packed_layout(mlp);
   call.order = order;
   call.head_width = layout.first_width();
-  // The columns are cell, first, last, each (y, x), and last = first + length: in the table are what first_y and first_x
-  // are multiplied by, and the rest.
+  // The columns are cell, first, last, each (y, x), and last = first + length: in the table are what first_y and
+  // first_x are multiplied by, and the rest.
   call.columns = 6;
   for (int i = 0; i < 2; ++i) call.mix[i][2 + i] = call.mix[i][4 + i] = 1.0f;
   const float rest[6] = {mlp.cell_y, mlp.cell_x, 0.0f, 0.0f, length_y, length_x};

@@ -29,9 +29,7 @@ struct Axis {
   int64_t n_in, n_out;
   double per_two_in, per_two_out;  // 1 / (2 n_in), 1 / (2 n_out)
 };
-inline Axis make_axis(const SliceAxis& a) {
-  return {a.n_in, a.n_out, 0.5 / double(a.n_in), 0.5 / double(a.n_out)};
-}
+inline Axis make_axis(const SliceAxis& a) { return {a.n_in, a.n_out, 0.5 / double(a.n_in), 0.5 / double(a.n_out)}; }
 
 // What the kernel gets. A unit is what a warp renders at a time: neighbouring cells of a row of cells, and of their
 // pixels one row (linear slices) or all. All units have as many passes: one chain of passes for each side of the cells,
@@ -43,21 +41,21 @@ struct MmaCall {
   int head_width;  // of the head's result, as in PackCall
   Rows rows;
   bool linear_slices;
-  int coarse;                      // passes of a coarse chain
-  int sides, tiles;                // coarse chains and tiles of a unit
-  int64_t units;                   // one for a warp at a time
-  int jobs;                        // kWarps units, one for a block at a time
-  int64_t groups, lines;           // units of a row of cells; rows of an image that have units
+  int coarse;             // passes of a coarse chain
+  int sides, tiles;       // coarse chains and tiles of a unit
+  int64_t units;          // one for a warp at a time
+  int jobs;               // kWarps units, one for a block at a time
+  int64_t groups, lines;  // units of a row of cells; rows of an image that have units
   Axis y, x;
-  int64_t low_y, low_x, high_x;    // cells: the first row and column, and the last column, that own pixels of the window
-  float cell_y, cell_x;            // size of an output pixel in half cells, as the network sees it
-  float length_y, length_x;        // rel of a slice's last pixel less that of its first
+  int64_t low_y, low_x, high_x;  // cells: the first row and column, and the last column, that own pixels of the window
+  float cell_y, cell_x;          // size of an output pixel in half cells, as the network sees it
+  float length_y, length_x;      // rel of a slice's last pixel less that of its first
 };
 
 using Stream = dense::WeightStream<kThreads, dense::Steered, 1>;
 using Ring = dense::GroupRing<8>;
 constexpr int kTableBytes = 16 * 2 * dense::kWidth;  // of a warp: 16 rows of halves
-constexpr int kUnitBytes = 80;                       // of a warp: a Unit of c2f_units.h
+constexpr int kUnitBytes = 88;                       // of a warp: a Unit of c2f_units.h
 
 // The parts of a block's shared memory, in bytes: ring | tables | units. Group: and the ring's barriers. The constants
 // do not fit as well: they are read through the L1 cache.

@@ -77,7 +77,8 @@ LMF_DEVICE void keep_slices(const Operand& x, const RowTable& table) {
   }
 }
 
-// ---- Then fine layer 0, with what was kept as its operand. Rows::ends: row g is the left end of slice g, row g + 8 the
+// ---- Then fine layer 0, with what was kept as its operand. Rows::ends: row g is the left end of slice g, row g + 8
+// the
 // ---- right one.
 LMF_DEVICE void load_slices(Operand& x, const RowTable& table) {
   LMF_UNROLL

@@ -39,17 +39,19 @@ LMF_DEVICE AxisCorners skip_corners(const Axis& a, int64_t position) {
 
 // What a warp renders at a time, in shared memory: registers are scarce.
 struct Unit {
-  int64_t batch, row;       // of cells
-  int64_t first, last;      // column of its first cell, and of the last cell of the window
-  int64_t top, left;        // its first pixel, in the whole output
-  int64_t rows, cols;       // of its pixels; 0: none
-  float first_y;            // rel of its slices' first row
+  int64_t warp;         // index in the block
+  int64_t batch, row;   // of cells
+  int64_t first, last;  // column of its first cell, and of the last cell of the window
+  int64_t top, left;    // its first pixel, in the whole output
+  int64_t rows, cols;   // of its pixels; 0: none
+  float first_y;        // rel of its slices' first row
 };
 static_assert(sizeof(Unit) <= kUnitBytes);
 
-// Computes unit `index` of the call, which has no pixels if there are fewer. Barriers of the warp must be around it.
-LMF_DEVICE void fill(const MmaCall& c, int64_t index, Unit* to) {
+// Computes the warp's unit of a job, which has no pixels if there are fewer. Barriers of the warp must be around it.
+LMF_DEVICE void fill(const MmaCall& c, int job, Unit* to) {
   if (warp::lane() != 0) return;
+  int64_t index = int64_t(job) * kWarps + warp::shared_load(&to->warp);
   const RenderCall& call = c.render;
   const Output& o = call.out;
   const Axis &y = c.y, &x = c.x;
@@ -135,7 +137,9 @@ LMF_DEVICE Pixel pixel_at(const MmaCall& c, const Unit* unit, int64_t index) {
   const int64_t position = warp::shared_load(&unit->left) + index - row * cols;
   const int64_t first = warp::shared_load(&unit->first);
   const int64_t cell = owner(c.x, position), number = cell - first;
-  return {number < 0 ? 0 : number < cells_of(c.rows) ? int(number) : cells_of(c.rows) - 1,
+  return {number < 0                  ? 0
+          : number < cells_of(c.rows) ? int(number)
+                                      : cells_of(c.rows) - 1,
           rel(c.y, warp::shared_load(&unit->top) + row, warp::shared_load(&unit->row)), rel(c.x, position, cell)};
 }
 

@@ -51,11 +51,11 @@ struct PackCall {
   Element element;  // of the weights
   PackedLayout to;
   Order order;
-  int head_width;  // of the head's result: the first layer's output, or the Fourier product
-  int columns;     // of a linear head's matrix, which lies (columns, head_width) in the weights
+  int head_width;             // of the head's result: the first layer's output, or the Fourier product
+  int columns;                // of a linear head's matrix, which lies (columns, head_width) in the weights
   float mix[4][kMaxColumns];  // the four numbers of a linear head's channel, as sums of its columns
   Layer pass[kMaxPasses], out;
-  int64_t rel;    // offset of the rel rows in the weights, (2, rel_width)
+  int64_t rel;  // offset of the rel rows in the weights, (2, rel_width)
   int rel_width;
 };
 

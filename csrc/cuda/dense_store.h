@@ -6,8 +6,8 @@
 
 namespace lmf::dense {
 
-// Adds the bias and the skip to channels 2t and 2t + 1 of a pixel, as far as there are three, and stores them. row, col:
-// in the output window, or a query point. at: its place; not read where there is no skip.
+// Adds the bias and the skip to channels 2t and 2t + 1 of a pixel, as far as there are three, and stores them. row,
+// col: in the output window, or a query point. at: its place; not read where there is no skip.
 LMF_DEVICE void store_pixel(const RenderCall& call, int64_t batch, int64_t row, int64_t col, const PixelCoordinates& at,
                             int t, const float (&sums)[2], const float4& bias) {
   LMF_UNROLL

@@ -48,10 +48,11 @@ class Steered {
   int now_, next_;
 };
 
-template <int kThreads, class Sequence = Cycle, int kStageSize = kStepsPerStage>  // threads of the block, steps of a stage
+template <int kThreads, class Sequence = Cycle,
+          int kStageSize = kStepsPerStage>  // threads of the block, steps of a stage
 class WeightStream {
  public:
-  static constexpr int kRing = 4;  // stages in shared memory
+  static constexpr int kRing = 4;                             // stages in shared memory
   static constexpr int kVectors = kStageSize * kStepVectors;  // of a stage
   static constexpr int kBytes = kRing * kVectors * 16;
   static_assert(kSteps / kStageSize % kRing == 0, "the ring's slots are known at compile time");
@@ -66,8 +67,8 @@ class WeightStream {
 
   LMF_DEVICE Sequence& sequence() { return sequence_; }
 
-  // Waits for that stage of a pass, the next one in order, and starts the copy of a later one. Returns its vectors, which
-  // are valid until the next call. All lanes of the block must call it.
+  // Waits for that stage of a pass, the next one in order, and starts the copy of a later one. Returns its vectors,
+  // which are valid until the next call. All lanes of the block must call it.
   LMF_DEVICE const uint4* next(int stage) {
     warp::copy_wait<kRing - 2>();
     warp::block_barrier();  // the stage is there for everybody, and nobody reads the one before it any more

@@ -51,8 +51,8 @@ struct Plan : dense::LaunchPlan {
 inline MmaCall make_mma_call(const PlainCall& call, const PackCall& pack, const void* packed) {
   const Output& o = call.render.out;
   const int64_t runs = call.render.fields.batch * o.rows * dense::ceil_div(o.cols, dense::kRows);
-  return {call.render, static_cast<const uint4*>(packed), pack.to, pack.head_width, runs,
-          dense::ceil_div(runs, kWarps), call.mlp.ensemble};
+  return {call.render, static_cast<const uint4*>(packed), pack.to,          pack.head_width,
+          runs,        dense::ceil_div(runs, kWarps),     call.mlp.ensemble};
 }
 
 inline Plan make_plan(const PlainCall& call, dense::Method method, const void* packed, int multiprocessors) {

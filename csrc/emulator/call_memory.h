@@ -14,8 +14,8 @@ inline int64_t size_of(Element element) { return element == Element::float32 ? 4
 
 inline int64_t size_of(Store store) { return store == Store::float32 ? 4 : store == Store::uint8 ? 1 : 2; }
 
-// The elements of the call's tensors except the weights, and nothing else. channels: of the fields. skip_rows, skip_cols:
-// of the skip.
+// The elements of the call's tensors except the weights, and nothing else. channels: of the fields. skip_rows,
+// skip_cols: of the skip.
 inline std::vector<Range> ranges_of(const RenderCall& call, int64_t channels, int64_t skip_rows, int64_t skip_cols) {
   const Fields& f = call.fields;
   const Skip& s = call.skip;
