@@ -137,7 +137,8 @@ def _drawn(draw, kind, number, device):
     held = draw.held or tuple(family.map_of(spec).size(n) for n in lr[2:])
     fields = 0.5 * normal(draw.batch, *held, family.field_channels(spec))
     weights = (1.5 / spec.first_width) ** 0.5 * normal(family.weight_count(spec))
-    skip = torch.rand((draw.batch, spec.out_dim, *_skip_size(family.map_of(spec), held, lr)), generator=generator) * 2 - 1
+    around = _skip_size(family.map_of(spec), held, lr)
+    skip = torch.rand((draw.batch, spec.out_dim, *around), generator=generator) * 2 - 1
     queries = {}
     if draw.points:  # some of them beyond the border
         coord = torch.rand((draw.batch, draw.points, 2), generator=generator) * 2.2 - 1.1
