@@ -14,32 +14,6 @@ namespace lmf::c2f {
 LMF_DEVICE void steer(Stream& stream, int now, int next) { stream.sequence().steer(now, next); }
 LMF_DEVICE void steer(Ring&, int, int) {}
 
-// The passes of a unit, chain by chain: coarse chains, the projection, the tiles. The matrices of a chain are [begin,
-// end).
-struct Chain {
-  int side, tile;  // negative: it is of another kind
-  int begin, end;
-
-  LMF_DEVICE Chain(const MmaCall& c, int index)
-      : side(index < c.sides ? index : -1),
-        tile(index - c.sides - 1),
-        begin(side >= 0   ? 0
-              : tile >= 0 ? c.coarse + 1
-                          : c.coarse),
-        end(side >= 0   ? c.coarse
-            : tile >= 0 ? c.layout.passes
-                        : c.coarse + 1) {}
-
-  LMF_DEVICE bool projects() const { return side < 0 && tile < 0; }
-};
-LMF_DEVICE int chains(const MmaCall& c) { return c.sides + 1 + c.tiles; }
-
-// The matrix of the pass after that by `matrix` in a chain.
-LMF_DEVICE int next_matrix(const MmaCall& c, int chain, int matrix) {
-  if (matrix + 1 < Chain(c, chain).end) return matrix + 1;
-  return Chain(c, chain + 1 < chains(c) ? chain + 1 : 0).begin;
-}
-
 // What a warp sees of the packed constants and of the block's shared memory beside the ring of weights.
 struct WarpMemory {
   const uint4* constants;
@@ -113,42 +87,23 @@ LMF_DEVICE void store_tile(const MmaCall& c, const WarpMemory& memory, int tile,
   }
 }
 
-template <class Half, Head head>
-LMF_DEVICE void start_chain(Operand& x, const MmaCall& c, const WarpMemory& memory, const Chain& chain) {
-  if (chain.projects()) {
-    load_slices(x, memory.table);
-  } else if (chain.side >= 0) {
-    slice_head<Half, head>(x, c, memory, chain.side);
-  } else {
-    pixel_head<Half>(x, c, memory, chain.tile);
-  }
-}
-
-// Tells the compiler that nobody needs x any more: it would keep it beside the sums.
-LMF_DEVICE void clear(Operand& x) {
-  LMF_UNROLL
-  for (int step = 0; step < dense::kSteps; ++step) {
-    LMF_UNROLL
-    for (int i = 0; i < 4; ++i) x[step][i] = 0;
-  }
-}
-
-template <class Half>
-LMF_DEVICE void end_chain(const Operand& x, const MmaCall& c, const WarpMemory& memory, const Chain& chain) {
-  if (chain.projects()) return;  // it has kept its sums
-  if (chain.tile >= 0) {
-    float sums[4];
-    dense::output_product<Half, InGlobal>(sums, x, reinterpret_cast<const uint2*>(memory.constants + c.layout.out()));
-    store_tile(c, memory, chain.tile, sums);
-  } else if (c.rows == Rows::ends) {
-    keep_side<Half>(x, memory.table, chain.side, warp::shared_load(&memory.unit->first_y));
-  } else {
-    keep_slices(x, memory.table);
+// Takes x through the matrices [begin, end), with ReLU after each. next: the matrix after them.
+template <class Half, class WeightSource>
+LMF_DEVICE void run_layers(Operand& x, const MmaCall& c, const WarpMemory& memory, WeightSource& stream, int begin,
+                           int end, int next) {
+  LMF_KEEP_LOOP
+  for (int matrix = begin; matrix < end; ++matrix) {
+    steer(stream, matrix, matrix + 1 < end ? matrix + 1 : next);
+    Sums y;
+    dense::start_with_bias<InGlobal>(y, memory.floats(c.layout.bias(matrix)));
+    dense::multiply<Half>(y, x, stream);
+    dense::activate<Half>(x, y);
   }
 }
 
 // Renders a warp's part of the call. stream: gives the matrices of the passes; all warps that share it go through the
-// same ones.
+// same ones. Each of the three parts has passes of its own: with all of them in one loop, the compiler would not find
+// neighbouring registers for the operands of a matrix instruction.
 template <class Half, Head head, class WeightSource>
 LMF_DEVICE void render_units(const MmaCall& c, const WarpMemory& memory, WeightSource& stream,
                              const warp::Position& position) {
@@ -158,26 +113,36 @@ LMF_DEVICE void render_units(const MmaCall& c, const WarpMemory& memory, WeightS
     warp::warp_barrier();  // the last unit has been read
     fill(c, job, memory.unit);
     warp::warp_barrier();
+    const int first_layer = c.coarse;  // of the fine MLP
     LMF_KEEP_LOOP
-    for (int index = 0; index < chains(c); ++index) {
-      // What follows from the index is computed again after each pass: registers are scarce.
-      const auto chain = [&] { return Chain(c, warp::opaque(index)); };
+    for (int side = 0; side < c.sides; ++side) {
       Operand x;
-      start_chain<Half, head>(x, c, memory, chain());
-      LMF_KEEP_LOOP
-      for (int matrix = chain().begin; matrix < chain().end; ++matrix) {
-        steer(stream, matrix, next_matrix(c, index, matrix));
-        Sums y;
-        dense::start_with_bias<InGlobal>(y, memory.floats(c.layout.bias(matrix)));
-        dense::multiply<Half>(y, x, stream);
-        if (chain().projects()) {
-          keep<Half>(y, c, memory);
-          clear(x);
-        } else {
-          dense::activate<Half>(x, y);
-        }
+      slice_head<Half, head>(x, c, memory, side);
+      run_layers<Half>(x, c, memory, stream, 0, first_layer, side + 1 < c.sides ? 0 : first_layer);
+      if (c.rows == Rows::ends) {
+        keep_side<Half>(x, memory.table, side, warp::shared_load(&memory.unit->first_y));
+      } else {
+        keep_slices(x, memory.table);
       }
-      end_chain<Half>(x, c, memory, chain());
+    }
+    {
+      Operand x;
+      load_slices(x, memory.table);
+      steer(stream, first_layer, first_layer + 1);
+      Sums y;
+      dense::start_with_bias<InGlobal>(y, memory.floats(c.layout.bias(first_layer)));
+      dense::multiply<Half>(y, x, stream);
+      keep<Half>(y, c, memory);
+    }
+    LMF_KEEP_LOOP
+    for (int tile = 0; tile < c.tiles; ++tile) {
+      Operand x;
+      pixel_head<Half>(x, c, memory, tile);
+      run_layers<Half>(x, c, memory, stream, first_layer + 1, c.layout.passes,
+                       tile + 1 < c.tiles ? first_layer + 1 : 0);
+      float sums[4];
+      dense::output_product<Half, InGlobal>(sums, x, reinterpret_cast<const uint2*>(memory.constants + c.layout.out()));
+      store_tile(c, memory, tile, sums);
     }
   }
 }
@@ -191,6 +156,14 @@ LMF_DEVICE void render(Mma<Half, head>, const MmaCall& c, unsigned char* shared,
   Stream stream(reinterpret_cast<uint4*>(shared), c.packed + c.layout.matrices(), dense::Steered(0), thread);
   render_units<Half, head>(c, memory, stream, position);
   stream.drain();
+}
+
+// Copies the matrices [begin, end).
+LMF_DEVICE void produce(Ring& ring, const MmaCall& c, int begin, int end) {
+  LMF_KEEP_LOOP
+  for (int stage = begin * dense::kPassStages; stage < end * dense::kPassStages; ++stage) {
+    ring.produce(c.packed + c.layout.matrices() + stage * dense::kStageVectors);
+  }
 }
 
 // The same by wgmma: warps 0 to 7 render, warp 8 copies the matrices, and three more belong to its warpgroup.
@@ -211,14 +184,9 @@ LMF_DEVICE void render(Group<Half, head>, const MmaCall& c, unsigned char* share
   if (position.warp > kWarps) return;
   LMF_KEEP_LOOP
   for (int job = position.block; job < c.jobs; job += position.blocks) {
-    LMF_KEEP_LOOP
-    for (int index = 0; index < chains(c); ++index) {
-      const Chain chain(c, index);
-      LMF_KEEP_LOOP
-      for (int stage = chain.begin * dense::kPassStages; stage < chain.end * dense::kPassStages; ++stage) {
-        ring.produce(c.packed + c.layout.matrices() + stage * dense::kStageVectors);
-      }
-    }
+    for (int side = 0; side < c.sides; ++side) produce(ring, c, 0, c.coarse);
+    produce(ring, c, c.coarse, c.coarse + 1);
+    for (int tile = 0; tile < c.tiles; ++tile) produce(ring, c, c.coarse + 1, c.layout.passes);
   }
 }
 

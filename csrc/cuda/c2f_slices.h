@@ -37,7 +37,6 @@ LMF_DEVICE uint4 vector_of(const uint32_t (&words)[4]) { return {words[0], words
 
 // Word q of a vector of row r (0 or 1: g or g + 8) of an operand's chunk m.
 LMF_DEVICE uint32_t& word_of(Operand& x, int m, int q, int r) { return x[2 * m + q / 2][2 * (q % 2) + r]; }
-LMF_DEVICE uint32_t word_of(const Operand& x, int m, int q, int r) { return x[2 * m + q / 2][2 * (q % 2) + r]; }
 
 // ---- Rows::ends: the coarse layers run for the left vertices of the cells, then for the right ones. Rows g and g + 8
 // ---- are the slice as seen from the vertex above and below.
@@ -51,15 +50,14 @@ LMF_DEVICE uint32_t blend(uint32_t lower, uint32_t upper, float rel) {
   return warp::pack<Half>(low, high);
 }
 
-// Keeps the slice vectors of one side of the cells, blended along y.
+// Keeps the slice vectors of one side of the cells, blended along y: as row g of an operand, or row g + 8.
 template <class Half>
 LMF_DEVICE void keep_side(const Operand& x, const RowTable& table, int side, float rel_y) {
   LMF_UNROLL
-  for (int m = 0; m < kChunks; ++m) {
-    uint32_t words[4];
-    LMF_UNROLL
-    for (int q = 0; q < 4; ++q) words[q] = blend<Half>(word_of(x, m, q, 0), word_of(x, m, q, 1), rel_y);
-    warp::shared_store(table.own(8 * side + m), vector_of(words));
+  for (int step = 0; step < dense::kSteps; ++step) {
+    uint32_t* to = reinterpret_cast<uint32_t*>(table.own(step)) + side;
+    warp::shared_store(to, blend<Half>(x[step][0], x[step][1], rel_y));
+    warp::shared_store(to + 2, blend<Half>(x[step][2], x[step][3], rel_y));
   }
 }
 
@@ -68,13 +66,7 @@ LMF_DEVICE void keep_side(const Operand& x, const RowTable& table, int side, flo
 // Keeps the slice vectors.
 LMF_DEVICE void keep_slices(const Operand& x, const RowTable& table) {
   LMF_UNROLL
-  for (int r = 0; r < 2; ++r) {
-    LMF_UNROLL
-    for (int m = 0; m < kChunks; ++m) {
-      const uint32_t words[4] = {word_of(x, m, 0, r), word_of(x, m, 1, r), word_of(x, m, 2, r), word_of(x, m, 3, r)};
-      warp::shared_store(table.own(8 * r + m), vector_of(words));
-    }
-  }
+  for (int step = 0; step < dense::kSteps; ++step) warp::shared_store(table.own(step), vector_of(x[step]));
 }
 
 // ---- Then fine layer 0, with what was kept as its operand. Rows::ends: row g is the left end of slice g, row g + 8
@@ -82,13 +74,12 @@ LMF_DEVICE void keep_slices(const Operand& x, const RowTable& table) {
 // ---- right one.
 LMF_DEVICE void load_slices(Operand& x, const RowTable& table) {
   LMF_UNROLL
-  for (int r = 0; r < 2; ++r) {
-    LMF_UNROLL
-    for (int m = 0; m < kChunks; ++m) {
-      const uint4 v = warp::shared_load(table.own(8 * r + m));
-      LMF_UNROLL
-      for (int q = 0; q < 4; ++q) word_of(x, m, q, r) = dense::word(v, q);
-    }
+  for (int step = 0; step < dense::kSteps; ++step) {
+    const uint4 v = warp::shared_load(table.own(step));
+    x[step][0] = v.x;
+    x[step][1] = v.y;
+    x[step][2] = v.z;
+    x[step][3] = v.w;
   }
 }
 
