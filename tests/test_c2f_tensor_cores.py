@@ -14,6 +14,7 @@ from lmf_kernels import ops
 from lmf_kernels.backends import RenderCall
 from lmf_kernels.backends.cuda import c2f_mlp as kernel
 from lmf_kernels.families import C2F_MLP, C2FSpec
+from lmf_kernels.selfcheck import cases, measure
 from tensor_cores import over_backends, over_backends_group_slow, over_halves, running
 from test_golden_renders import Rounded
 
@@ -210,6 +211,17 @@ def test_a_wrong_fragment_layout_would_be_seen(seed):
         wrong = drawn.render("emulator")
     with pytest.raises(AssertionError, match="error .*, that of eager torch is"):
         check_error(wrong, drawn.render("reference", torch.float64), drawn.render("reference"))
+
+
+@pytest.mark.slow
+@over_backends
+@pytest.mark.parametrize("variant", C2F_MLP.examples())
+@over_halves
+def test_the_self_check_passes(backend, variant, dtype):
+    kind = cases.Kind("render", "c2f_mlp", variant, str(dtype).removeprefix("torch."))
+    device = torch.device("cuda", 0) if backend == "cuda" else torch.device("cpu")
+    with running(backend) as name:
+        assert measure.wrong_numbers(name, kind, device) is None
 
 
 REFUSED = {
