@@ -23,7 +23,7 @@ from lmf_kernels.files import atomic_write
 MEASURED = [name for name, backend in BACKENDS.items() if backend.needs_evidence]
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 VARIANTS = {"lmliif": "linear head", "lmlte": "fourier head", "lmciaosr": "linear head", "liif": "linear head",
-            "lte": "fourier head"}
+            "lte": "fourier head", "diif": "linear head, linear slices", "dlte": "fourier head, linear slices"}
 
 
 def main(arguments=None):

@@ -25,14 +25,14 @@ from contextlib import contextmanager
 import pybind11
 import torch
 from lmf_kernels.backends import BACKENDS, KernelBackend
-from lmf_kernels.backends.cuda import plain_mlp
+from lmf_kernels.backends.cuda import c2f_mlp, plain_mlp
 from lmf_kernels.backends.cuda.modulated_mlp import aligned, refuse_reach, refuse_shape
 from lmf_kernels.backends.native_call import Packer, refuse_common
 
 SOURCES = pathlib.Path(__file__).resolve().parent.parent / "csrc"
 COMPILER = os.environ.get("CXX") or shutil.which("c++")
 MULTIPROCESSORS = 2  # of the device that it plays
-FILES = ("module", "primitives", "misuse", "modulated_mlp", "plain_mlp")
+FILES = ("module", "primitives", "misuse", "modulated_mlp", "plain_mlp", "c2f_mlp")
 _complaints = {}  # the compiler's, by file: it is asked once
 
 
@@ -57,23 +57,25 @@ class ModulatedKernel:
         return out
 
 
-class PlainKernel:
-    """The same for the plain family. group: the kernel for compute capability 9.0."""
+class DenseKernel:
+    """The same for a family of 256-wide layers, whose rules are those of its module of the CUDA backend.
 
-    def __init__(self, emulated, group):
-        self.emulated, self.group = emulated, group
-        self.packer = Packer(emulated)
+    group: the kernel for compute capability 9.0.
+    """
+
+    def __init__(self, emulated, rules, group):
+        self.name, self.rules, self.group = rules.__name__.rpartition(".")[2], rules, group
+        self.emulated, self.packer = getattr(emulated, self.name), getattr(Packer(emulated), self.name)
 
     def can_run(self, call):
         if call.fields.device.type != "cpu":
             return f"tensors are on {call.fields.device}, the emulator runs on the CPU"
-        return (refuse_common(call, halves=True) or plain_mlp.refuse_float32(call)
-                or plain_mlp.refuse_shape(call.spec))
+        return self.rules.refuse_call(call)
 
     def run(self, call):
         out = torch.empty(call.output_shape(), dtype=call.dtype)
-        packed, alive = self.packer.plain_mlp(aligned(call), out)
-        self.emulated.plain_mlp(packed, self.group, MULTIPROCESSORS)
+        packed, alive = self.packer(aligned(call), out)
+        self.emulated(packed, self.group, MULTIPROCESSORS)
         del alive
         return out
 
@@ -84,7 +86,9 @@ def registered(group=False, **mistakes):
     assert list(BACKENDS)[-1] == "reference"
     emulated = load(**mistakes)
     kernel = ModulatedKernel(emulated)
-    kernels = {"modulated_mlp": kernel, "plain_mlp": PlainKernel(emulated, group)}
+    kernels = {"modulated_mlp": kernel,
+               **{rules.__name__.rpartition(".")[2]: DenseKernel(emulated, rules, group)
+                  for rules in (plain_mlp, c2f_mlp)}}
     BACKENDS["emulator"] = KernelBackend("emulator", kernels,
                                          lambda: (True, "the CUDA kernels, lane by lane on the CPU"))
     try:

@@ -21,6 +21,7 @@ from lmf_kernels import build_info
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMISED = ("80", "86", "89", "90", "100", "120")
+FEWER = {"c2f_mlp": ("80",)}  # each takes ten seconds or more: the other architectures are a slow test
 STRICT = ("--Werror=all-warnings", "-Xptxas=-warn-spills,-Werror")
 TENSOR_CORES = re.compile(r"\bB?F16\b")  # in the name of each kernel whose operands are halves
 
@@ -65,6 +66,8 @@ def compiled(request, tmp_path_factory):
     told, nvcc = compiler(arch)
     folder, made, refused = tmp_path_factory.mktemp(f"sm_{arch}"), {}, ""
     for source in told["cuda_sources"]:
+        if arch not in FEWER.get(Path(source).stem, PROMISED):
+            continue
         out = folder / f"{Path(source).stem}.cubin"
         done = compile_for(arch, source, out, told, nvcc)
         if done.returncode:
@@ -94,11 +97,28 @@ def test_every_promised_architecture_compiles_without_spills(compiled):
     assert made and not refused, f"{architecture}: {refused}"
 
 
-@pytest.mark.parametrize("family", ["modulated_mlp", "plain_mlp"])
+@pytest.mark.parametrize("family", ["modulated_mlp", "plain_mlp", "c2f_mlp"])
 def test_tensor_core_kernels_use_tensor_cores_and_no_local_memory(compiled, family):
     architecture, made, refused = compiled
+    if architecture.removeprefix("sm_") not in FEWER.get(family, PROMISED):
+        pytest.skip("in the slow test of the other architectures")
     assert family in made, refused
-    kernels = read(made[family])["kernels"]
+    check_tensor_cores(family, architecture, made[family])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family, arch", [(family, arch) for family, few in FEWER.items() for arch in PROMISED
+                                          if arch not in few])
+def test_the_other_architectures(family, arch, tmp_path):
+    cubin = tmp_path / f"{family}.cubin"
+    done = compile_for(arch, f"csrc/cuda/{family}.cu", cubin, *compiler(arch))
+    assert done.returncode == 0, done.stderr
+    check_tensor_cores(family, f"sm_{arch}", cubin)
+
+
+def check_tensor_cores(family, architecture, file):
+    """Kernels whose operands are halves use tensor cores and no local memory, others do not use tensor cores."""
+    kernels = read(file)["kernels"]
     assert {kernel["architecture"] for kernel in kernels} == {architecture}
     packing = [kernel for kernel in kernels if kernel["kernel"].startswith(f"{family}_pack_kernel")]
     empty = [kernel for kernel in kernels if kernel["kernel"].startswith(f"{family}_group_kernel")]  # it is for sm_90a
@@ -116,17 +136,18 @@ def test_tensor_core_kernels_use_tensor_cores_and_no_local_memory(compiled, fami
         assert "HMMA" not in kernel["opcodes"] and kernel["opcodes"]["FFMA"] > 0, kernel
 
 
-def test_the_warpgroup_kernels_keep_to_their_registers(tmp_path):
+@pytest.mark.parametrize("family", ["plain_mlp", "c2f_mlp"])
+def test_the_warpgroup_kernels_keep_to_their_registers(family, tmp_path):
     """For sm_90a: wgmma, no local memory, no serialised product (nvcc says so in a warning), and no register beyond the
     240 that a consumer takes, which its launch bounds do not show."""
-    cubin = tmp_path / "plain_mlp.cubin"
-    done = compile_for("90a", "csrc/cuda/plain_mlp.cu", cubin, *compiler("90"))
+    cubin = tmp_path / f"{family}.cubin"
+    done = compile_for("90a", f"csrc/cuda/{family}.cu", cubin, *compiler("90"))
     assert done.returncode == 0 and not re.search(r"\bC75\d\d\b|serializ", done.stdout + done.stderr), done.stderr
-    kernels = [kernel for kernel in read(cubin)["kernels"] if kernel["kernel"].startswith("plain_mlp_group_kernel")]
+    kernels = [kernel for kernel in read(cubin)["kernels"] if kernel["kernel"].startswith(f"{family}_group_kernel")]
     assert len(kernels) == 4
     for kernel in kernels:
         opcodes = kernel["opcodes"]
-        assert opcodes["HGMMA"] == 16 and opcodes["UBLKCP"] > 0, kernel
+        assert opcodes["HGMMA"] == (16 if family == "plain_mlp" else 48) and opcodes["UBLKCP"] > 0, kernel
         assert kernel["stack"] == opcodes.get("LDL", 0) == opcodes.get("STL", 0) == 0, kernel
         assert kernel["highest_register"] < 240, kernel
 
@@ -140,10 +161,10 @@ def test_module_holds_the_architectures_that_it_names():
     by_kernel: dict[str, set] = {}
     for kernel in answer["kernels"]:
         by_kernel.setdefault(kernel["kernel"], set()).add(kernel["architecture"])
-    exact = {name.rstrip("a"): name for name in machine_code if name.endswith("a")}  # of plain_mlp alone
+    exact = {name.rstrip("a"): name for name in machine_code if name.endswith("a")}  # of the 256-wide families
     for kernel, held in by_kernel.items():
         plain = {name.rstrip("a") for name in machine_code}
-        expected = {exact.get(name, name) for name in plain} if kernel.startswith("plain_mlp") else plain
+        expected = {exact.get(name, name) for name in plain} if kernel.startswith(("plain_mlp", "c2f_mlp")) else plain
         assert held == expected, (kernel, held)
 
 

@@ -68,7 +68,8 @@ class Rounded:
                                  for t in self.tensors)
         if self.case.size:
             grid = getattr(ops, self.family)
-            return grid(fields, weights, self.spec, self.case.size, skip=skip, backend=backend, **options).cpu()
+            return grid(fields, weights, self.spec, self.case.size, lr_size=self.case.image.shape[-2:], skip=skip,
+                        backend=backend, **options).cpu()
         where = placed(self.case.coord, backend), placed(self.case.cell, backend)
         points = getattr(ops, f"{self.family}_points")
         return points(fields, weights, self.spec, *where, skip=skip, backend=backend).cpu()

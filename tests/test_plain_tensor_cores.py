@@ -1,15 +1,13 @@
 """The plain family's tensor-core kernels, on a GPU and in the emulator: numbers, stores, refusals, packed weights."""
 
 import random
-from contextlib import contextmanager
 
 import emulator
 import golden_cases
 import lmf_kernels as lmf
 import pytest
 import torch
-import every_backend
-from every_backend import marked, needs_compiler, poisoned
+from every_backend import needs_compiler, poisoned
 from half_errors import DTYPES, check_bytes, check_error
 from lmf_kernels.backends import RenderCall
 from lmf_kernels.backends.cuda import plain_mlp as kernel
@@ -17,6 +15,7 @@ from lmf_kernels.families import PLAIN_MLP
 from lmf_kernels.ops import RenderSpec
 from lmf_kernels.selfcheck import cases, measure
 from random_renders import assert_windows_are_equal, draw
+from tensor_cores import over_backends, over_backends_group_slow, over_halves, running
 from test_golden_renders import Rounded
 
 PAPERS = {"liif": RenderSpec("linear", 0, (256,) * 4), "lte": RenderSpec("fourier", 256, (256,) * 3)}
@@ -25,23 +24,7 @@ VARIED = {"no pass": RenderSpec("linear", 0, (72,)), "padded": RenderSpec("linea
           "narrow last": RenderSpec("linear", 0, (64, 3)), "one layer": RenderSpec("fourier", 256, (256,)),
           "padded angles": RenderSpec("fourier", 48, (70, 130)), "five": RenderSpec("fourier", 16, (96,) * 5, False)}
 
-GROUP = pytest.param("emulator-wgmma", marks=needs_compiler)  # the kernel for compute capability 9.0
-SLOW_GROUP = pytest.param("emulator-wgmma", marks=[needs_compiler, pytest.mark.slow])
-over_backends = pytest.mark.parametrize("backend", [*marked(["emulator", "cuda"]), GROUP])
-over_backends_group_slow = pytest.mark.parametrize("backend", [*marked(["emulator", "cuda"]), SLOW_GROUP])
-over_halves = pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 over_modes = pytest.mark.parametrize("points", [False, True], ids=["grid", "points"])
-
-
-@contextmanager
-def running(choice):
-    """As every_backend.running, which knows one kernel of the emulator."""
-    if choice == "emulator-wgmma":
-        with emulator.registered(group=True):
-            yield "emulator"
-    else:
-        with every_backend.running(choice) as name:
-            yield name
 
 
 def drawn(seed, spec, dtype, **options):

@@ -49,7 +49,7 @@ def test_each_head_dtype_and_path():
         assert kind.task == evidence.GRADIENTS or min(scales) < 2 and max(scales) >= 12 and 25 / 7 in scales
 
 
-@pytest.mark.parametrize("family", OURS)
+@pytest.mark.parametrize("family", [*OURS, "c2f_mlp"])
 def test_cases_are_calls_of_the_operators_and_the_same_every_time(family):
     for kind in cases.kinds(family):
         for draw in (cases.numeric, cases.timed):

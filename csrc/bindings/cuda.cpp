@@ -50,6 +50,16 @@ int64_t plain_mlp_packed_bytes(const py::bytes& call) {
   return lmf::cuda::plain_mlp_packed_bytes(lmf::bindings::unpack<lmf::PlainCall>(call).mlp);
 }
 
+void c2f_mlp(const py::bytes& call, uintptr_t packed, int device, uintptr_t stream) {
+  const auto unpacked = lmf::bindings::unpack<lmf::C2fCall>(call);
+  py::gil_scoped_release release;
+  lmf::cuda::c2f_mlp(unpacked, reinterpret_cast<void*>(packed), device, reinterpret_cast<void*>(stream));
+}
+
+int64_t c2f_mlp_packed_bytes(const py::bytes& call) {
+  return lmf::cuda::c2f_mlp_packed_bytes(lmf::bindings::unpack<lmf::C2fCall>(call).mlp);
+}
+
 double mma_rate(const std::string& dtype, double seconds, int device) {
   if (dtype != "float16" && dtype != "bfloat16") {
     throw py::value_error("dtype must be \"float16\" or \"bfloat16\", got \"" + dtype + "\".");
@@ -73,6 +83,9 @@ PYBIND11_MODULE(_cuda, m) {
         "Launches the render of a packed RenderCall followed by a PlainMlp, as modulated_mlp does. packed: address of "
         "plain_mlp_packed_bytes(call) bytes of the device's memory, which must stay allocated until it has finished.");
   m.def("plain_mlp_packed_bytes", &plain_mlp_packed_bytes, py::arg("call"));
+  m.def("c2f_mlp", &c2f_mlp, py::arg("call"), py::arg("packed"), py::arg("device"), py::arg("stream"),
+        "The same of a RenderCall followed by a C2fMlp. packed: of c2f_mlp_packed_bytes(call) bytes.");
+  m.def("c2f_mlp_packed_bytes", &c2f_mlp_packed_bytes, py::arg("call"));
   m.def("mma_rate", &mma_rate, py::arg("dtype"), py::arg("seconds"), py::arg("device"),
         "Operations per second of mma.sync (two operations per multiply-add) in registers: the peak for a tensor-core "
         "kernel.");

@@ -8,9 +8,9 @@
 
 namespace lmf::dense {
 
+template <int kRing>  // stages in shared memory
 class GroupRing {
  public:
-  static constexpr int kRing = 12;  // stages in shared memory
   static constexpr int kStageBytes = kStageVectors * 16;
   static constexpr int kBytes = kRing * kStageBytes;
   static constexpr int kBarrierBytes = 2 * kRing * 8;
@@ -62,8 +62,8 @@ class GroupRing {
 };
 
 // sums += x times the next matrix of the ring. All lanes of the warpgroup must call it.
-template <class Half>
-LMF_DEVICE void multiply(Sums& sums, Operand& x, GroupRing& ring) {
+template <class Half, int kRing>
+LMF_DEVICE void multiply(Sums& sums, Operand& x, GroupRing<kRing>& ring) {
   warp::pin(x);
   int before = 0;  // the stage before this one
   LMF_UNROLL

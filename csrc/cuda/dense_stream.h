@@ -8,48 +8,91 @@
 
 namespace lmf::dense {
 
-template <int kThreads>  // of the block
-class WeightStream {
+// Which matrices a stream gives: the first `passes`, over and over again.
+class Cycle {
  public:
-  static constexpr int kRing = 4;  // stages in shared memory
-  static constexpr int kBytes = kRing * kStageVectors * 16;
-  static_assert(kPassStages % kRing == 0, "the ring's slots are known at compile time");
-  static_assert(kStageVectors % kThreads == 0, "each thread copies as much as the others");
+  LMF_DEVICE explicit Cycle(int passes) : next_(0), end_(passes * kPassVectors) {}
 
-  // ring: kBytes of shared memory. packed: the matrices, `passes` in number, over and over again. thread: index in the
-  // block. Starts the first copies.
-  LMF_DEVICE WeightStream(uint4* ring, const uint4* packed, int passes, int thread)
-      : ring_(ring), packed_(packed), next_(0), end_(passes * kPassVectors), thread_(thread) {
-    if (end_ == 0) return;
-    for (int stage = 0; stage < kRing - 1; ++stage) copy_next(stage);
+  LMF_DEVICE bool empty() const { return end_ == 0; }
+
+  // Vector at which the next stage to copy begins, for stages of that many vectors.
+  LMF_DEVICE int take(int, int vectors) {
+    const int at = next_;
+    next_ += vectors;
+    if (next_ == end_) next_ = 0;
+    return at;
   }
 
-  // Waits for stage `slot` of the ring, the next one in order, and starts the copy of a later one. Returns its vectors,
+ private:
+  int next_, end_;
+};
+
+// Those that the block asks for before each pass: the one of the pass, and the one after it.
+class Steered {
+ public:
+  LMF_DEVICE explicit Steered(int first) : now_(first * kPassVectors), next_(0) {}
+
+  LMF_DEVICE bool empty() const { return false; }
+  LMF_DEVICE void steer(int now, int next) {
+    now_ = now * kPassVectors;
+    next_ = next * kPassVectors;
+  }
+
+  // stage: of the pass, or of the next one.
+  LMF_DEVICE int take(int stage, int vectors) const {
+    const int stages = kPassVectors / vectors;
+    return stage < stages ? now_ + stage * vectors : next_ + (stage - stages) * vectors;
+  }
+
+ private:
+  int now_, next_;
+};
+
+template <int kThreads, class Sequence = Cycle,
+          int kStageSize = kStepsPerStage>  // threads of the block, steps of a stage
+class WeightStream {
+ public:
+  static constexpr int kRing = 4;                             // stages in shared memory
+  static constexpr int kVectors = kStageSize * kStepVectors;  // of a stage
+  static constexpr int kBytes = kRing * kVectors * 16;
+  static_assert(kSteps / kStageSize % kRing == 0, "the ring's slots are known at compile time");
+  static_assert(kVectors % kThreads == 0, "each thread copies as much as the others");
+
+  // ring: kBytes of shared memory. packed: the matrices. thread: index in the block. Starts the first copies.
+  LMF_DEVICE WeightStream(uint4* ring, const uint4* packed, const Sequence& sequence, int thread)
+      : ring_(ring), packed_(packed), sequence_(sequence), thread_(thread) {
+    if (sequence_.empty()) return;
+    for (int stage = 0; stage < kRing - 1; ++stage) copy(stage);
+  }
+
+  LMF_DEVICE Sequence& sequence() { return sequence_; }
+
+  // Waits for that stage of a pass, the next one in order, and starts the copy of a later one. Returns its vectors,
   // which are valid until the next call. All lanes of the block must call it.
-  LMF_DEVICE const uint4* next(int slot) {
+  LMF_DEVICE const uint4* next(int stage) {
     warp::copy_wait<kRing - 2>();
     warp::block_barrier();  // the stage is there for everybody, and nobody reads the one before it any more
-    copy_next((slot + kRing - 1) % kRing);
-    return ring_ + slot * kStageVectors;
+    copy(stage + kRing - 1);
+    return ring_ + stage % kRing * kVectors;
   }
 
   // Waits for the copies that nobody needs, before the block ends.
   LMF_DEVICE void drain() { warp::copy_wait<0>(); }
 
  private:
-  LMF_DEVICE void copy_next(int slot) {
+  // stage: of the pass, or of the next one.
+  LMF_DEVICE void copy(int stage) {
+    const int from = sequence_.take(stage, kVectors), slot = stage % kRing;
     LMF_UNROLL
-    for (int i = 0; i < kStageVectors; i += kThreads) {
-      warp::copy_async(ring_ + slot * kStageVectors + thread_ + i, packed_ + next_ + thread_ + i);
+    for (int i = 0; i < kVectors; i += kThreads) {
+      warp::copy_async(ring_ + slot * kVectors + thread_ + i, packed_ + from + thread_ + i);
     }
     warp::copy_commit();
-    next_ += kStageVectors;
-    if (next_ == end_) next_ = 0;
   }
 
   uint4* ring_;
   const uint4* packed_;
-  int next_, end_;  // vectors of packed_
+  Sequence sequence_;
   int thread_;
 };
 

@@ -14,6 +14,10 @@ void modulated_mlp(const ModulatedCall& call, int device, void* stream);
 void plain_mlp(const PlainCall& call, void* packed, int device, void* stream);
 int64_t plain_mlp_packed_bytes(const PlainMlp& mlp);
 
+// The same for the coarse-to-fine family.
+void c2f_mlp(const C2fCall& call, void* packed, int device, void* stream);
+int64_t c2f_mlp_packed_bytes(const C2fMlp& mlp);
+
 // Operations per second (two per multiply-add) of mma.sync in registers with float32 sums, measured for about
 // `seconds`. Benchmarks compare the tensor-core kernels with this rate. half: float16 or bfloat16. Waits for the
 // device.

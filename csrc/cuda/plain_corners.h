@@ -10,11 +10,22 @@ namespace lmf::plain {
 
 constexpr int kCorners = 4;
 
-// One pixel at one corner of the ensemble.
+// One pixel at one corner of the ensemble: a Row of dense_heads.h.
 struct PixelCorner {
   int64_t offset;  // of the cell's parameters in the fields, in elements
   float rel_y, rel_x, weight;
   float rel_cell_y, rel_cell_x;
+
+  // base + W_rel rel + W_cell rel_cell
+  LMF_DEVICE float affine(float base, const float4& w) const {
+    base = warp::fma(w.w, rel_cell_x, warp::fma(w.z, rel_cell_y, base));
+    return warp::fma(w.y, rel_x, warp::fma(w.x, rel_y, base));
+  }
+  // freq rel + phase rel_cell
+  LMF_DEVICE float angle(float freq_y, float freq_x, float phase_y, float phase_x) const {
+    const float fixed = warp::fma(phase_x, rel_cell_x, phase_y * rel_cell_y);
+    return warp::fma(freq_y, rel_y, warp::fma(freq_x, rel_x, fixed));
+  }
 };
 
 // The 16 pixels of a row, or query points, that a warp renders at a time.

@@ -4,10 +4,13 @@
 #pragma once
 
 #include "dense_group.h"
-#include "plain_head.h"
+#include "dense_heads.h"
+#include "dense_store.h"
 #include "plain_plan.h"
 
 namespace lmf::plain {
+
+using dense::InShared;
 
 // Run `index` of the call. There are fewer runs than warps at the end: those warps have no pixels to store.
 LMF_DEVICE Tile tile_of(const RenderCall& call, int64_t index) {
@@ -15,7 +18,7 @@ LMF_DEVICE Tile tile_of(const RenderCall& call, int64_t index) {
   return {run.batch, run.row, run.col};
 }
 
-// Adds the skip and the bias to the sums of this lane's two pixels, channels 2t and 2t + 1, and stores them.
+// Finishes and stores channels 2t and 2t + 1 of this lane's two pixels.
 LMF_DEVICE void store_pixels(const RenderCall& call, const Tile& tile, const float4& sums, const float4& bias) {
   const int g = warp::lane() >> 2, t = warp::lane() & 3;
   const float of_pixel[2][2] = {{sums.x, sums.y}, {sums.z, sums.w}};
@@ -25,14 +28,7 @@ LMF_DEVICE void store_pixels(const RenderCall& call, const Tile& tile, const flo
     if (col < 0) continue;
     PixelCoordinates at;
     if (call.skip.data) at = pixel_coordinates(call, tile.batch, tile.row, col);
-    LMF_UNROLL
-    for (int i = 0; i < 2; ++i) {
-      const int channel = 2 * t + i;
-      if (channel > 2) continue;
-      float value = of_pixel[r][i] + (channel == 0 ? bias.x : channel == 1 ? bias.y : bias.z);
-      if (call.skip.data) value += bilinear_skip(call, tile.batch, at, channel);
-      store_channel(call.out, pixel_address(call.out, tile.batch, channel, tile.row, col), value);
-    }
+    dense::store_pixel(call, tile.batch, tile.row, col, at, t, of_pixel[r], bias);
   }
 }
 
@@ -83,20 +79,20 @@ LMF_DEVICE void render_runs(const MmaCall& c, const WarpMemory<head>& memory, St
       {
         const PixelCorner at[2] = {corners.at(corner, g), corners.at(corner, g + 8)};
         if constexpr (head == Head::linear) {
-          linear_head<Half>(x, fields, at, c.head_width, memory.floats(layout.head_table()));
+          dense::linear_head<Half, InShared>(x, fields, at, c.head_width, memory.floats(layout.head_table()));
         } else {
-          fourier_head<Half>(x, fields, at, c.head_width, memory.floats(layout.head_table()));
+          dense::fourier_head<Half, InShared>(x, fields, at, c.head_width, memory.floats(layout.head_table()));
         }
       }
       LMF_KEEP_LOOP
       for (int pass = 0; pass < layout.passes; ++pass) {
         dense::Sums y;
-        dense::start_with_bias(y, memory.floats(layout.bias(pass)));
+        dense::start_with_bias<InShared>(y, memory.floats(layout.bias(pass)));
         dense::multiply<Half>(y, x, stream);
         dense::activate<Half>(x, y);
       }
       float y[4];
-      dense::output_product<Half>(y, x, reinterpret_cast<const uint2*>(memory.constants + layout.out()));
+      dense::output_product<Half, InShared>(y, x, reinterpret_cast<const uint2*>(memory.constants + layout.out()));
       if (t > 1) continue;  // this lane has channels 2t and 2t + 1, and there are three channels
       // The sums lie in shared memory: registers are scarce.
       const float4 before = corner > 0 ? warp::shared_load(memory.sums) : float4{0.0f, 0.0f, 0.0f, 0.0f};
@@ -117,7 +113,8 @@ LMF_DEVICE void render(Mma<Half, head>, const MmaCall& c, unsigned char* shared,
   const int thread = position.warp * warp::kSize + warp::lane();
   const WarpMemory<head> memory(SharedLayout{{head, c.layout.passes}, Stream::kBytes}, shared, position.warp);
   memory.copy_constants(c.packed, thread, kThreads);
-  Stream stream(reinterpret_cast<uint4*>(shared), c.packed + memory.layout.matrices(), memory.layout.passes, thread);
+  Stream stream(reinterpret_cast<uint4*>(shared), c.packed + memory.layout.matrices(),
+                dense::Cycle(memory.layout.passes), thread);
   warp::block_barrier();  // the constants are there
   render_runs<Half>(c, memory, stream, position);
   stream.drain();
@@ -126,11 +123,11 @@ LMF_DEVICE void render(Mma<Half, head>, const MmaCall& c, unsigned char* shared,
 // The same by wgmma: warps 0 to 7 render, warp 8 copies the matrices, and three more belong to its warpgroup.
 template <class Half, Head head>
 LMF_DEVICE void render(Group<Half, head>, const MmaCall& c, unsigned char* shared, warp::Position position) {
-  const SharedLayout parts{{head, c.layout.passes}, dense::GroupRing::kBytes};
+  const SharedLayout parts{{head, c.layout.passes}, Ring::kBytes};
   const int thread = position.warp * warp::kSize + warp::lane();
   const bool renders = position.warp < kWarps;
   const WarpMemory<head> memory(parts, shared, renders ? position.warp : 0);
-  dense::GroupRing ring(shared, shared + parts.bytes());
+  Ring ring(shared, shared + parts.bytes());
   if (thread == 0) ring.init(kWarps);
   memory.copy_constants(c.packed, thread, kGroupThreads);
   warp::block_barrier();  // the constants and the barriers are there

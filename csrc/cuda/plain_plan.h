@@ -2,24 +2,17 @@
 #pragma once
 
 #include "dense_group.h"
+#include "dense_plan.h"
 #include "plain_corners.h"
 #include "plain_packed.h"
 
 namespace lmf::plain {
 
-// Tag of a kernel: tensor cores by mma.sync. H: warp::F16 or warp::BF16, of the fields.
-template <class H, Head head>
-struct Mma {
-  using Half = H;
-};
-
-// The same by wgmma, which compute capability 9.0 alone has.
-template <class H, Head head>
-struct Group {
-  using Half = H;
-};
-
-enum class Method { mma, group };
+using dense::Group;
+using dense::kGroupThreads;
+using dense::kThreads;
+using dense::kWarps;
+using dense::Mma;
 
 // What the kernel gets.
 struct MmaCall {
@@ -31,11 +24,8 @@ struct MmaCall {
   bool ensemble;
 };
 
-constexpr int kWarps = 8;  // that render; a lane has up to 255 registers, so that one block fills a multiprocessor
-constexpr int kThreads = kWarps * warp::kSize;
-constexpr int kGroupWarps = kWarps + 4;  // and the producer's warpgroup
-constexpr int kGroupThreads = kGroupWarps * warp::kSize;
 using Stream = dense::WeightStream<kThreads>;
+using Ring = dense::GroupRing<12>;
 
 // The parts of a block's shared memory, in bytes: ring | constants | corners | sums. Group: and the ring's barriers.
 struct SharedLayout {
@@ -50,61 +40,32 @@ struct SharedLayout {
 };
 static_assert(SharedLayout{{Head::linear, kMaxPasses}, Stream::kBytes}.bytes() <= 99 << 10,
               "a block has 99 KB of shared memory on compute capability 8.6, 8.9 and 12.0");
-static_assert(SharedLayout{{Head::linear, kMaxPasses}, dense::GroupRing::kBytes}.bytes() +
-                      dense::GroupRing::kBarrierBytes <=
-                  227 << 10,
+static_assert(SharedLayout{{Head::linear, kMaxPasses}, Ring::kBytes}.bytes() + Ring::kBarrierBytes <= 227 << 10,
               "a block has 227 KB of shared memory on compute capability 9.0");
 
-struct Plan {
-  Method method;
-  PackCall pack;
+struct Plan : dense::LaunchPlan {
   MmaCall render;
-  Element element;  // of the fields
-  Head head;
-  int warps;         // per block
-  int64_t blocks;    // at most as many as the device runs at once; the kernels loop over the rest
-  int shared_bytes;  // per block
-  int pack_blocks;   // of the packing kernel, with as many warps per block
 };
-
-// Calls f with the tag of the plan's kernel.
-template <class Half, Head head, class F>
-void with_method(const Plan& plan, F f) {
-  plan.method == Method::mma ? f(Mma<Half, head>{}) : f(Group<Half, head>{});
-}
-template <class Half, class F>
-void with_half(const Plan& plan, F f) {
-  plan.head == Head::linear ? with_method<Half, Head::linear>(plan, f) : with_method<Half, Head::fourier>(plan, f);
-}
-template <class F>
-void with_tag(const Plan& plan, F f) {
-  plan.element == Element::float16 ? with_half<warp::F16>(plan, f) : with_half<warp::BF16>(plan, f);
-}
-
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // packed: memory that holds the plan's packed weights when the kernel runs.
 inline MmaCall make_mma_call(const PlainCall& call, const PackCall& pack, const void* packed) {
   const Output& o = call.render.out;
-  const int64_t runs = call.render.fields.batch * o.rows * ceil_div(o.cols, dense::kRows);
-  return {call.render,      static_cast<const uint4*>(packed), pack.to, pack.head_width, runs, ceil_div(runs, kWarps),
-          call.mlp.ensemble};
+  const int64_t runs = call.render.fields.batch * o.rows * dense::ceil_div(o.cols, dense::kRows);
+  return {call.render, static_cast<const uint4*>(packed), pack.to,          pack.head_width,
+          runs,        dense::ceil_div(runs, kWarps),     call.mlp.ensemble};
 }
 
-inline Plan make_plan(const PlainCall& call, Method method, const void* packed, int multiprocessors) {
-  const bool group = method == Method::group;
+inline Plan make_plan(const PlainCall& call, dense::Method method, const void* packed, int multiprocessors) {
+  const bool group = method == dense::Method::group;
   Plan plan{};
   plan.method = method;
-  plan.pack = make_pack_call(call.mlp, group ? dense::Order::swizzled : dense::Order::lanes);
+  plan.pack = make_pack_call(call.mlp, dense::order_for(method));
   plan.render = make_mma_call(call, plan.pack, packed);
   plan.element = call.render.fields.element;
   plan.head = call.mlp.head;
-  plan.warps = group ? kGroupWarps : kWarps;
   plan.blocks = plan.render.jobs < multiprocessors ? plan.render.jobs : multiprocessors;
-  plan.shared_bytes =
-      group ? SharedLayout{plan.pack.to, dense::GroupRing::kBytes}.bytes() + dense::GroupRing::kBarrierBytes
-            : SharedLayout{plan.pack.to, Stream::kBytes}.bytes();
-  plan.pack_blocks = int(ceil_div(plan.pack.to.vectors(), kThreads));
+  plan.shared_bytes = group ? SharedLayout{plan.pack.to, Ring::kBytes}.bytes() + Ring::kBarrierBytes
+                            : SharedLayout{plan.pack.to, Stream::kBytes}.bytes();
   return plan;
 }
 

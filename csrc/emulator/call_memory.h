@@ -14,8 +14,9 @@ inline int64_t size_of(Element element) { return element == Element::float32 ? 4
 
 inline int64_t size_of(Store store) { return store == Store::float32 ? 4 : store == Store::uint8 ? 1 : 2; }
 
-// The elements of the call's tensors except the weights, and nothing else. channels: of the fields.
-inline std::vector<Range> ranges_of(const RenderCall& call, int64_t channels) {
+// The elements of the call's tensors except the weights, and nothing else. channels: of the fields. skip_rows,
+// skip_cols: of the skip.
+inline std::vector<Range> ranges_of(const RenderCall& call, int64_t channels, int64_t skip_rows, int64_t skip_cols) {
   const Fields& f = call.fields;
   const Skip& s = call.skip;
   const Output& o = call.out;
@@ -26,7 +27,7 @@ inline std::vector<Range> ranges_of(const RenderCall& call, int64_t channels) {
   if (s.data)
     ranges.emplace_back(
         "skip", s.data, size_of(s.element),
-        std::vector<Axis>{{f.batch, s.stride_b}, {3, s.stride_c}, {f.rows, s.stride_y}, {f.cols, s.stride_x}});
+        std::vector<Axis>{{f.batch, s.stride_b}, {3, s.stride_c}, {skip_rows, s.stride_y}, {skip_cols, s.stride_x}});
   if (call.points.coord) {
     const std::vector<Axis> pairs{{f.batch * o.cols * 2, 1}};
     ranges.emplace_back("coord", call.points.coord, 4, pairs);
@@ -36,6 +37,11 @@ inline std::vector<Range> ranges_of(const RenderCall& call, int64_t channels) {
       "out", o.data, size_of(o.store),
       std::vector<Axis>{{f.batch, o.stride_b}, {3, o.stride_c}, {o.rows, o.stride_y}, {o.cols, o.stride_x}}, true);
   return ranges;
+}
+
+// Of a family whose skip lies over the same window as the fields.
+inline std::vector<Range> ranges_of(const RenderCall& call, int64_t channels) {
+  return ranges_of(call, channels, call.fields.rows, call.fields.cols);
 }
 
 }  // namespace lmf::emulator

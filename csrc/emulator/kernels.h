@@ -18,6 +18,9 @@ modulated::Path modulated_mlp(const ModulatedCall& call, int multiprocessors);
 // The same for the plain family, its packing of the weights included. group: by the kernel for compute capability 9.0.
 void plain_mlp(const PlainCall& call, bool group, int multiprocessors);
 
+// The same for the coarse-to-fine family.
+void c2f_mlp(const C2fCall& call, bool group, int multiprocessors);
+
 // Matrix product of one warp. a (32, 4), b (32, 2), c and d (32, 4): the registers of each lane.
 void mma(Element half, const uint32_t* a, const uint32_t* b, const float* c, float* d);
 

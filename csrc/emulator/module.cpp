@@ -53,6 +53,12 @@ void plain_mlp(const py::bytes& call, bool group, int multiprocessors) {
   lmf::emulator::plain_mlp(unpacked, group, multiprocessors);
 }
 
+void c2f_mlp(const py::bytes& call, bool group, int multiprocessors) {
+  const auto unpacked = lmf::bindings::unpack<lmf::C2fCall>(call);
+  py::gil_scoped_release release;
+  lmf::emulator::c2f_mlp(unpacked, group, multiprocessors);
+}
+
 Floats mma(const std::string& half, const Integers& a, const Integers& b, const Floats& c) {
   check_shape(a, {32, 4});
   check_shape(b, {32, 2});
@@ -103,6 +109,8 @@ PYBIND11_MODULE(lmf_emulator, m) {
         "tall).");
   m.def("plain_mlp", &plain_mlp, py::arg("call"), py::arg("group"), py::arg("multiprocessors"),
         "The same for the plain family. group: by the kernel for compute capability 9.0.");
+  m.def("c2f_mlp", &c2f_mlp, py::arg("call"), py::arg("group"), py::arg("multiprocessors"),
+        "The same for the coarse-to-fine family.");
   m.def("mma", &mma, py::arg("half"), py::arg("a"), py::arg("b"), py::arg("c"),
         "One m16n8k16 product of lane registers a (32, 4), b (32, 2) and c (32, 4): d (32, 4). half: \"float16\" or "
         "\"bfloat16\".");

@@ -19,13 +19,14 @@ W_out (fine[-1], 3), b_out (3). Matrices are stored input-major, (in, out).
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 from python_ref import c2f_mlp, heads
 from torch import Tensor
 
 from . import c2f_training
-from .interface import Family
+from .interface import Example, Family
 from .maps import SLICE_CELLS, VERTICES
 from .render_spec import DEEPEST, HEADS, WIDEST
 from ..errors import InputError
@@ -54,6 +55,11 @@ class C2FSpec(NamedTuple):
     slice_ensemble: bool = True
     limit_cell: bool = True
     out_dim: int = 3
+
+    @property
+    def first_width(self) -> int:
+        """Width of the first coarse layer's output: that of the linear head's base."""
+        return self.coarse[0]
 
 
 class C2FMLP(Family):
@@ -86,6 +92,13 @@ class C2FMLP(Family):
     def variant(self, spec: C2FSpec) -> str:
         ensemble = "" if spec.slice_ensemble else ", no slice ensemble"
         return f"{spec.head} head, {spec.slicing} slices{ensemble}"
+
+    def examples(self):
+        wide, narrow = ((256,) * 2,) * 2, ((40,) * 2,) * 2
+        diif = [(C2FSpec("linear", 0, *wide, *options), C2FSpec("linear", 0, *narrow, *options))
+                for options in product(SLICINGS, (True, False))]
+        dlte = [(C2FSpec("fourier", 256, *wide, limit_cell=False), C2FSpec("fourier", 20, *narrow, limit_cell=False))]
+        return {self.variant(network): Example(network, other, 1) for network, other in diif + dlte}
 
     def field_channels(self, spec: C2FSpec) -> int:
         return spec.coarse[0] if spec.head == "linear" else 2 * spec.in_dim

@@ -50,7 +50,8 @@ def _example(kind):
 def numeric(kind, device):
     """The cases whose numbers are compared with the float64 reference: one a path through a kernel."""
     network, other, _ = _example(kind)
-    nearest = network._replace(ensemble=False)
+    # A family whose member without its ensemble is another variant has no such option here.
+    nearest = network._replace(ensemble=False) if hasattr(network, "ensemble") else None
     if kind.task == GRADIENTS:
         cases = [
             _grid("x3.7", network, (3, 4), (11, 14), batch=2),
@@ -68,7 +69,7 @@ def numeric(kind, device):
             _points("points", network, (6, 7), 200, batch=2),
         ]
     return [_drawn(draw, kind, number, device) for number, draw in enumerate(cases)
-            if not (draw.points and FAMILIES[kind.family].no_points)]
+            if draw.spec and not (draw.points and FAMILIES[kind.family].no_points)]
 
 
 def timed(kind, device):
@@ -95,13 +96,13 @@ class _Draw(NamedTuple):
     name: str
     spec: Any
     batch: int
-    held: tuple[int, int]  # (h, w) of the fields
+    held: tuple[int, int] | None  # (rows, cols) of the fields; None: the whole map
     points: int = 0
     rest: dict = {}
 
 
 def _grid(name, spec, lr, size, batch=1):
-    return _Draw(name, spec, batch, lr, rest={"size": size, "window": (0, 0, *size), "lr": (0, 0, *lr)})
+    return _Draw(name, spec, batch, None, rest={"size": size, "window": (0, 0, *size), "lr": (0, 0, *lr)})
 
 
 def _window(name, spec):
@@ -115,6 +116,14 @@ def _points(name, spec, lr, count, batch=1):
     return _Draw(name, spec, batch, lr, points=count)
 
 
+def _skip_size(field_map, held, lr):
+    """(rows, cols) of the skip over fields of the size `held`."""
+    if lr is None:
+        return held
+    parts = [(*field_map.cells(start, start + count), n) for start, count, n in zip(lr[:2], held, lr[2:])]
+    return tuple(min(stop, n) - max(start, 0) for start, stop, n in parts)
+
+
 def _drawn(draw, kind, number, device):
     """The Case of a _Draw. Weights are scaled so that activations keep their size through the layers."""
     generator = torch.Generator().manual_seed(_example(kind).seed + number)
@@ -123,10 +132,13 @@ def _drawn(draw, kind, number, device):
     def normal(*shape):
         return torch.randn(shape, generator=generator)
 
-    family, spec, (h, w) = FAMILIES[kind.family], draw.spec, draw.held
-    fields = 0.5 * normal(draw.batch, h, w, family.field_channels(spec))
+    family, spec = FAMILIES[kind.family], draw.spec
+    lr = draw.rest.get("lr")
+    held = draw.held or tuple(family.map_of(spec).size(n) for n in lr[2:])
+    fields = 0.5 * normal(draw.batch, *held, family.field_channels(spec))
     weights = (1.5 / spec.first_width) ** 0.5 * normal(family.weight_count(spec))
-    skip = torch.rand((draw.batch, spec.out_dim, h, w), generator=generator) * 2 - 1
+    around = _skip_size(family.map_of(spec), held, lr)
+    skip = torch.rand((draw.batch, spec.out_dim, *around), generator=generator) * 2 - 1
     queries = {}
     if draw.points:  # some of them beyond the border
         coord = torch.rand((draw.batch, draw.points, 2), generator=generator) * 2.2 - 1.1

@@ -1,6 +1,6 @@
 """Fused CUDA kernels, compiled for the architectures that `lmf-kernels info` lists."""
 
-from . import modulated_mlp, native, plain_mlp
+from . import c2f_mlp, modulated_mlp, native, plain_mlp
 from ..interface import KernelBackend
 
 
@@ -17,5 +17,5 @@ def _availability():
     return True, f"built for {' '.join(native.architectures())}"
 
 
-backend = KernelBackend("cuda", {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp}, _availability,
-                        needs_evidence=True)
+backend = KernelBackend("cuda", {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp, "c2f_mlp": c2f_mlp},
+                        _availability, needs_evidence=True)
