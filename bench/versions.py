@@ -23,7 +23,7 @@ from lmf_kernels import _cpu
 from . import config, results_file
 
 CHILD = config.FOLDER / "children" / "version.py"
-SCALES, PICTURE_SCALES = (12, 4, 3.7, 2), (2, 4)
+SCALES, PICTURE_SCALES = (12, 4, 3.7, 2, 1.5, 1), (2, 4)
 
 
 class Version:

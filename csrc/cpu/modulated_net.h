@@ -165,6 +165,16 @@ inline void fourier_product(const Net& net, const Corner<ROWS>& at, const float*
   }
 }
 
+// x: (hidden, ROWS). rgb: [row][channel].
+template <int ROWS>
+inline void output_layer(const Net& net, const Lanes* x, Lanes (&rgb)[ROWS][3]) {
+  constexpr int OUT = 3;
+  for (int i = 0; i < kVectors; i += kBlockVectors<ROWS>) {
+    const auto sums = dot_block<ROWS, OUT>(x, net.hidden, net.w_out, OUT, i);
+    LMF_OUTPUTS LMF_ROWS LMF_VECTORS rgb[r][o].v[i + j] = sums.v[o][r][j] + vec_set(net.b_out[o]);
+  }
+}
+
 // The whole MLP at a corner. x, y: scratch of max(in_dim, hidden) * ROWS lanes each. phase: see fourier_product.
 // rgb: [row][channel].
 template <int ROWS>
@@ -183,11 +193,7 @@ inline void evaluate(const Net& net, const Corner<ROWS>& at, const float* phase,
     x = y;
     y = t;
   }
-  constexpr int OUT = 3;
-  for (int i = 0; i < kVectors; i += kBlockVectors<ROWS>) {
-    const auto sums = dot_block<ROWS, OUT>(x, net.hidden, net.w_out, OUT, i);
-    LMF_OUTPUTS LMF_ROWS LMF_VECTORS rgb[r][o].v[i + j] = sums.v[o][r][j] + vec_set(net.b_out[o]);
-  }
+  output_layer(net, x, rgb);
 }
 
 #undef LMF_ROWS
