@@ -10,8 +10,9 @@ namespace {
 
 // Sixteen neighbouring elements, at any address.
 inline Lanes load_any(const float* p) {
-  Lanes r;
-  __builtin_memcpy(&r, p, sizeof r);
+  typedef float Unaligned __attribute__((vector_size(kVectorWidth * 4), aligned(4)));
+  Lanes r;  // vector by vector: GCC copies a whole struct in pieces of sixteen bytes, by way of the stack
+  LMF_EACH_VECTOR r.v[i] = *reinterpret_cast<const Unaligned*>(p + i * kVectorWidth);
   return r;
 }
 template <class T>

@@ -1,7 +1,7 @@
-// The modulated render MLP of sixteen evaluations that read a cell each. A lane is a channel, so that a cell's parameters
-// are vectors as they lie in memory: to transpose those of sixteen cells, as modulated_net.h needs them, takes longer
-// than the network. Only for networks with sixteen channels throughout, as the papers have them. Every sum is computed in
-// the order of modulated_net.h, so the bits are the same.
+// The modulated render MLP of sixteen evaluations that read a cell each. A lane is a channel, so that a cell's
+// parameters are vectors as they lie in memory: to transpose those of sixteen cells, as modulated_net.h needs them,
+// takes longer than the network. Only for networks with sixteen channels throughout, as the papers have them. Every sum
+// is computed in the order of modulated_net.h, so the bits are the same.
 #pragma once
 
 #include "halves.h"
@@ -16,10 +16,10 @@ namespace {
 // Sixteen evaluations, each of them a pixel at one of its ensemble corners.
 template <class T>
 struct Evaluations {
-  const T* const* params;          // of the cell of each
-  const T* const* next;            // parameters that are fetched to the cache meanwhile
-  const float *rel_y, *rel_x;      // position of each pixel relative to its cell
-  const float(*from_cell)[kLanes]; // of each: see cell_parts
+  const T* const* params;            // of the cell of each
+  const T* const* next;              // parameters that are fetched to the cache meanwhile
+  const float *rel_y, *rel_x;        // position of each pixel relative to its cell
+  const float (*from_cell)[kLanes];  // of each: see cell_parts
 };
 
 // Evaluations whose sums are in registers at a time.
@@ -48,8 +48,7 @@ inline void cell_parts(const Net& net, const float* rel_cell_y, const float* rel
   const bool linear = net.head == Head::linear;
   const Lanes wy = linear ? load_any(net.cell) : twice(net.phase);
   const Lanes wx = linear ? load_any(net.cell + kLanes) : twice(net.phase + kLanes / 2);
-  for (int i = 0; i < kLanes; ++i)
-    store(parts[i], add(mul(wy, set(rel_cell_y[i])), mul(wx, set(rel_cell_x[i]))));
+  for (int i = 0; i < kLanes; ++i) store(parts[i], add(mul(wy, set(rel_cell_y[i])), mul(wx, set(rel_cell_x[i]))));
 }
 
 // FiLM of one evaluation: relu(sum * (1 + scale) + shift).
@@ -65,18 +64,29 @@ inline Lanes film(const Net& net, const Evaluations<T>& at, int i, int layer, co
 // One dense layer with FiLM, in place. x: (16 evaluations, 16 channels). w: (16, 16).
 template <class T>
 inline void film_layer(const Net& net, const Evaluations<T>& at, int layer, const float* w, float (*x)[kLanes]) {
-  for (int first = 0; first < kLanes; first += kSumsAtOnce) {
-    Lanes sum[kSumsAtOnce];
 #define LMF_EVALUATIONS _Pragma("GCC unroll 16") for (int i = 0; i < kSumsAtOnce; ++i)
-    const Lanes w0 = load_any(w);
-    LMF_EVALUATIONS sum[i] = mul(broadcast(&x[first + i][0]), w0);
-    for (int k = 1; k < kLanes; ++k) {
-      const Lanes wk = load_any(w + k * kLanes);
-      LMF_EVALUATIONS sum[i] = fma(broadcast(&x[first + i][k]), wk, sum[i]);
+  for (int first = 0; first < kLanes; first += kSumsAtOnce) {
+    float (*rows)[kLanes] = x + first;
+    Vec sum[kSumsAtOnce][kVectors];
+    Lanes wk = load_any(w);
+    LMF_EVALUATIONS {
+      const Vec xk = vec_broadcast(rows[i]);
+      _Pragma("GCC unroll 4") for (int j = 0; j < kVectors; ++j) sum[i][j] = xk * wk.v[j];
     }
-    LMF_EVALUATIONS store(x[first + i], film(net, at, first + i, layer, sum[i]));
-#undef LMF_EVALUATIONS
+    for (int k = 1; k < kLanes; ++k) {
+      wk = load_any(w + k * kLanes);
+      LMF_EVALUATIONS {
+        const Vec xk = vec_broadcast(rows[i] + k);
+        _Pragma("GCC unroll 4") for (int j = 0; j < kVectors; ++j) sum[i][j] = vec_fma(xk, wk.v[j], sum[i][j]);
+      }
+    }
+    LMF_EVALUATIONS {
+      Lanes sums;
+      _Pragma("GCC unroll 4") for (int j = 0; j < kVectors; ++j) sums.v[j] = sum[i][j];
+      store(rows[i], film(net, at, first + i, layer, sums));
+    }
   }
+#undef LMF_EVALUATIONS
 }
 
 template <class T>

@@ -1,5 +1,5 @@
-// Grid mode of the modulated family: a task is a block of output columns (at most sixteen LR columns wide) over a run of
-// rows. It walks down the rows and keeps the transposed parameters of the two LR rows in use, so that each cell is
+// Grid mode of the modulated family: a task is a block of output columns (at most sixteen LR columns wide) over a run
+// of rows. It walks down the rows and keeps the transposed parameters of the two LR rows in use, so that each cell is
 // transposed about once per block.
 #pragma once
 

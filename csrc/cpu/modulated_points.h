@@ -25,7 +25,8 @@ struct PointsWorker : Worker {
   PointGroup group;
   alignas(64) float from_cell[kLanes][kLanes];  // by_channel: see cell_parts
 
-  PointsWorker(const ModulatedCall& c, const float* weights) : Worker(c, weights), by_channel(has_sixteen_channels(net)) {}
+  PointsWorker(const ModulatedCall& c, const float* weights)
+      : Worker(c, weights), by_channel(has_sixteen_channels(net)) {}
 
   // Finds the corners of `count` points from q0 on. The last one is repeated.
   void gather(int64_t b, int64_t q0, int count) {

@@ -48,7 +48,9 @@ struct Worker {
     return int64_t(net.in_dim > net.hidden ? net.in_dim : net.hidden) * kMaxRows * kLanes * 4;
   }
   static int head_width(const Net& net) { return net.head == Head::linear ? net.hidden : net.in_dim / 2; }
-  static int64_t bytes(const Net& net) { return 2 * params_bytes(net) + head_width(net) * kLanes * 4 + 2 * activation_bytes(net); }
+  static int64_t bytes(const Net& net) {
+    return 2 * params_bytes(net) + head_width(net) * kLanes * 4 + 2 * activation_bytes(net);
+  }
 
   // Computes `head`, the part of the head that depends on rel_cell alone, for one lane or for all alike.
   void set_rel_cell(int lane, float rel_cell_y, float rel_cell_x) {
