@@ -91,24 +91,22 @@ class _Facts(NamedTuple):
 
 
 def _facts(tensor):
-    return None if tensor is None else _Facts(tensor.shape, tensor.dtype, tensor.device)
+    return None if tensor is None else (tensor.shape, tensor.dtype, tensor.device)
 
 
 def validate(call):
     """Raise InputError with one sentence where shapes, devices or options do not fit together; else return the shape of
     the result."""
-    return _validated(RenderCall(
-        call.family, call.spec, _facts(call.fields), _facts(call.weights), _facts(call.skip), _facts(call.coord),
-        _facts(call.cell), call.size, call.window, call.lr, call.grid_cell, call.epilogue, call.dtype, call.layout))
+    family, spec, fields, weights, skip, coord, cell, *options, _, _ = call
+    return _validated(family, spec, _facts(fields), _facts(weights), _facts(skip), _facts(coord), _facts(cell), *options)
 
 
 @lru_cache(maxsize=1024)  # a video asks the same of every frame, tiles of every picture
-def _validated(
-    call,  # RenderCall with _Facts in place of tensors
-):
-    """The call's output_shape()."""
-    spec, shape = call.spec, call.fields.shape
-    family, name = call.family, call.family.name
+def _validated(family, spec, fields, weights, skip, coord, cell, *options):
+    """The output_shape() of a call, of whose tensors there are the _facts."""
+    tensors = (facts and _Facts(*facts) for facts in (fields, weights, skip, coord, cell))
+    call = RenderCall(family, spec, *tensors, *options)
+    shape, name = call.fields.shape, family.name
     family.validate_spec(spec)
     channels, count = family.field_channels(spec), family.weight_count(spec)
     if len(shape) != 4 or shape[3] != channels:
