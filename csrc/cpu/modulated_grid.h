@@ -70,7 +70,7 @@ struct GridWorker : Worker {
   template <int ROWS>
   void add_corner(const float* params, const Select& select, const float* rel_y, const float* rel_x,
                   const float* weight_y, const float* weight_x, bool network, bool skip, Lanes (*sum)[3]) {
-    Corner<ROWS> at{params, select, {}, load(rel_x)};
+    Corner<ROWS> at{params, {select}, {}, {load(rel_x)}};
     Lanes weight[ROWS];
     for (int r = 0; r < ROWS; ++r) {
       at.rel_y[r] = set(rel_y[r]);
@@ -85,6 +85,21 @@ struct GridWorker : Worker {
     }
     if (skip)
       for (int r = 0; r < ROWS; ++r) add_skip(params, select, weight[r], sum[r]);
+  }
+
+  // Adds a single row of sixteen pixels at the two corners in one LR row: as add_corner for one and then the other.
+  void add_corners(const float* params, const Step& st, float rel_y, float weight_y, bool skip, Lanes* sum) {
+    const Lanes y_of_both = set(rel_y);
+    const Corner<2, 2> at{
+        params, {st.corner[0], st.corner[1]}, {y_of_both, y_of_both}, {load(st.rel[0]), load(st.rel[1])}};
+    fetch_ahead();
+    Lanes rgb[2][3];
+    evaluate(net, at, head, x, y, rgb);
+    for (int c = 0; c < 2; ++c) {
+      const Lanes weight = mul(set(weight_y), load(st.weight[c]));
+      for (int k = 0; k < 3; ++k) sum[k] = fma(weight, rgb[c][k], sum[k]);
+      if (skip) add_skip(params, st.corner[c], weight, sum);
+    }
   }
 
   // Renders the block's pixels of output rows [row, row + n), which read the same LR rows: see alike.
@@ -105,12 +120,9 @@ struct GridWorker : Worker {
       Lanes sum[kMaxRows][3];
       for (int r = 0; r < n; ++r)
         for (int c = 0; c < 3; ++c) sum[r][c] = set(0.0f);
-      const auto corner = [&](int a, const Select& select, const float* rel_x, const float* weight,
+      const bool skip = call.skip.data != nullptr;
+      const auto corner = [&](int a, int first, int end, const Select& select, const float* rel_x, const float* weight,
                               const float* weight_x, bool network, bool skip) {
-        // The rows with a weight are neighbours: at x3, a third of them lies on LR centres.
-        int first = 0, end = n;
-        while (first < end && weight[first] == 0.0f) ++first;
-        while (first < end && weight[end - 1] == 0.0f) --end;
         const auto add = [&](auto rows_alike) {
           add_corner<rows_alike.value>(rows[a], select, rel_y[a] + first, rel_x, weight + first, weight_x, network,
                                        skip, sum + first);
@@ -122,12 +134,20 @@ struct GridWorker : Worker {
         if (end - first == 1) add(Count<1>());
       };
       alignas(64) static constexpr float kOnes[kLanes] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-      if (!ensemble) corner(cy->nearest, st.nearest, st.rel_nearest, kOnes, kOnes, true, false);
-      if (ensemble || call.skip.data) {
-        for (int a = 0; a < 2; ++a)
-          for (int c = 0; c < 2; ++c)
-            if (st.counts[c])
-              corner(a, st.corner[c], st.rel[c], weight_y[a], st.weight[c], ensemble, call.skip.data != nullptr);
+      if (!ensemble) corner(cy->nearest, 0, n, st.nearest, st.rel_nearest, kOnes, kOnes, true, false);
+      for (int a = 0; a < 2 && (ensemble || skip); ++a) {
+        // The rows with a weight are neighbours: at x3, a third of them lies on LR centres.
+        const float* weight = weight_y[a];
+        int first = 0, end = n;
+        while (first < end && weight[first] == 0.0f) ++first;
+        while (first < end && weight[end - 1] == 0.0f) --end;
+        if (end - first == 1 && ensemble && st.counts[0] && st.counts[1]) {
+          add_corners(rows[a], st, rel_y[a][first], weight[first], skip, sum[first]);
+          continue;
+        }
+        for (int c = 0; c < 2; ++c) {
+          if (st.counts[c]) corner(a, first, end, st.corner[c], st.rel[c], weight, st.weight[c], ensemble, skip);
+        }
       }
       for (int r = 0; r < n; ++r) {
         const int64_t pixel = (row + r - out.y0) * out.stride_y + (st.x - out.x0) * out.stride_x;
