@@ -23,7 +23,7 @@ from lmf_kernels import _cpu
 from . import config, results_file
 
 CHILD = config.FOLDER / "children" / "version.py"
-SCALES, PICTURE_SCALES = (12, 4, 3.7, 2), (2, 4)
+SCALES, PICTURE_SCALES = (12, 4, 3.7, 2, 1.5, 1), (2, 4)
 
 
 class Version:
@@ -53,7 +53,8 @@ def cases(quick):
             yield {**base, "name": f"render x{scale} {isa}", "kind": "render", "scale": scale, "lr": lr, "isa": isa}
     yield {**base, "name": "render x4, 48x48 tile", "kind": "render", "scale": 4, "lr": tile}
     yield {**base, "name": "render x4, one pixel a call", "kind": "render", "scale": 1, "lr": (1, 1)}
-    yield {**base, "name": "random points", "kind": "points", "lr": tile}
+    for isa in isas:
+        yield {**base, "name": f"random points {isa}", "kind": "points", "lr": tile, "isa": isa}
     for dtype in ("bfloat16", "float16"):
         yield {**base, "name": f"render x4 {dtype}", "kind": "render", "scale": 4, "lr": lr, "dtype": dtype}
     for scale in PICTURE_SCALES:

@@ -16,6 +16,7 @@ struct alignas(64) Step {
   float rel[2][kLanes], weight[2][kLanes];  // of the left and the right ensemble corner: see AxisCorners
   float rel_nearest[kLanes];
   Select corner[2], nearest;  // which of the block's cells each pixel reads
+  bool counts[2];             // whether any pixel has a weight at that corner: at x1 the right one has none
   int64_t x;                  // output column of the first pixel
   int count;
   bool gaps;           // they are no neighbours: lane i is column x + at[i]
@@ -79,7 +80,11 @@ inline int fill_step(Position position, int64_t available, int64_t n_in, int64_t
     }
     st->rel_nearest[lane] = st->rel_nearest[count - 1];
   }
-  for (int b = 0; b < 2; ++b) make_select(cell[b], count, &st->corner[b]);
+  for (int b = 0; b < 2; ++b) {
+    make_select(cell[b], count, &st->corner[b]);
+    st->counts[b] = false;
+    for (int lane = 0; lane < count; ++lane) st->counts[b] |= st->weight[b][lane] != 0.0f;
+  }
   make_select(cell[2], count, &st->nearest);
   st->x = position(0);
   st->count = count;

@@ -10,9 +10,16 @@ namespace {
 
 // Sixteen neighbouring elements, at any address.
 inline Lanes load_any(const float* p) {
-  Lanes r;
-  __builtin_memcpy(&r, p, sizeof r);
+  typedef float Unaligned __attribute__((vector_size(kVectorWidth * 4), aligned(4)));
+  Lanes r;  // vector by vector: GCC copies a whole struct in pieces of sixteen bytes, by way of the stack
+  LMF_EACH_VECTOR r.v[i] = *reinterpret_cast<const Unaligned*>(p + i * kVectorWidth);
   return r;
+}
+template <class T>
+inline Lanes load_in_fours(const T* p) {
+  alignas(64) float value[kLanes];
+  for (int i = 0; i < kLanes; i += 4) *reinterpret_cast<Vec4*>(value + i) = load4(p + i);
+  return load(value);
 }
 inline Lanes load_any(const BFloat16* p) {
   Lanes r;
@@ -20,9 +27,7 @@ inline Lanes load_any(const BFloat16* p) {
   const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   r.v[0] = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 #else
-  alignas(64) float value[kLanes];
-  for (int i = 0; i < kLanes; ++i) value[i] = load1(p + i);
-  r = load(value);
+  r = load_in_fours(p);
 #endif
   return r;
 }
@@ -33,9 +38,7 @@ inline Lanes load_any(const Float16* p) {
 #elif defined(__F16C__)
   LMF_EACH_VECTOR r.v[i] = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8 * i)));
 #else
-  alignas(64) float value[kLanes];
-  for (int i = 0; i < kLanes; ++i) value[i] = load1(p + i);
-  r = load(value);
+  r = load_in_fours(p);
 #endif
   return r;
 }

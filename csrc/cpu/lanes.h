@@ -92,6 +92,12 @@ inline Lanes set(float x) {
   LMF_EACH_VECTOR r.v[i] = vec_set(x);
   return r;
 }
+inline Lanes broadcast(const float* p) {  // set(*p), never as an operand of another instruction: see vec_broadcast
+  const Vec v = vec_broadcast(p);
+  Lanes r;
+  LMF_EACH_VECTOR r.v[i] = v;
+  return r;
+}
 inline Lanes load(const float* p) {  // p: 64-byte aligned
   Lanes r;
   LMF_EACH_VECTOR r.v[i] = *reinterpret_cast<const Vec*>(p + i * kVectorWidth);

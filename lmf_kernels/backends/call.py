@@ -1,6 +1,6 @@
 """One render call, as every backend receives it."""
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -82,17 +82,40 @@ def _rel_cell(cell, lr_size, size):
     return tuple(float(c) * n for c, n in zip(cell, lr_size))
 
 
+class _Facts(NamedTuple):
+    """What `validate` reads of a tensor."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+    device: torch.device
+
+
+def _facts(tensor):
+    return None if tensor is None else (tensor.shape, tensor.dtype, tensor.device)
+
+
 def validate(call):
-    """Raise InputError with one sentence where shapes, devices or options do not fit together."""
-    spec, shape = call.spec, call.fields.shape
-    name, (channels, count) = call.family.name, _lengths(call.family, spec)
+    """Raise InputError with one sentence where shapes, devices or options do not fit together; else return the shape of
+    the result."""
+    family, spec, fields, weights, skip, coord, cell, *options, _, _ = call
+    return _validated(family, spec, _facts(fields), _facts(weights), _facts(skip), _facts(coord), _facts(cell), *options)
+
+
+@lru_cache(maxsize=1024)  # a video asks the same of every frame, tiles of every picture
+def _validated(family, spec, fields, weights, skip, coord, cell, *options):
+    """The output_shape() of a call, of whose tensors there are the _facts."""
+    tensors = (facts and _Facts(*facts) for facts in (fields, weights, skip, coord, cell))
+    call = RenderCall(family, spec, *tensors, *options)
+    shape, name = call.fields.shape, family.name
+    family.validate_spec(spec)
+    channels, count = family.field_channels(spec), family.weight_count(spec)
     if len(shape) != 4 or shape[3] != channels:
         raise InputError(f"fields of shape {tuple(shape)} do not fit {name} with {spec}: "
                          f"pass (B, h, w, {channels}).")
     if call.weights.shape != (count,):
         raise InputError(f"weights of shape {tuple(call.weights.shape)} do not fit {name} with {spec}: "
                          f"pass ({count},) as pack_weights makes them.")
-    batch, h, w, _ = shape
+    _, h, w, _ = shape
     if h < 1 or w < 1:
         raise InputError(f"fields of shape {tuple(shape)} have no LR cells: pass at least a 1 x 1 map.")
     for name, tensor in call.tensors().items():
@@ -100,19 +123,13 @@ def validate(call):
             raise InputError(f"{name} is {tensor.dtype}: pass float32, float64, float16 or bfloat16.")
     validate_devices(call)
     if call.coord is None:
-        _validate_grid(call.family.map_of(spec), call.lr, (h, w), call.size, call.window, call.grid_cell)
+        _validate_grid(family.map_of(spec), call.lr, (h, w), call.size, call.window, call.grid_cell)
         _validate_store(call.epilogue, call.dtype, call.layout)
     else:
         _validate_points(call)
     if call.skip is not None:
         _validate_skip(call)
-
-
-@cache
-def _lengths(family, spec):
-    """(channels of the fields, length of the weights) of a spec, which is checked."""
-    family.validate_spec(spec)
-    return family.field_channels(spec), family.weight_count(spec)
+    return call.output_shape()
 
 
 def _validate_skip(call):
@@ -150,7 +167,7 @@ def validate_devices(call):
 def _validate_points(call):
     for name in ("coord", "cell"):
         tensor = getattr(call, name)
-        if tensor.dim() != 3 or tensor.shape[0] != call.fields.shape[0] or tensor.shape[2] != 2:
+        if len(tensor.shape) != 3 or tensor.shape[0] != call.fields.shape[0] or tensor.shape[2] != 2:
             raise InputError(f"{name} of shape {tuple(tensor.shape)} does not fit a batch of {call.fields.shape[0]}: "
                              f"pass ({call.fields.shape[0]}, Q, 2), y before x.")
     if call.coord.shape != call.cell.shape:
@@ -158,7 +175,6 @@ def _validate_points(call):
                          "pass one cell a query.")
 
 
-@lru_cache(maxsize=1024)  # a video asks the same of every frame, tiles of every picture
 def _validate_grid(
     on,  # families.maps.FieldMap of the fields
     lr,  # (y0, x0, h, w) as in RenderCall
@@ -189,7 +205,6 @@ def _validate_grid(
                              f"to {first + have - 1}: render fewer pixels or pass more of the map.")
 
 
-@cache
 def _validate_store(epilogue, dtype, layout):
     validate_options(epilogue, layout)
     if dtype == torch.uint8:

@@ -95,7 +95,11 @@ def select(call, name="auto", wanted=None, check=True):
     call. Gradients that the backend asked for cannot compute come from the fallback. check: whether a missing
     self-check may be made.
     """
-    name = requested(name)
+    return _select(call, requested(name), wanted, check)
+
+
+def _select(call, name, wanted=None, check=True):
+    """`select` for a name that counts."""
     if name == "auto":
         return _automatic(call, wanted, check)
     if refusal(BACKENDS[name], call, wanted) is None:
@@ -140,9 +144,10 @@ def choose(call, name="auto"):
 
     Raises BackendError with the reason when a backend asked for by name cannot run it, or none can.
     """
-    selection = select(call, name)
+    name = requested(name)
+    selection = _select(call, name)
     if selection.backend is None:
-        _raise_refusal(call, requested(name))
+        _raise_refusal(call, name)
     _check_fallback(call, selection)
     return selection.backend
 

@@ -192,9 +192,10 @@ def load_module(name):
 def refuse_common(call, halves):
     """The reason why a compiled kernel cannot take the call, or None. halves: it also takes HALVES."""
     allowed = _WITH_HALVES if halves else _FLOAT32
-    for name, tensor in call.tensors().items():
-        dtypes = _FLOAT32 if name in ("coord", "cell") else allowed
-        if tensor.dtype not in dtypes:
+    for name, tensor, dtypes in (("fields", call.fields, allowed), ("weights", call.weights, allowed),
+                                 ("skip", call.skip, allowed), ("coord", call.coord, _FLOAT32),
+                                 ("cell", call.cell, _FLOAT32)):
+        if tensor is not None and tensor.dtype not in dtypes:
             return f"{name} is {tensor.dtype}, the kernel takes {', '.join(map(str, dtypes))}"
     if call.dtype not in allowed and call.dtype != torch.uint8:
         return f"it stores {', '.join(map(str, (*allowed, torch.uint8)))}, not {call.dtype}"

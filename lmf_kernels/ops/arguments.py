@@ -27,8 +27,12 @@ def tensor(name, value, dims=None):
 def whole_numbers(name, value, count):
     """`value` as `count` whole numbers up to the largest side of a picture."""
     items = tuple(value) if isinstance(value, (list, tuple)) else ()
-    if len(items) == count and all(map(_is_side, items)):  # nearly always
-        return items
+    for item in items:
+        if type(item) is not int or not -LARGEST_SIDE <= item <= LARGEST_SIDE:
+            break
+    else:  # nearly always
+        if len(items) == count:
+            return items
     if len(items) != count or not all(map(_is_whole, items)):
         raise InputError(f"{name} = {value!r:.60}: pass {count} whole numbers.")
     items = tuple(item if isinstance(item, (int, torch.SymInt)) else operator.index(item) for item in items)
@@ -53,15 +57,11 @@ def options(family, spec, epilogue, dtype, layout):
         raise InputError(f"spec is a {type(spec).__name__}: pass a {family.spec_type.__name__}.")
     for name in family.whole_numbers:
         value = getattr(spec, name)
-        if set(map(type, value if isinstance(value, tuple) else (value,))) - {int}:
+        if type(value) is not int and (type(value) is not tuple or {*map(type, value)} - {int}):
             raise InputError(f"{spec}: {name} must be whole numbers.")
     if not isinstance(dtype, torch.dtype):
         raise InputError(f"dtype={dtype!r:.40}: pass a torch.dtype such as torch.float32.")
     validate_options(epilogue, layout)
-
-
-def _is_side(item):
-    return type(item) is int and -LARGEST_SIDE <= item <= LARGEST_SIDE
 
 
 def _is_whole(item):

@@ -26,14 +26,11 @@ _EAGER = (torch.Tensor, torch.nn.Parameter)  # and not what stands for a tensor 
 _TENSORS = {"grid": ("fields", "weights", "skip"), "points": ("fields", "weights", "skip", "coord", "cell")}
 
 
-class _Operator(NamedTuple):
-    call: Any  # through torch's dispatcher
-    implementation: Any
-
-
 class _Operators(NamedTuple):
-    grid: _Operator
-    points: _Operator | None  # None where the family renders no points
+    """Those of a family, as torch's dispatcher calls them."""
+
+    grid: Any
+    points: Any  # None where the family renders no points
 
 
 library = torch.library.Library("lmf_kernels", "DEF")
@@ -52,44 +49,48 @@ def register_family(family: families.Family) -> None:
             _define(family, "grid"), None if family.no_points else _define(family, "points"))
 
 
-def _grid_call(family, fields, weights, skip, size, window, lr, cell, *rest):
+def _points_call(family, spec, fields, weights, skip, coord, cell):
+    return RenderCall(family, spec, fields, weights, skip, coord, cell,
+                      dtype=torch.promote_types(fields.dtype, torch.float32))
+
+
+def _call_of_grid(family, fields, weights, skip, size, window, lr, cell, *rest):
     """The RenderCall of a grid operator's arguments."""
     *spec, epilogue, dtype, layout, _ = rest
     return RenderCall(family, family.spec_of(spec), fields, weights, skip, None, None, tuple(size), tuple(window),
                       tuple(lr), None if cell is None else tuple(cell), epilogue, dtype, layout)
 
 
-def _points_call(family, fields, weights, skip, coord, cell, *rest):
+def _call_of_points(family, fields, weights, skip, coord, cell, *rest):
     """The RenderCall of a points operator's arguments."""
     *spec, _ = rest
-    return RenderCall(family, family.spec_of(spec), fields, weights, skip, coord, cell,
-                      dtype=torch.promote_types(fields.dtype, torch.float32))
+    return _points_call(family, family.spec_of(spec), fields, weights, skip, coord, cell)
 
 
 def _run(call, backend):
-    validate(call)
-    if 0 in call.output_shape():
-        return torch.empty(call.output_shape(), dtype=call.dtype, device=call.fields.device)
+    shape = validate(call)
+    if 0 in shape:
+        return torch.empty(shape, dtype=call.dtype, device=call.fields.device)
     return choose(call, backend).run(call)
 
 
 def _gradients(call, grad, wanted, backend):
     """The gradients of the tensors named in `wanted`, in their order."""
-    validate(call)
-    if grad.shape != call.output_shape() or grad.dtype != call.dtype or grad.device != call.fields.device:
+    shape = validate(call)
+    if grad.shape != shape or grad.dtype != call.dtype or grad.device != call.fields.device:
         raise InputError(f"a gradient of shape {tuple(grad.shape)}, {grad.dtype} on {grad.device} does not fit the "
-                         f"output: pass {tuple(call.output_shape())}, {call.dtype} on {call.fields.device}.")
-    if 0 in call.output_shape():
+                         f"output: pass {tuple(shape)}, {call.dtype} on {call.fields.device}.")
+    if 0 in shape:
         tensors = call.tensors()
         return [torch.zeros_like(tensors[name], memory_format=torch.contiguous_format) for name in wanted]
     return choose_backward(call, wanted, backend).gradients(call, grad, wanted)
 
 
 def _define(family, kind):
-    """Define the _Operator of a kind, and its backward operator; returns it."""
+    """Define the operator of a kind, and its backward operator; returns the first."""
     name = family.name if kind == "grid" else f"{family.name}_points"
     schema = (_GRID if kind == "grid" else _POINTS).format(spec=family.spec_schema())
-    make_call = _grid_call if kind == "grid" else _points_call
+    make_call = _call_of_grid if kind == "grid" else _call_of_points
     names = _TENSORS[kind]  # of the leading arguments
     tensors = len(names)
     library.define(f"{name}({schema}) -> Tensor", tags=torch.Tag.pt2_compliant_tag)
@@ -136,28 +137,34 @@ def _define(family, kind):
     torch.library.register_autograd(f"{qualified}_backward", refuse, lib=library)  # else they would be zero, silently
     for device in ("cpu", "cuda"):  # coordinates and modulations need float32: half the mantissa would move pixels
         torch.library.register_autocast(qualified, device, torch.float32, lib=library)
-    return _Operator(getattr(torch.ops.lmf_kernels, name).default, forward)
+    return getattr(torch.ops.lmf_kernels, name).default
 
 
-def _call(family, operator, tensors, *rest):
-    """Run an operator. Where torch's dispatcher would only hand the arguments on, it is left out: with it, a call on
-    the CPU takes about twice as long."""
-    if (torch.compiler.is_compiling() or transforms.under_way(family, tensors)
-            or torch.is_grad_enabled() and torch._C._any_requires_grad(*tensors)):
-        return operator.call(*tensors, *rest)
-    if _nothing_to_dispatch(tensors):
-        return operator.implementation(*tensors, *rest)
-    with torch._C._AutoDispatchBelowAutograd():  # as torch.library's own autograd does
-        return operator.call(*tensors, *rest)
+def _for_autograd(family, tensors):
+    """Whether autograd, or what traces or transforms a program before it, has to see a call."""
+    return (torch.compiler.is_compiling() or transforms.under_way(family, tensors)
+            or torch.is_grad_enabled() and torch._C._any_requires_grad(*tensors))
 
 
 def _nothing_to_dispatch(tensors):
     """Whether all tensors are ordinary ones on a CPU or CUDA device, and nothing (a mode, autocast, tracing, the
-    profiler) wants to see calls of operators."""
+    profiler) wants to see calls of operators. Then torch's dispatcher would only hand the arguments on, and it is left
+    out: with it, a call on the CPU takes about twice as long."""
     if (torch._C._len_torch_dispatch_stack() or torch._C._is_any_autocast_enabled()
             or torch._C._get_tracing_state() is not None or torch._C._autograd._profiler_enabled()):
         return False
-    return all(t is None or type(t) in _EAGER and (t.is_cpu or t.is_cuda) and not t.is_neg() for t in tensors)
+    for t in tensors:
+        if t is not None and (type(t) not in _EAGER or not (t.is_cpu or t.is_cuda) or t.is_neg()):
+            return False
+    return True
+
+
+def _dispatch(operator, for_autograd, *args):
+    """Run an operator through torch's dispatcher."""
+    if for_autograd:
+        return operator(*args)
+    with torch._C._AutoDispatchBelowAutograd():  # as torch.library's own autograd does
+        return operator(*args)
 
 
 def render_grid(
@@ -191,9 +198,14 @@ def render_grid(
     if lr_size is None and family.map_of(spec).size(1) != 1:
         raise InputError(f"the fields of {family.name} do not lie on LR cells: pass lr_size, the picture's (h, w).")
     lr_size = (fields.shape[1], fields.shape[2]) if lr_size is None else arguments.whole_numbers("lr_size", lr_size, 2)
-    lr_origin = arguments.whole_numbers("lr_origin", lr_origin, 2)
-    return _call(family, _operators[family.name].grid, (fields, weights, skip), (height, width), window,
-                 (*lr_origin, *lr_size), arguments.cell_pair(cell), *spec, epilogue, dtype, layout, check_name(backend))
+    lr = (*arguments.whole_numbers("lr_origin", lr_origin, 2), *lr_size)
+    cell, backend, tensors = arguments.cell_pair(cell), check_name(backend), (fields, weights, skip)
+    for_autograd = _for_autograd(family, tensors)
+    if not for_autograd and _nothing_to_dispatch(tensors):
+        return _run(RenderCall(family, spec, fields, weights, skip, None, None, (height, width), window, lr, cell,
+                               epilogue, dtype, layout), backend)
+    return _dispatch(_operators[family.name].grid, for_autograd, *tensors, (height, width), window, lr, cell, *spec,
+                     epilogue, dtype, layout, backend)
 
 
 def render_points(
@@ -218,8 +230,11 @@ def render_points(
     if skip is not None:
         arguments.tensor("skip", skip, 4)
     arguments.options(family, spec, "none", torch.float32, "nchw")
-    return _call(family, _operators[family.name].points, (fields, weights, skip, coord, cell), *spec,
-                 check_name(backend))
+    backend, tensors = check_name(backend), (fields, weights, skip, coord, cell)
+    for_autograd = _for_autograd(family, tensors)
+    if not for_autograd and _nothing_to_dispatch(tensors):
+        return _run(_points_call(family, spec, *tensors), backend)
+    return _dispatch(_operators[family.name].points, for_autograd, *tensors, *spec, backend)
 
 
 for _family in families.FAMILIES.values():
