@@ -123,8 +123,9 @@ class Flow:
         return walk(start, False)
 
 
-def passes(lines):
-    """[(HMMA, shortest, longest)] of a tensor-core kernel by columns: an item of work, as Counters."""
+def passes(lines, least):
+    """[(HMMA, shortest, longest)] of a tensor-core kernel by columns: an item of work, as Counters. least: HMMA of the
+    smallest item at one corner, by which it is known how many corners a pass of the corner loops has."""
     flow = Flow(lines)
     with_products = [loop for loop in flow.loops() if any(flow.code[block]["HMMA"] for block in loop[1])]
     if not with_products:
@@ -134,18 +135,19 @@ def passes(lines):
     blocks = frozenset().union(*(loop[1] for loop in inner))
     rows = [(products, short, long)
             for products, (short, long) in flow.ways(*outer, closed=blocks).items() if products]
-    for loop in inner:
-        corner = flow.ways(*loop)
+    corners = [flow.ways(*loop) for loop in inner]
+    times = CORNERS * least // min((min(corner) for corner in corners), default=least)
+    for loop, corner in zip(inner, corners):
         others = frozenset().union(*(other[1] for other in inner if other is not loop))
         rest = flow.ways(*outer, through=loop, closed=others)
         if len(corner) == 1 and list(rest) == [0]:  # its way leads to no other product
             (products, ways), (short, long) = next(iter(corner.items())), rest[0]
-            rows.append((CORNERS * products, _times(ways[0]) + short, _times(ways[1]) + long))
+            rows.append((times * products, _times(ways[0], times) + short, _times(ways[1], times) + long))
     return sorted(rows, key=lambda row: row[0])
 
 
-def _times(way):
-    return collections.Counter({opcode: CORNERS * count for opcode, count in way.items()})
+def _times(way, times):
+    return collections.Counter({opcode: times * count for opcode, count in way.items()})
 
 
 def items(file, architecture, kernel=""):
@@ -158,7 +160,8 @@ def items(file, architecture, kernel=""):
         if of != architecture or not layers or not re.search(kernel, name):
             continue
         each = 2 * (int(layers[2]) - (layers[1] == "linear")) + 1  # products of an evaluation
-        for products, short, long in passes(lines):
+        least = 2 if "true" in name else 1  # tiles
+        for products, short, long in passes(lines, each * least):
             if products % (CORNERS * each) == 0:  # else no warp goes this way
                 found.append((name, products // (CORNERS * each), short, long))
     return found

@@ -126,7 +126,16 @@ LMF_DEVICE uint2 one_plus(uint2 scale) {
   return {warp::fma_pair<Half>(scale.x, one, one), warp::fma_pair<Half>(scale.y, one, one)};
 }
 
-// y (16 pixels x 16) = x W in halves, in the layout of x: rows g and g + 8 of columns 2t and 2t + 1, then of columns 2t
+// y (16 pixels x 16) = x W in float32. left: columns 2t and 2t + 1 of row g, then of row g + 8; right: columns 2t + 8 and
+// 2t + 9.
+template <class Half>
+LMF_DEVICE void multiply_tile(float (&left)[4], float (&right)[4], const uint32_t (&x)[4], const MatrixFragment& w) {
+  const float zero[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+  warp::mma<Half>(left, x, w.left, zero);
+  warp::mma<Half>(right, x, w.right, zero);
+}
+
+// The same in halves, in the layout of x: rows g and g + 8 of columns 2t and 2t + 1, then of columns 2t
 // + 8 and 2t + 9. Each sum is rounded once: float16 has matrix instructions with float16 results.
 LMF_DEVICE void multiply_tile(warp::F16, uint32_t (&y)[4], const uint32_t (&x)[4], const MatrixFragment& w) {
   uint32_t left[2], right[2];
@@ -138,10 +147,8 @@ LMF_DEVICE void multiply_tile(warp::F16, uint32_t (&y)[4], const uint32_t (&x)[4
   y[3] = right[1];
 }
 LMF_DEVICE void multiply_tile(warp::BF16, uint32_t (&y)[4], const uint32_t (&x)[4], const MatrixFragment& w) {
-  const float zero[4] = {0.0f, 0.0f, 0.0f, 0.0f};
   float left[4], right[4];
-  warp::mma<warp::BF16>(left, x, w.left, zero);
-  warp::mma<warp::BF16>(right, x, w.right, zero);
+  multiply_tile<warp::BF16>(left, right, x, w);
   y[0] = warp::pack<warp::BF16>(left[0], left[1]);
   y[1] = warp::pack<warp::BF16>(left[2], left[3]);
   y[2] = warp::pack<warp::BF16>(right[0], right[1]);
@@ -161,5 +168,24 @@ LMF_DEVICE float4 widen_four(uint2 v) {
   return {warp::widen_low<Half>(v.x), warp::widen_high<Half>(v.x), warp::widen_low<Half>(v.y),
           warp::widen_high<Half>(v.y)};
 }
+
+// FiLM of a layer in float32, for this lane's four channels.
+template <class Half>
+class Modulation {
+ public:
+  LMF_DEVICE explicit Modulation(const Film& film)
+      : scale_(widen_four<Half>(film.scale)), shift_(widen_four<Half>(film.shift)) {}
+
+  // relu(y * (1 + scale) + shift) of one pixel in halves. left, right: two values each of `multiply_tile`.
+  LMF_DEVICE void apply(uint32_t* low, uint32_t* high, const float* left, const float* right) const {
+    *low = warp::pack_relu<Half>(warp::fma(left[0], 1.0f + scale_.x, shift_.x),
+                                 warp::fma(left[1], 1.0f + scale_.y, shift_.y));
+    *high = warp::pack_relu<Half>(warp::fma(right[0], 1.0f + scale_.z, shift_.z),
+                                  warp::fma(right[1], 1.0f + scale_.w, shift_.w));
+  }
+
+ private:
+  float4 scale_, shift_;
+};
 
 }  // namespace lmf::modulated

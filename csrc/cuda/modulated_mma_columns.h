@@ -56,9 +56,15 @@ struct FilmAhead<0, 0> {
 // Layers whose FiLM is held in registers: as many as fit. With many tiles a layer takes long enough that few suffice.
 // bfloat16 has float32 sums, which take registers too.
 template <class Half, int kDepth, int N>
-constexpr int kLayersAhead = N <= 2 && kDepth <= 6 ? kDepth : kDepth / 2;
+constexpr int kLayersAhead = N > 4 && kDepth > 2 ? 2 : N <= 2 && kDepth <= 6 ? kDepth : kDepth / 2;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 1000
+constexpr int kLayersAheadOfMany = 2;  // one would spill registers there, and two elsewhere (nvcc 13.0)
+#else
+constexpr int kLayersAheadOfMany = 1;
+#endif
 template <int kDepth, int N>
-constexpr int kLayersAhead<warp::BF16, kDepth, N> = N > 4 && kDepth > 2 ? 2 : kLayersAhead<warp::F16, kDepth, N>;
+constexpr int kLayersAhead<warp::BF16, kDepth, N> =
+    N > 4 && kDepth > 2 ? kLayersAheadOfMany : kLayersAhead<warp::F16, kDepth, N>;
 
 // One modulated layer of N tiles.
 template <class Half, int N>
@@ -74,6 +80,20 @@ LMF_DEVICE void column_layer(uint32_t (&act)[N][4], const MatrixFragment& w, uin
   }
 }
 
+// The last of them, with sums and FiLM in float32: what it rounds goes straight into the output, and the roundings of
+// earlier layers count little beside it.
+template <class Half, int N>
+LMF_DEVICE void last_column_layer(uint32_t (&act)[N][4], const MatrixFragment& w, const Film& film) {
+  const Modulation<Half> modulation(film);
+  LMF_UNROLL
+  for (int i = 0; i < N; ++i) {
+    float left[4], right[4];
+    multiply_tile<Half>(left, right, act[i], w);
+    LMF_UNROLL
+    for (int r = 0; r < 2; ++r) modulation.apply(&act[i][r], &act[i][2 + r], left + 2 * r, right + 2 * r);
+  }
+}
+
 // The modulated layers from the first product on, with depth known to the compiler.
 template <class Half, Head head, int kDepth, int kAhead, int N>
 LMF_DEVICE void column_layers(uint32_t (&act)[N][4], const WeightFragments<Half, head>& weights,
@@ -82,7 +102,12 @@ LMF_DEVICE void column_layers(uint32_t (&act)[N][4], const WeightFragments<Half,
   constexpr int first = head == Head::linear ? 1 : 0;
   LMF_UNROLL
   for (int layer = first; layer < kDepth; ++layer) {
-    column_layer<Half>(act, weights.matrix(layer - first), one_plus<Half>(film[layer].scale), film[layer].shift);
+    const MatrixFragment w = weights.matrix(layer - first);
+    if (layer == kDepth - 1) {
+      last_column_layer<Half>(act, w, film[layer]);
+    } else {
+      column_layer<Half>(act, w, one_plus<Half>(film[layer].scale), film[layer].shift);
+    }
     film.advance(layer, params, next, last);
   }
 }
@@ -92,14 +117,16 @@ template <class Half, Head head, int N>
 LMF_DEVICE void column_layers(uint32_t (&act)[N][4], const WeightFragments<Half, head>& weights, const uint16_t* params,
                               int depth) {
   constexpr int first = head == Head::linear ? 1 : 0;
-  Film film = load_film(params, first < depth ? first : 0, depth);
+  if (first == depth) return;
+  Film film = load_film(params, first, depth);
   LMF_KEEP_LOOP
-  for (int layer = first; layer < depth; ++layer) {
+  for (int layer = first; layer < depth - 1; ++layer) {
     const MatrixFragment w = weights.matrix(layer - first);
     const uint2 factor = one_plus<Half>(film.scale), shift = film.shift;
-    if (layer + 1 < depth) film = load_film(params, layer + 1, depth);
+    film = load_film(params, layer + 1, depth);
     column_layer<Half>(act, w, factor, shift);
   }
+  last_column_layer<Half>(act, weights.matrix(depth - 1 - first), film);
 }
 
 // This lane's address of a record, from its offset in units of 16 bytes: at channel 4t.
@@ -172,8 +199,8 @@ LMF_DEVICE void render_columns(const ModulatedCall& c, const ColumnPlan& plan,
   store_column(call.out.store, sum, plan, at, rows);
 }
 
-// Of the linear head with few rows. All four would spill a register for sm_100 (nvcc 13.0).
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 1000
+// Of the linear head with few rows. All four would spill a register for sm_100 and sm_120 (nvcc 13.0).
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 constexpr int kCornersUnrolled = 2;
 #else
 constexpr int kCornersUnrolled = 4;

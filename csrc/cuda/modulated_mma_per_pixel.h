@@ -82,12 +82,14 @@ LMF_DEVICE void evaluate_pair(float (&y)[2], const ModulatedLayout<int>& layout,
     act[2 + r] = warp::pack<Half>(x[2], x[3]);
     if (head == Head::linear) modulate<Half>(&act[r], &act[2 + r], film[r]);
   }
+  const int last = weights.count() - 1;
   LMF_KEEP_LOOP
-  for (int m = 0; m < weights.count(); ++m) {
+  for (int m = 0; m <= last; ++m) {
     LMF_UNROLL
     for (int r = 0; r < 2; ++r) {
       if (m + first > 0) film[r] = load_film(params[r] + c, m + first, layout.depth);
     }
+    if (m == last) break;
     uint32_t product[4];
     multiply_tile(Half{}, product, act, weights.matrix(m));
     LMF_UNROLL
@@ -95,6 +97,14 @@ LMF_DEVICE void evaluate_pair(float (&y)[2], const ModulatedLayout<int>& layout,
       act[r] = product[r];
       act[2 + r] = product[2 + r];
       modulate<Half>(&act[r], &act[2 + r], film[r]);
+    }
+  }
+  if (last >= 0) {  // the last layer's FiLM in float32, as in the kernel by columns
+    float left[4], right[4];
+    multiply_tile<Half>(left, right, act, weights.matrix(last));
+    LMF_UNROLL
+    for (int r = 0; r < 2; ++r) {
+      Modulation<Half>(film[r]).apply(&act[r], &act[2 + r], left + 2 * r, right + 2 * r);
     }
   }
   uint32_t out[2];
