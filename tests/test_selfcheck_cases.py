@@ -49,7 +49,7 @@ def test_each_head_dtype_and_path():
         assert kind.task == evidence.GRADIENTS or min(scales) < 2 and max(scales) >= 12 and 25 / 7 in scales
 
 
-@pytest.mark.parametrize("family", OURS)
+@pytest.mark.parametrize("family", [*OURS, "c2f_mlp"])
 def test_cases_are_calls_of_the_operators_and_the_same_every_time(family):
     for kind in cases.kinds(family):
         for draw in (cases.numeric, cases.timed):
@@ -94,3 +94,10 @@ def test_small_errors_are_noticed(kind):
                 torn.view(-1)[-1] = float("nan")
                 assert "not finite" in measure.compare(case, [*eager[:k], torn, *eager[k + 1:]], true, lambda: eager)
             assert "has shape" in measure.compare(case, [*eager[:k], right[:0], *eager[k + 1:]], true, lambda: eager)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in cases.kinds("c2f_mlp") if kind.task == evidence.RENDER
+                                  and kind.dtype != "float16"], ids="-".join)
+def test_the_coarse_to_fine_family_is_judged(kind):
+    """Every variant of DIIF, and DLTE: the CPU kernel passes."""
+    assert measure.wrong_numbers("cpu", kind, CPU) is None

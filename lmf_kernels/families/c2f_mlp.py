@@ -25,7 +25,7 @@ from python_ref import c2f_mlp, heads
 from torch import Tensor
 
 from . import c2f_training
-from .interface import Family
+from .interface import Example, Family
 from .maps import SLICE_CELLS, VERTICES
 from .render_spec import DEEPEST, HEADS, WIDEST
 from ..errors import InputError
@@ -54,6 +54,11 @@ class C2FSpec(NamedTuple):
     slice_ensemble: bool = True
     limit_cell: bool = True
     out_dim: int = 3
+
+    @property
+    def first_width(self) -> int:
+        """Width of the first layer's output."""
+        return self.coarse[0]
 
 
 class C2FMLP(Family):
@@ -86,6 +91,13 @@ class C2FMLP(Family):
     def variant(self, spec: C2FSpec) -> str:
         ensemble = "" if spec.slice_ensemble else ", no slice ensemble"
         return f"{spec.head} head, {spec.slicing} slices{ensemble}"
+
+    def examples(self):
+        diif, dlte = C2FSpec("linear", 0, (256,) * 2, (256,) * 2), C2FSpec("fourier", 256, (256,) * 2, (256,) * 2)
+        networks = [diif._replace(slicing=slicing, slice_ensemble=ensemble)
+                    for slicing in SLICINGS for ensemble in (True, False)]
+        return {self.variant(spec): Example(spec, spec._replace(in_dim=spec.in_dim // 8, coarse=(40,), fine=(24, 40)), 0)
+                for spec in [*networks, dlte._replace(limit_cell=False)]}
 
     def field_channels(self, spec: C2FSpec) -> int:
         return spec.coarse[0] if spec.head == "linear" else 2 * spec.in_dim
