@@ -69,7 +69,7 @@ def drawn(spec, seed, lr=(3, 4), size=None, *, points=False, batch=1, skip=True)
 
 @over_triton
 @over(SPECS)
-@pytest.mark.parametrize("draw", range(2))
+@pytest.mark.parametrize("draw", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_float32_is_the_float64_reference(backend, spec, draw, seed):
     call = drawn(spec, seed, batch=1 + draw, skip=not draw)
     with running(backend) as name, poisoned():
@@ -97,6 +97,7 @@ def test_half_types_are_as_good_as_eager_torch(backend, spec, dtype, seed):
 
 
 @over_triton
+@pytest.mark.slow
 @over(PAPERS)
 def test_the_papers_networks(backend, spec, seed):
     """Without more than a few pixels: of as many blocks of channels as there are."""
@@ -235,7 +236,7 @@ def test_gradients_come_from_the_reference(backend, spec, seed):
 
 GOLDEN = [("liif", "image0-24x20"), ("lte", "image0-24x20"), ("liif", "image0-points"), ("lte", "image0-points"),
           ("diif", "image0-48x40"), ("dlte", "image0-48x40"), ("diif", "image1-61x47"), ("dlte", "image1-61x47")]
-GOLDEN = [pytest.param(*ids, marks=() if ids in GOLDEN[:2] + GOLDEN[4:6] else pytest.mark.slow) for ids in GOLDEN]
+GOLDEN = [pytest.param(*ids, marks=() if ids in (GOLDEN[1], GOLDEN[4]) else pytest.mark.slow) for ids in GOLDEN]
 
 
 @over_triton

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from .arithmetic import relu, rounded
-from .dense_net import dense_block, fourier_head, hidden_layers, layer, linear_head
+from .dense_net import blocks_of_zeros, dense_block, fourier_head, hidden_layers, layer, linear_head, read_anew
 from .geometry import grid_axis, params_at
 from .pixels import add_skip, store_pixels
 from .slices import first_position, owner, rel_of
@@ -18,7 +18,7 @@ from .slices import first_position, owner, rel_of
 # These change from picture to picture. The kernel must not be compiled again if one is 1 or a multiple of 16.
 SIZES = ("fields_b", "fields_y", "fields_x", "skip_b", "skip_c", "skip_y", "skip_x", "out_b", "out_c", "out_y", "out_x",
          "lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "left", "cells", "pixels",
-         "tiles", "first")
+         "tiles", "first", "zero")
 SCALAR_ACCESS = ("skip", "out")  # one value at a time: alignment is irrelevant
 
 
@@ -79,29 +79,35 @@ def combined(
 
 
 @triton.jit
-def row_block(row, by, bias, n, BLOCK: tl.constexpr, TYPE: tl.constexpr, EMULATED: tl.constexpr):
-    """A block of `row_blocks`."""
+def line_block(left, right, rel_y, on_rel, bias, n, SLOPE: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
+               TYPE: tl.constexpr, EMULATED: tl.constexpr):
+    """A block of `line`."""
     column = n * BLOCK + tl.arange(0, BLOCK)[None, :]
-    value = tl.load(row + column) * by
-    if bias is not None:
-        value = value + tl.load(bias + column)
+    left, right = left.to(tl.float32), right.to(tl.float32)
+    if SLOPE:
+        value = (right - left) * 0.5 + tl.load(on_rel + WIDTH + column)
+    else:
+        value = tl.fma(rel_y, tl.load(on_rel + column), (left + right) * 0.5 + tl.load(bias + column))
     return rounded(value, TYPE, EMULATED)
 
 
 @triton.jit
-def row_blocks(
-    row,  # pointer to (WIDTH,) float32
-    by,  # (slices, 1) float32
-    bias,  # pointer to (WIDTH,) float32, or None
+def line(
+    left, right,  # BLOCKS blocks (slices, BLOCK) each: fine layer 0 at a slice's ends, without what rel and the bias add
+    rel_y,  # (slices, 1) float32
+    on_rel,  # pointer to fine layer 0's columns on rel_y and rel_x, (2, WIDTH) float32
+    bias,  # pointer to its bias, (WIDTH,) float32
+    SLOPE: tl.constexpr,
     BLOCKS: tl.constexpr,
     BLOCK: tl.constexpr,
     TYPE: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
-    """row * by + bias, rounded to TYPE: BLOCKS blocks (slices, BLOCK)."""
-    y = (row_block(row, by, bias, 0, BLOCK, TYPE, EMULATED),)
+    """Fine layer 0 along a slice is a line in rel_x: its value in the middle, or its slope. BLOCKS blocks of TYPE."""
+    width: tl.constexpr = BLOCKS * BLOCK
+    y = (line_block(left[0], right[0], rel_y, on_rel, bias, 0, SLOPE, width, BLOCK, TYPE, EMULATED),)
     for n in tl.static_range(1, BLOCKS):
-        y = y + (row_block(row, by, bias, n, BLOCK, TYPE, EMULATED),)
+        y = y + (line_block(left[n], right[n], rel_y, on_rel, bias, n, SLOPE, width, BLOCK, TYPE, EMULATED),)
     return y
 
 
@@ -122,11 +128,12 @@ def c2f_mlp_kernel(
     pixels,  # the most pixels of a row of the window that a cell owns
     tiles,  # tiles of a picture
     first,  # index of the launch's first tile in the batch
+    zero,  # of dense_net.read_anew
     cell_y, cell_x,  # the size of an output pixel as the network sees it
     length_y, length_x,  # rel of a slice's last position less that of its first
     FOURIER: tl.constexpr,
     LINEAR_SLICES: tl.constexpr,  # else constant ones
-    ENSEMBLE: tl.constexpr,  # slices are seen from the vertices, else from the cell's centre
+    SIDES: tl.constexpr,  # 2: slices are seen from the vertices; 1: from the cell's centre
     UNIT: tl.constexpr,  # epilogue: v * 0.5 + 0.5, clamped to [0, 1]
     FIRST: tl.constexpr,  # width of the linear head's base, or of the Fourier product
     COARSE: tl.constexpr,  # coarse layers after the head
@@ -167,37 +174,37 @@ def c2f_mlp_kernel(
 
     WIDTH: tl.constexpr = BLOCKS * BLOCK
     HEAD: tl.constexpr = 2 if FOURIER else 6
-    SQUARE: tl.constexpr = WIDTH * WIDTH
-    on_y = table + HEAD * WIDTH  # fine layer 0: its rows on rel_y and rel_x; the biases follow
-    biases = on_y + 2 * WIDTH
-    mean = row_blocks(on_y, rel_y, biases + COARSE * WIDTH, BLOCKS, BLOCK, TYPE, EMULATED)
-    half = row_blocks(on_y + WIDTH, tl.full((TILE, 1), 1.0, tl.float32), None, BLOCKS, BLOCK, TYPE, EMULATED)
-    one = tl.full((1, 1), 1.0, tl.float32)
-    if ENSEMBLE:
-        for side in range(2):
-            to_x = 2.0 * side - 1.0
-            params = params_at(fields, picture, at_y - lr_y0, at_x + side - lr_x0, fields_b, fields_y, fields_x,
-                               ALIGNMENT)
-            place = (first_y + 1.0, first_x - to_x, last_y + 1.0, last_x - to_x)
-            lower = coarse_vectors(params[:, None], seen_y, seen_x, place, matrices, table, biases, FOURIER, FIRST,
+    on_rel = table + HEAD * WIDTH  # of fine layer 0: what meets rel_y and rel_x; the biases follow
+    biases = on_rel + 2 * WIDTH
+    first_fine = matrices + COARSE * WIDTH * WIDTH
+    # Of each loop's last two results the first is in `left` or `lower`. So one is live while the other is computed.
+    right = blocks_of_zeros(TILE, BLOCKS, BLOCK, TYPE, EMULATED)
+    left = right
+    for side in range(SIDES + zero):
+        to_x = (2.0 * side - 1.0) * (SIDES - 1)
+        upper = blocks_of_zeros(TILE, BLOCKS, BLOCK, TYPE, EMULATED)
+        lower = upper
+        for vertex in range(SIDES + zero):
+            to_y = (2.0 * vertex - 1.0) * (SIDES - 1)
+            turn = 2 * side + vertex
+            params = params_at(fields, picture, at_y + vertex - lr_y0, at_x + side - lr_x0, fields_b, fields_y,
+                               fields_x, ALIGNMENT)
+            place = (first_y - to_y, first_x - to_x, last_y - to_y, last_x - to_x)
+            lower = upper
+            upper = coarse_vectors(params[:, None], seen_y, seen_x, place, read_anew(matrices, turn, zero),
+                                   read_anew(table, turn, zero), read_anew(biases, turn, zero), FOURIER, FIRST,
                                    COARSE, BLOCKS, BLOCK, TYPE, EMULATED)
-            params = params_at(fields, picture, at_y + 1 - lr_y0, at_x + side - lr_x0, fields_b, fields_y, fields_x,
-                               ALIGNMENT)
-            place = (first_y - 1.0, first_x - to_x, last_y - 1.0, last_x - to_x)
-            upper = coarse_vectors(params[:, None], seen_y, seen_x, place, matrices, table, biases, FOURIER, FIRST,
-                                   COARSE, BLOCKS, BLOCK, TYPE, EMULATED)
-            vectors = combined(lower, (1.0 - rel_y) * 0.5, upper, (1.0 + rel_y) * 0.5, False, BLOCKS, TYPE, EMULATED)
-            ends = layer(vectors, matrices + COARSE * SQUARE, None, False, BLOCKS, BLOCK, TYPE, EMULATED)
-            mean = combined(mean, None, ends, one * 0.5, False, BLOCKS, TYPE, EMULATED)
-            half = combined(half, None, ends, one * 0.5 * to_x, False, BLOCKS, TYPE, EMULATED)
-    else:
-        params = params_at(fields, picture, at_y - lr_y0, at_x - lr_x0, fields_b, fields_y, fields_x, ALIGNMENT)
-        vectors = coarse_vectors(params[:, None], seen_y, seen_x, (first_y, first_x, last_y, last_x), matrices, table,
-                                 biases, FOURIER, FIRST, COARSE, BLOCKS, BLOCK, TYPE, EMULATED)
-        ends = layer(vectors, matrices + COARSE * SQUARE, None, False, BLOCKS, BLOCK, TYPE, EMULATED)
-        mean = combined(mean, None, ends, one, False, BLOCKS, TYPE, EMULATED)
+        if SIDES == 2:
+            upper = combined(lower, (1.0 - rel_y) * 0.5, upper, (1.0 + rel_y) * 0.5, False, BLOCKS, TYPE, EMULATED)
+        left = right
+        right = layer(upper, read_anew(first_fine, side, zero), None, False, BLOCKS, BLOCK, TYPE, EMULATED)
+    if SIDES == 1:
+        left = right
+    bias = biases + COARSE * WIDTH
+    mean = line(left, right, rel_y, on_rel, bias, False, BLOCKS, BLOCK, TYPE, EMULATED)
+    slope = line(left, right, rel_y, on_rel, bias, True, BLOCKS, BLOCK, TYPE, EMULATED)
 
-    fine = matrices + (COARSE + 1) * SQUARE
+    fine = first_fine + WIDTH * WIDTH
     fine_biases = biases + (COARSE + 1) * WIDTH
     axis_y = grid_axis(row + y0, lr_h, height)
     begin, end = tl.maximum(start, x0), tl.minimum(stop, x0 + cols)
@@ -205,9 +212,11 @@ def c2f_mlp_kernel(
         inside = exists & (begin + pixel < end)
         position = tl.minimum(begin + pixel, x0 + cols - 1)
         rel_x = rel_of(position, at_x, lr_w, width)
-        x = combined(mean, None, half, rel_x[:, None], True, BLOCKS, TYPE, EMULATED)
-        x = hidden_layers(x, fine, fine_biases, FINE, BLOCKS, BLOCK, TYPE, EMULATED)
-        rgb = dense_block(x, fine + FINE * SQUARE, fine_biases + FINE * WIDTH, 0, BLOCKS, BLOCK, 16, 16, TYPE, EMULATED)
+        x = combined(mean, None, slope, rel_x[:, None], True, BLOCKS, TYPE, EMULATED)
+        weights, bias = read_anew(fine, pixel, zero), read_anew(fine_biases, pixel, zero)
+        x = hidden_layers(x, weights, bias, FINE, BLOCKS, BLOCK, TYPE, EMULATED)
+        rgb = dense_block(x, weights + FINE * WIDTH * WIDTH, bias + FINE * WIDTH, 0, BLOCKS, BLOCK, 16, 16, TYPE,
+                          EMULATED)
         if skip is not None:
             axis_x = grid_axis(position, lr_w, width)
             rgb = add_skip(rgb, skip, picture, axis_y, axis_x, tl.maximum(lr_y0 - 1, 0), tl.maximum(lr_x0 - 1, 0),

@@ -7,7 +7,6 @@ from . import availability, dense_launch
 from .arguments import COMPILED_WITH, INT32, dense, extent
 from .configurations import Configuration
 from .dense_weights import pack
-from ..native_call import HALVES
 from ...families import C2F_MLP
 
 
@@ -43,7 +42,7 @@ def configuration_of(call):
     """The Configuration of a program's tile: one row of slices. Chosen like `dense_launch.configuration`."""
     if availability.interpreting():
         return Configuration(1, 256, 4)
-    return Configuration(1, 64 if call.fields.dtype in HALVES else 32, 8)
+    return Configuration(1, 32, 8)
 
 
 def packed(
@@ -94,7 +93,8 @@ def launch(
             c2f_mlp_kernel[(count,)](
                 fields, skip, out, matrices, table,
                 *fields.stride()[:3], *((0, 0, 0, 0) if skip is None else skip.stride()), *to.steps,
-                *to.lr, *to.size, *to.window, left, cells, pixels, tiles, first, *C2F_MLP.seen_cell(call), *lengths,
+                *to.lr, *to.size, *to.window, left, cells, pixels, tiles, first, 0,
+                *C2F_MLP.seen_cell(call), *lengths,
                 **constants(call, use_int64), TILE=tile, num_warps=configuration.warps, **COMPILED_WITH)
 
 
@@ -104,5 +104,5 @@ def constants(call, use_int64):
     fourier = spec.head == "fourier"
     width = dense_launch.padded_width(widths(spec), fourier)
     return {**dense_launch.constants(call, width, spec.in_dim if fourier else spec.coarse[0]),
-            "LINEAR_SLICES": spec.slicing == "linear", "ENSEMBLE": spec.slice_ensemble, "COARSE": coarse_layers(spec),
+            "LINEAR_SLICES": spec.slicing == "linear", "SIDES": 1 + spec.slice_ensemble, "COARSE": coarse_layers(spec),
             "FINE": len(spec.fine) - 1, "USE_INT64": use_int64}

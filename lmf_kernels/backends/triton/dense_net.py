@@ -16,6 +16,33 @@ from .arithmetic import relu, rounded, sincospi
 
 
 @triton.jit
+def read_anew(
+    pointer,
+    number,  # int: of the iteration of a loop
+    zero,  # int scalar, 0, which the compiler does not know
+):
+    """The pointer, in a form that keeps the compiler from reading weights before the loop. They would fill registers
+    and shared memory."""
+    return pointer + tl.multiple_of(number * zero, 16)
+
+
+@triton.jit
+def blocks_of_zeros(
+    ROWS: tl.constexpr,
+    BLOCKS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    TYPE: tl.constexpr,
+    EMULATED: tl.constexpr,
+):
+    """Activations that are zero: BLOCKS blocks (ROWS, BLOCK)."""
+    zeros = rounded(tl.zeros((ROWS, BLOCK), tl.float32), TYPE, EMULATED)
+    y = (zeros,)
+    for _ in tl.static_range(1, BLOCKS):
+        y = y + (zeros,)
+    return y
+
+
+@triton.jit
 def weight_block(
     matrix,  # pointer to (WIDTH, COLUMNS)
     k,  # int: block of the inputs

@@ -4,13 +4,14 @@ pixels: for each corner of the local ensemble the head, the dense layers and the
 import triton
 import triton.language as tl
 
-from .dense_net import dense_block, fourier_head, hidden_layers, linear_head
+from .dense_net import dense_block, fourier_head, hidden_layers, linear_head, read_anew
 from .geometry import corner_of, params_at
 from .pixels import add_skip, coordinates, nearest_of, store_pixels, tile_pixels
 
 # These change from picture to picture. The kernel must not be compiled again if one is 1 or a multiple of 16.
 SIZES = ("fields_b", "fields_y", "fields_x", "skip_b", "skip_c", "skip_y", "skip_x", "out_b", "out_c", "out_y", "out_x",
-         "lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "tiles", "tiles_x", "first")
+         "lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "tiles", "tiles_x", "first",
+         "zero")
 SCALAR_ACCESS = ("skip", "out", "coord", "cell")  # one value at a time: alignment is irrelevant
 
 
@@ -60,6 +61,7 @@ def plain_mlp_kernel(
     y0, x0, rows, cols,  # the window; points: 0, 0, 1, Q
     tiles, tiles_x,  # tiles of a picture, and of a row of tiles
     first,  # index of the launch's first tile in the batch
+    zero,  # of dense_net.read_anew
     cell_y, cell_x,  # grid mode: rel_cell
     GRID: tl.constexpr,
     FOURIER: tl.constexpr,
@@ -86,11 +88,12 @@ def plain_mlp_kernel(
     rel_cell_y, rel_cell_x = rel_cell_y[:, None], rel_cell_x[:, None]
     rgb = tl.zeros((TILE_ROWS * TILE_COLS, 16), tl.float32)
     if ENSEMBLE:
-        for number in range(4):
+        for number in range(4 + zero):  # the compiler would unroll a known number of iterations
             at_y, at_x, rel_y, rel_x, weight = corner_of(number, axis_y, axis_x)
             params = params_at(fields, picture, at_y - lr_y0, at_x - lr_x0, fields_b, fields_y, fields_x, ALIGNMENT)
-            value = evaluate(params[:, None], rel_y[:, None], rel_x[:, None], rel_cell_y, rel_cell_x, matrices, table,
-                             FOURIER, FIRST, LAYERS, BLOCKS, BLOCK, TYPE, EMULATED)
+            value = evaluate(params[:, None], rel_y[:, None], rel_x[:, None], rel_cell_y, rel_cell_x,
+                             read_anew(matrices, number, zero), read_anew(table, number, zero), FOURIER, FIRST, LAYERS,
+                             BLOCKS, BLOCK, TYPE, EMULATED)
             rgb = tl.fma(value, weight[:, None], rgb)
     else:
         at_y, at_x, rel_y, rel_x = nearest_of(axis_y, axis_x)

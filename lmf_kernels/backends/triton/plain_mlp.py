@@ -74,7 +74,7 @@ def launch(
             plain_mlp_kernel[(count,)](
                 fields, skip, out, to.coord, to.cell, matrices, table,
                 *fields.stride()[:3], *((0, 0, 0, 0) if skip is None else skip.stride()), *to.steps,
-                *to.lr, *to.size, *to.window, tiles, tiles_x, first, *to.rel_cell,
+                *to.lr, *to.size, *to.window, tiles, tiles_x, first, 0, *to.rel_cell,
                 **constants(call, use_int64), TILE_ROWS=tile_rows, TILE_COLS=tile_cols,
                 num_warps=configuration.warps, **COMPILED_WITH)
 
