@@ -17,9 +17,48 @@ from .slices import first_position, owner, rel_of
 
 # These change from picture to picture. The kernel must not be compiled again if one is 1 or a multiple of 16.
 SIZES = ("fields_b", "fields_y", "fields_x", "skip_b", "skip_c", "skip_y", "skip_x", "out_b", "out_c", "out_y", "out_x",
-         "lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "left", "cells", "pixels",
-         "tiles", "first", "zero")
+         "lr_h", "lr_w", "lr_y0", "lr_x0", "height", "width", "y0", "x0", "rows", "cols", "cell_x0", "cells",
+         "pixels", "tiles", "first", "zero")
 SCALAR_ACCESS = ("skip", "out")  # one value at a time: alignment is irrelevant
+
+
+@triton.jit
+def slices_of(
+    number,  # int scalar: of the tile in its picture
+    rows,  # int scalar: of the window
+    cells,  # int scalar: that own the window's columns
+    cell_x0,  # int scalar: the first of them
+    y0,  # int scalar: the window's first row
+    lr_h,  # int scalar
+    height,  # int scalar
+    TILE: tl.constexpr,
+):
+    """Row of the window, cell (y, x) of the slices of a tile: each (TILE,). Slices beyond the last get its place.
+
+    The kernel computes this anew wherever it needs it: kept, it would not fit into registers beside the activations.
+    """
+    index = tl.minimum(number * TILE + tl.arange(0, TILE), rows.to(number.dtype) * cells - 1)
+    row = index // cells
+    return row, owner(row + y0, lr_h, height), cell_x0 + index % cells
+
+
+@triton.jit
+def ends_along_y(
+    position,  # (slices,) int: output rows
+    cell,  # (slices,) int: their cells
+    lr_h,  # int scalar
+    height,  # int scalar
+    length,  # float scalar
+    LINEAR_SLICES: tl.constexpr,
+):
+    """rel of the first and the last row of a slice: each (slices,)."""
+    if LINEAR_SLICES:
+        first = rel_of(position, cell, lr_h, height)
+        last = first
+    else:
+        first = rel_of(first_position(cell, lr_h, height), cell, lr_h, height)
+        last = first + length
+    return first, last
 
 
 @triton.jit
@@ -93,7 +132,7 @@ def line_block(left, right, rel_y, on_rel, bias, n, SLOPE: tl.constexpr, WIDTH: 
 
 @triton.jit
 def line(
-    left, right,  # BLOCKS blocks (slices, BLOCK) each: fine layer 0 at a slice's ends, without what rel and the bias add
+    left, right,  # BLOCKS blocks (slices, BLOCK) each: fine layer 0 at a slice's ends, of the slice vector alone
     rel_y,  # (slices, 1) float32
     on_rel,  # pointer to fine layer 0's columns on rel_y and rel_x, (2, WIDTH) float32
     bias,  # pointer to its bias, (WIDTH,) float32
@@ -124,7 +163,7 @@ def c2f_mlp_kernel(
     lr_h, lr_w, lr_y0, lr_x0,  # the whole LR picture, and where the fields begin in their map
     height, width,  # of the whole output
     y0, x0, rows, cols,  # the window
-    left, cells,  # the first of the cells that own its columns, and their number
+    cell_x0, cells,  # the first of the cells that own its columns, and their number
     pixels,  # the most pixels of a row of the window that a cell owns
     tiles,  # tiles of a picture
     first,  # index of the launch's first tile in the batch
@@ -151,24 +190,7 @@ def c2f_mlp_kernel(
     if USE_INT64:
         tile = tile.to(tl.int64) + first
     picture = (tile // tiles).to(tl.int64)
-    number = tile % tiles * TILE + tl.arange(0, TILE)
-    exists = number < rows.to(number.dtype) * cells
-    number = tl.minimum(number, rows.to(number.dtype) * cells - 1)
-    row = number // cells
-    at_x = left + number % cells
-    at_y = owner(row + y0, lr_h, height)
-    rel_y = rel_of(row + y0, at_y, lr_h, height)
-    if LINEAR_SLICES:
-        first_y, last_y = rel_y, rel_y
-    else:
-        first_y = rel_of(first_position(at_y, lr_h, height), at_y, lr_h, height)
-        last_y = first_y + length_y
-    start = first_position(at_x, lr_w, width)
-    stop = first_position(at_x + 1, lr_w, width)
-    first_x = rel_of(start, at_x, lr_w, width)
-    last_x = first_x + length_x
-    rel_y, first_y, last_y = rel_y[:, None], first_y[:, None], last_y[:, None]
-    first_x, last_x = first_x[:, None], last_x[:, None]
+    inner = tile % tiles
     seen_y = tl.full((1, 1), cell_y, tl.float32)
     seen_x = tl.full((1, 1), cell_x, tl.float32)
 
@@ -187,30 +209,40 @@ def c2f_mlp_kernel(
         for vertex in range(SIDES + zero):
             to_y = (2.0 * vertex - 1.0) * (SIDES - 1)
             turn = 2 * side + vertex
+            row, at_y, at_x = slices_of(inner + turn * zero, rows, cells, cell_x0, y0, lr_h, height, TILE)
+            first_y, last_y = ends_along_y(row + y0, at_y, lr_h, height, length_y, LINEAR_SLICES)
+            first_x = rel_of(first_position(at_x, lr_w, width), at_x, lr_w, width)
             params = params_at(fields, picture, at_y + vertex - lr_y0, at_x + side - lr_x0, fields_b, fields_y,
                                fields_x, ALIGNMENT)
-            place = (first_y - to_y, first_x - to_x, last_y - to_y, last_x - to_x)
+            place = ((first_y - to_y)[:, None], (first_x - to_x)[:, None], (last_y - to_y)[:, None],
+                     (first_x + length_x - to_x)[:, None])
             lower = upper
             upper = coarse_vectors(params[:, None], seen_y, seen_x, place, read_anew(matrices, turn, zero),
                                    read_anew(table, turn, zero), read_anew(biases, turn, zero), FOURIER, FIRST,
                                    COARSE, BLOCKS, BLOCK, TYPE, EMULATED)
         if SIDES == 2:
+            row, at_y, at_x = slices_of(inner + side * zero, rows, cells, cell_x0, y0, lr_h, height, TILE)
+            rel_y = rel_of(row + y0, at_y, lr_h, height)[:, None]
             upper = combined(lower, (1.0 - rel_y) * 0.5, upper, (1.0 + rel_y) * 0.5, False, BLOCKS, TYPE, EMULATED)
         left = right
         right = layer(upper, read_anew(first_fine, side, zero), None, False, BLOCKS, BLOCK, TYPE, EMULATED)
     if SIDES == 1:
         left = right
     bias = biases + COARSE * WIDTH
+    row, at_y, at_x = slices_of(inner, rows, cells, cell_x0, y0, lr_h, height, TILE)
+    rel_y = rel_of(row + y0, at_y, lr_h, height)[:, None]
     mean = line(left, right, rel_y, on_rel, bias, False, BLOCKS, BLOCK, TYPE, EMULATED)
     slope = line(left, right, rel_y, on_rel, bias, True, BLOCKS, BLOCK, TYPE, EMULATED)
 
     fine = first_fine + WIDTH * WIDTH
     fine_biases = biases + (COARSE + 1) * WIDTH
-    axis_y = grid_axis(row + y0, lr_h, height)
-    begin, end = tl.maximum(start, x0), tl.minimum(stop, x0 + cols)
     for pixel in range(pixels):
-        inside = exists & (begin + pixel < end)
-        position = tl.minimum(begin + pixel, x0 + cols - 1)
+        number = inner + pixel * zero
+        row, at_y, at_x = slices_of(number, rows, cells, cell_x0, y0, lr_h, height, TILE)
+        position = tl.maximum(first_position(at_x, lr_w, width), x0) + pixel
+        stop = tl.minimum(first_position(at_x + 1, lr_w, width), x0 + cols)
+        inside = (number * TILE + tl.arange(0, TILE) < rows.to(number.dtype) * cells) & (position < stop)
+        position = tl.minimum(position, x0 + cols - 1)
         rel_x = rel_of(position, at_x, lr_w, width)
         x = combined(mean, None, slope, rel_x[:, None], True, BLOCKS, TYPE, EMULATED)
         weights, bias = read_anew(fine, pixel, zero), read_anew(fine_biases, pixel, zero)
@@ -218,7 +250,7 @@ def c2f_mlp_kernel(
         rgb = dense_block(x, weights + FINE * WIDTH * WIDTH, bias + FINE * WIDTH, 0, BLOCKS, BLOCK, 16, 16, TYPE,
                           EMULATED)
         if skip is not None:
-            axis_x = grid_axis(position, lr_w, width)
+            axis_y, axis_x = grid_axis(row + y0, lr_h, height), grid_axis(position, lr_w, width)
             rgb = add_skip(rgb, skip, picture, axis_y, axis_x, tl.maximum(lr_y0 - 1, 0), tl.maximum(lr_x0 - 1, 0),
                            skip_b, skip_c, skip_y, skip_x)
         store_pixels(rgb, out, picture, row, position - x0, inside, out_b, out_c, out_y, out_x, UNIT, EMULATED)

@@ -51,7 +51,7 @@ def configuration(call, wide):
     if availability.interpreting():
         return Configuration(16, 64, 4)  # its time depends on the number of programs
     if call.fields.dtype in HALVES:
-        return Configuration(4, 16, 8) if wide else Configuration(8, 8, 8)
+        return Configuration(4, 16, 4) if wide else Configuration(8, 8, 4)
     return Configuration(2, 16, 8) if wide else Configuration(4, 8, 8)
 
 

@@ -62,7 +62,7 @@ def plain_mlp_kernel(
     tiles, tiles_x,  # tiles of a picture, and of a row of tiles
     first,  # index of the launch's first tile in the batch
     zero,  # of dense_net.read_anew
-    cell_y, cell_x,  # grid mode: rel_cell
+    rel_cell_y, rel_cell_x,  # grid mode
     GRID: tl.constexpr,
     FOURIER: tl.constexpr,
     ENSEMBLE: tl.constexpr,
@@ -83,23 +83,23 @@ def plain_mlp_kernel(
     if USE_INT64:
         tile = tile.to(tl.int64) + first
     picture, row, col, inside = tile_pixels(tile, rows, cols, tiles, tiles_x, TILE_ROWS, TILE_COLS)
-    axis_y, axis_x, rel_cell_y, rel_cell_x = coordinates(picture, row, col, coord, cell, lr_h, lr_w, height, width, y0,
-                                                         x0, cols, cell_y, cell_x, GRID)
-    rel_cell_y, rel_cell_x = rel_cell_y[:, None], rel_cell_x[:, None]
     rgb = tl.zeros((TILE_ROWS * TILE_COLS, 16), tl.float32)
-    if ENSEMBLE:
-        for number in range(4 + zero):  # the compiler would unroll a known number of iterations
+    for number in range((4 if ENSEMBLE else 1) + zero):  # the compiler would unroll a known number of iterations
+        # Coordinates are computed for each corner: kept, they would not fit into registers beside the activations.
+        axis_y, axis_x, cell_y, cell_x = coordinates(picture, row, col + number * zero, coord, cell, lr_h, lr_w, height,
+                                                     width, y0, x0, cols, rel_cell_y, rel_cell_x, GRID)
+        if ENSEMBLE:
             at_y, at_x, rel_y, rel_x, weight = corner_of(number, axis_y, axis_x)
-            params = params_at(fields, picture, at_y - lr_y0, at_x - lr_x0, fields_b, fields_y, fields_x, ALIGNMENT)
-            value = evaluate(params[:, None], rel_y[:, None], rel_x[:, None], rel_cell_y, rel_cell_x,
-                             read_anew(matrices, number, zero), read_anew(table, number, zero), FOURIER, FIRST, LAYERS,
-                             BLOCKS, BLOCK, TYPE, EMULATED)
-            rgb = tl.fma(value, weight[:, None], rgb)
-    else:
-        at_y, at_x, rel_y, rel_x = nearest_of(axis_y, axis_x)
+        else:
+            at_y, at_x, rel_y, rel_x = nearest_of(axis_y, axis_x)
+            weight = tl.full((TILE_ROWS * TILE_COLS,), 1.0, tl.float32)
         params = params_at(fields, picture, at_y - lr_y0, at_x - lr_x0, fields_b, fields_y, fields_x, ALIGNMENT)
-        rgb = evaluate(params[:, None], rel_y[:, None], rel_x[:, None], rel_cell_y, rel_cell_x, matrices, table,
-                       FOURIER, FIRST, LAYERS, BLOCKS, BLOCK, TYPE, EMULATED)
+        value = evaluate(params[:, None], rel_y[:, None], rel_x[:, None], cell_y[:, None], cell_x[:, None],
+                         read_anew(matrices, number, zero), read_anew(table, number, zero), FOURIER, FIRST, LAYERS,
+                         BLOCKS, BLOCK, TYPE, EMULATED)
+        rgb = tl.fma(value, weight[:, None], rgb)
     if skip is not None:
+        axis_y, axis_x, cell_y, cell_x = coordinates(picture, row, col, coord, cell, lr_h, lr_w, height, width, y0, x0,
+                                                     cols, rel_cell_y, rel_cell_x, GRID)
         rgb = add_skip(rgb, skip, picture, axis_y, axis_x, lr_y0, lr_x0, skip_b, skip_c, skip_y, skip_x)
     store_pixels(rgb, out, picture, row, col, inside, out_b, out_c, out_y, out_x, UNIT, EMULATED)
