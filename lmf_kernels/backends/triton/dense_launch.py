@@ -10,6 +10,7 @@ from .configurations import Configuration
 from ..native_call import HALVES, refuse_common
 
 WIDEST = 256  # a tile's activations are in registers
+WIDEST_FLOAT32 = 64  # wider layers spill most of them to memory
 PROGRAMS = 2 ** 31 - 1  # of one launch
 
 
@@ -19,7 +20,8 @@ def refuse(call, widths):
     if device.type != ("cpu" if availability.interpreting() else "cuda"):
         where = "on CPU tensors, in the interpreter" if availability.interpreting() else "on a GPU"
         return f"tensors are on {device}, the kernel runs {where}"
-    return refuse_common(call, halves=True) or refuse_widths(widths) or _refuse_device(call)
+    return (refuse_common(call, halves=True) or refuse_widths(widths) or _refuse_float32(call, widths)
+            or _refuse_device(call))
 
 
 def refuse_widths(widths):
@@ -27,6 +29,13 @@ def refuse_widths(widths):
     if max(widths) > WIDEST:
         return f"a layer is {max(widths)} wide, the kernel is built for widths up to {WIDEST}"
     return None
+
+
+def _refuse_float32(call, widths):
+    if call.fields.dtype in HALVES or max(widths) <= WIDEST_FLOAT32 or availability.interpreting():
+        return None
+    return (f"a layer is {max(widths)} wide, with float32 fields the kernel is built for widths up to {WIDEST_FLOAT32}; "
+            "wider ones run on the reference, with torch's matrix products")
 
 
 def _refuse_device(call):
