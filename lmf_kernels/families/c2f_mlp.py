@@ -96,8 +96,10 @@ class C2FMLP(Family):
         diif, dlte = C2FSpec("linear", 0, (256,) * 2, (256,) * 2), C2FSpec("fourier", 256, (256,) * 2, (256,) * 2)
         networks = [diif._replace(slicing=slicing, slice_ensemble=ensemble)
                     for slicing in SLICINGS for ensemble in (True, False)]
-        return {self.variant(spec): Example(spec, spec._replace(in_dim=spec.in_dim // 8, coarse=(40,), fine=(24, 40)), 0)
-                for spec in [*networks, dlte._replace(limit_cell=False)]}
+        networks.append(dlte._replace(limit_cell=False))
+        narrow = {"coarse": (40,), "fine": (24, 40)}
+        return {self.variant(spec): Example(spec, spec._replace(in_dim=spec.in_dim // 8, **narrow), 0)
+                for spec in networks}
 
     def field_channels(self, spec: C2FSpec) -> int:
         return spec.coarse[0] if spec.head == "linear" else 2 * spec.in_dim

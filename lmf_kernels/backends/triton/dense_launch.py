@@ -34,8 +34,8 @@ def refuse_widths(widths):
 def _refuse_float32(call, widths):
     if call.fields.dtype in HALVES or max(widths) <= WIDEST_FLOAT32 or availability.interpreting():
         return None
-    return (f"a layer is {max(widths)} wide, with float32 fields the kernel is built for widths up to {WIDEST_FLOAT32}; "
-            "wider ones run on the reference, with torch's matrix products")
+    return (f"a layer is {max(widths)} wide, with float32 fields the kernel is built for widths up to "
+            f"{WIDEST_FLOAT32}; wider ones run on the reference, with torch's matrix products")
 
 
 def _refuse_device(call):
