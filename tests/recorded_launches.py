@@ -4,9 +4,10 @@
 
 writes a line {"test", "kernel", "key", "depth", "compile"} to a file of its own in FOLDER for each specialisation of a
 kernel that a test launches; "depth" is larger where compiling takes longer, "compile" is for JITFunction.preload. Tests
-marked `gpu` then run on the CPU: a launch goes through Triton's own binder, for the GPU that LMF_TEST_TRITON_ARCHITECTURE names (default:
-sm_90), up to the point where it would compile; the numbers come from the CPU kernel. So tests pass or fail as with
-right kernels, except where CUDA itself is tested. tests/warm_triton.py compiles what was found, side by side.
+marked `gpu` then run on the CPU: a launch goes through Triton's own binder, for the GPU that
+LMF_TEST_TRITON_ARCHITECTURE names (default: sm_90), up to the point where it would compile; the numbers come from the
+CPU kernel. So tests pass or fail as with right kernels, except where CUDA itself is tested. tests/warm_triton.py
+compiles what was found, side by side.
 """
 
 import json
