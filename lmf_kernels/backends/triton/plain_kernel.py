@@ -84,10 +84,16 @@ def plain_mlp_kernel(
         tile = tile.to(tl.int64) + first
     picture, row, col, inside = tile_pixels(tile, rows, cols, tiles, tiles_x, TILE_ROWS, TILE_COLS)
     rgb = tl.zeros((TILE_ROWS * TILE_COLS, 16), tl.float32)
+    # Coordinates are computed for each corner: kept, they would fill registers beside the activations. The float64 that
+    # points need fills more than it frees beside the narrow layers of float32.
+    ANEW: tl.constexpr = GRID or TYPE != tl.float32
+    if not ANEW:
+        axis_y, axis_x, cell_y, cell_x = coordinates(picture, row, col, coord, cell, lr_h, lr_w, height, width, y0, x0,
+                                                     cols, rel_cell_y, rel_cell_x, GRID)
     for number in range((4 if ENSEMBLE else 1) + zero):  # the compiler would unroll a known number of iterations
-        # Coordinates are computed for each corner: kept, they would not fit into registers beside the activations.
-        axis_y, axis_x, cell_y, cell_x = coordinates(picture, row, col + number * zero, coord, cell, lr_h, lr_w, height,
-                                                     width, y0, x0, cols, rel_cell_y, rel_cell_x, GRID)
+        if ANEW:
+            axis_y, axis_x, cell_y, cell_x = coordinates(picture, row, col + number * zero, coord, cell, lr_h, lr_w,
+                                                         height, width, y0, x0, cols, rel_cell_y, rel_cell_x, GRID)
         if ENSEMBLE:
             at_y, at_x, rel_y, rel_x, weight = corner_of(number, axis_y, axis_x)
         else:
@@ -99,7 +105,8 @@ def plain_mlp_kernel(
                          BLOCKS, BLOCK, TYPE, EMULATED)
         rgb = tl.fma(value, weight[:, None], rgb)
     if skip is not None:
-        axis_y, axis_x, cell_y, cell_x = coordinates(picture, row, col, coord, cell, lr_h, lr_w, height, width, y0, x0,
-                                                     cols, rel_cell_y, rel_cell_x, GRID)
+        if ANEW:
+            axis_y, axis_x, cell_y, cell_x = coordinates(picture, row, col, coord, cell, lr_h, lr_w, height, width, y0,
+                                                         x0, cols, rel_cell_y, rel_cell_x, GRID)
         rgb = add_skip(rgb, skip, picture, axis_y, axis_x, lr_y0, lr_x0, skip_b, skip_c, skip_y, skip_x)
     store_pixels(rgb, out, picture, row, col, inside, out_b, out_c, out_y, out_x, UNIT, EMULATED)
