@@ -29,7 +29,7 @@ def modulated():
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", metavar="DIR")
-    parser.add_argument("--model", action="append", metavar="NAME", help="default: every built-in model of the LMF family")
+    parser.add_argument("--model", action="append", metavar="NAME", help="default: every built-in LM model")
     parser.add_argument("--pictures", type=int, default=100, metavar="N")
     chosen = parser.parse_args(arguments)
     try:

@@ -1,10 +1,11 @@
 """Compiles the Triton kernels ahead of time, without a GPU: prints one JSON line a kernel.
 
-    python child_triton_compile.py ARCHITECTURE shipped|all
+    python child_triton_compile.py ARCHITECTURE shipped|all|dense|all-dense
 
 ARCHITECTURE: sm_90, gfx942, .... "shipped": linear and Fourier, each element type, in its tile for large scales;
 the backward of both in float32. "all": in all its tiles, and points, no ensemble, int64 positions, other widths and
-depths, forward and backward.
+depths, forward and backward. These are of the modulated family; "dense": LIIF in float16 and DIIF in bfloat16, and a
+narrow network of each in float32; "all-dense": LIIF, LTE, DIIF and DLTE in each type, and other variants.
 For NVIDIA the numbers come from Triton's own cuobjdump.
 """
 
@@ -16,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from unittest.mock import patch
 
 import torch
@@ -23,27 +25,32 @@ import triton
 from offline_triton import compile_for, target_of
 
 from lmf_kernels.backends import RenderCall
-from lmf_kernels.backends.triton import arguments, configurations, modulated_backward, modulated_mlp as face
+from lmf_kernels.backends.triton import (arguments, backend, c2f_mlp, configurations, dense_launch, modulated_backward,
+                                         modulated_mlp as face)
 from lmf_kernels.ops import RenderSpec
-from lmf_kernels.families import MODULATED_MLP
+from lmf_kernels.families import C2F_MLP, MODULATED_MLP, PLAIN_MLP, C2FSpec
 
 TOOLS = pathlib.Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 LINEAR, FOURIER = RenderSpec("linear", 0, (16,) * 6), RenderSpec("fourier", 16, (16,) * 8)
+LIIF, LTE = RenderSpec("linear", 0, (256,) * 4), RenderSpec("fourier", 256, (256,) * 3)
+DIIF = C2FSpec("linear", 0, (256,) * 2, (256,) * 2)
+DLTE = C2FSpec("fourier", 256, (256,) * 2, (256,) * 2, limit_cell=False)
 
 
-def make_call(spec, element, *, points=False, skip=True, epilogue="unit", stores="float32"):
-    fields = torch.empty(1, 4, 4, MODULATED_MLP.field_channels(spec), dtype=getattr(torch, element))
+def make_call(spec, element, *, points=False, skip=True, epilogue="unit", stores="float32", family=MODULATED_MLP):
+    rows = family.map_of(spec).size(4)
+    fields = torch.empty(1, rows, rows, family.field_channels(spec), dtype=getattr(torch, element))
     queries = {"coord": torch.empty(1, 16, 2), "cell": torch.empty(1, 16, 2)} if points else {}
     return RenderCall(
-        MODULATED_MLP, spec, fields, fields.new_empty(MODULATED_MLP.weight_count(spec)),
+        family, spec, fields, fields.new_empty(family.weight_count(spec)),
         skip=fields.new_empty(1, 3, 4, 4) if skip else None, size=(8, 8), window=(0, 0, 8, 8), lr=(0, 0, 4, 4),
         epilogue=epilogue, dtype=getattr(torch, stores), **queries)
 
 
 def forward(name, call, configuration):
     """(name, element, what launches the kernel)."""
-    out = torch.empty(call.output_shape(), dtype=call.dtype)
-    return name, call.fields.dtype, lambda: face.launch(call, out, configuration)
+    out, kernel = torch.empty(call.output_shape(), dtype=call.dtype), backend.kernels[call.family.name]
+    return name, call.fields.dtype, lambda: kernel.launch(call, out, configuration)
 
 
 def backward(name, call):
@@ -64,8 +71,9 @@ def wide(case):
     name, element, launch = case
 
     def with_large_numbers():
-        with patch.object(arguments, "INT32", 0), patch.object(face, "INT32", 0), \
-                patch.object(modulated_backward, "INT32", 0):
+        with ExitStack() as patched:
+            for module in (arguments, modulated_backward, *backend.kernels.values()):
+                patched.enter_context(patch.object(module, "INT32", 0))
             launch()
 
     return name, element, with_large_numbers
@@ -106,6 +114,37 @@ def variants(element, configuration, architecture):
             yield backward(name, call)
 
 
+def dense_cases(everything):
+    """Networks of the families with dense layers, which have the same configuration on all architectures."""
+    def plain(name, spec, element, flat=False, **options):
+        call = make_call(spec, element, family=PLAIN_MLP, **options)
+        return forward(f"{name} {element}", call, dense_launch.configuration(call, flat))
+
+    def sliced(name, spec, element, **options):
+        call = make_call(spec, element, family=C2F_MLP, **options)
+        return forward(f"{name} {element}", call, c2f_mlp.configuration_of(call))
+
+    if not everything:
+        yield plain("liif", LIIF, "float16", stores="uint8")
+        yield sliced("diif", DIIF, "bfloat16", skip=False)
+        yield plain("narrow lte", LTE._replace(in_dim=32, widths=(32,)), "float32", points=True, epilogue="none")
+        yield sliced("narrow dlte", DLTE._replace(in_dim=32, coarse=(32,), fine=(32,)), "float32")
+        return
+    for element in ("float32", "float16", "bfloat16"):
+        if element != "float32":
+            yield plain("liif", LIIF, element)
+            yield plain("flat lte", LTE, element, flat=True)
+            yield plain("points lte", LTE, element, points=True, epilogue="none")
+            yield plain("plain 128", RenderSpec("linear", 0, (100, 7)), element, skip=False)
+            yield sliced("diif", DIIF, element)
+            yield sliced("dlte", DLTE, element)
+            yield wide(sliced("diif alone, int64", DIIF._replace(slice_ensemble=False), element, skip=False))
+        yield plain("plain 64", RenderSpec("linear", 0, (64, 64)), element)
+        yield wide(plain("alone, int64", RenderSpec("fourier", 20, (16,), False), element))
+        yield sliced("narrow diif", C2FSpec("linear", 0, (16,), (9,), "constant"), element)
+        yield sliced("sliced 64", C2FSpec("linear", 0, (64, 64), (64, 64)), element)
+
+
 def nvidia_report(kernel):
     """{"registers", "stack", opcode: count}."""
     environment = {**os.environ, "PATH": f"{TOOLS}:{os.environ['PATH']}"}  # cuobjdump calls nvdisasm
@@ -129,7 +168,8 @@ def amd_report(kernel):
 
 def main(architecture, which):
     compiled = compile_for(target_of(architecture))
-    for name, element, launch in cases(architecture, which == "all"):
+    chosen = dense_cases(which == "all-dense") if "dense" in which else cases(architecture, which == "all")
+    for name, element, launch in chosen:
         launch()
         kernel = compiled[-1]
         report = amd_report(kernel) if architecture.startswith("gfx") else nvidia_report(kernel)

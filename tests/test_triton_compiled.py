@@ -12,6 +12,7 @@ from lmf_kernels.backends.triton import availability
 pytest.importorskip("triton")
 
 CHILD = pathlib.Path(__file__).with_name("child_triton_compile.py")
+WIDE = ("liif", "flat lte", "points lte", "diif", "dlte", "sliced 64")  # of the families with dense layers
 MATRIX = ("HMMA", "HGMMA", "UTCHMMA")  # mma.sync, wgmma, tcgen05
 
 
@@ -25,12 +26,14 @@ def compiled(architecture, which, cache):
 
 
 def check(architecture, reports):
-    *reports, sorting = reports
-    assert sorting["name"] == "contributing pixels" and sorting["stack"] == 0, sorting
     for report in reports:
+        if report["name"] == "contributing pixels":
+            assert report["stack"] == 0, report
+            continue
         backward = report["name"].startswith("backward")
         half = report["element"] != "torch.float32" and not backward  # which computes in float32 alone
-        roomy = " x 64 " not in report["name"]  # 64 wide, sm_90 and gfx942 spill a little: it runs, nobody tuned it
+        # 64 wide, sm_90 and gfx942 spill a little, and so do most where 256 wide: it runs, nobody tuned it.
+        roomy = " x 64 " not in report["name"] and not report["name"].startswith(WIDE)
         if architecture == "gfx942":
             assert report["stack"] == 0 or backward or not roomy, report
             mfma = [name for name in report if name.startswith("v_mfma")]
@@ -40,6 +43,7 @@ def check(architecture, reports):
             continue
         assert 0 < report["registers"] <= 255, report
         assert not roomy or report["stack"] == 0 and not {"LDL", "STL"} & report.keys(), report
+        assert report["stack"] <= 512, report
         if not half and architecture == "sm_100" and availability.release() < availability.IEEE_ON_SM_100:
             continue  # refused at run time for what the next line would find
         # float32 is IEEE: a matrix instruction there would mean TF32.
@@ -61,4 +65,21 @@ def test_shipped_configurations(architecture, tmp_path):
 def test_every_variant(architecture, tmp_path):
     reports = compiled(architecture, "all", tmp_path)
     assert len(reports) == 3 * (4 + 7 + 2 + 7) + 1
+    check(architecture, reports)
+
+
+@pytest.mark.parametrize("architecture", [
+    "sm_90", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sm_80", "sm_100", "sm_120", "gfx942"))])
+def test_dense_layers(architecture, tmp_path):
+    reports = compiled(architecture, "dense", tmp_path)
+    assert [r["name"] for r in reports] == ["liif float16", "diif bfloat16", "narrow lte float32",
+                                            "narrow dlte float32"]
+    check(architecture, reports)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120", "gfx942"])
+def test_every_variant_of_dense_layers(architecture, tmp_path):
+    reports = compiled(architecture, "all-dense", tmp_path)
+    assert len(reports) == 3 * 4 + 2 * 7
     check(architecture, reports)

@@ -76,11 +76,12 @@ def prepare(architecture):
 
 def compile_one(entry):
     """Compile an entry of `recorded_launches`, or find it in the cache; why it cannot be, or None."""
-    from lmf_kernels.backends.triton import contributing_pixels, modulated_backward_kernel, modulated_kernel
+    from lmf_kernels.backends.triton import (c2f_kernel, contributing_pixels, modulated_backward_kernel,
+                                             modulated_kernel, plain_kernel)
 
     name = entry["kernel"]
-    kernel = next(vars(module)[name] for module in (modulated_backward_kernel, modulated_kernel, contributing_pixels)
-                  if name in vars(module))
+    modules = c2f_kernel, contributing_pixels, modulated_backward_kernel, modulated_kernel, plain_kernel
+    kernel = next(vars(module)[name] for module in modules if name in vars(module))
     try:
         kernel.preload(entry["compile"])
     except Exception as error:  # of Triton's compiler, ptxas, ...: the others go on

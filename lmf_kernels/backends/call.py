@@ -98,7 +98,8 @@ def validate(call):
     """Raise InputError with one sentence where shapes, devices or options do not fit together; else return the shape of
     the result."""
     family, spec, fields, weights, skip, coord, cell, *options, _, _ = call
-    return _validated(family, spec, _facts(fields), _facts(weights), _facts(skip), _facts(coord), _facts(cell), *options)
+    tensors = map(_facts, (fields, weights, skip, coord, cell))
+    return _validated(family, spec, *tensors, *options)
 
 
 @lru_cache(maxsize=1024)  # a video asks the same of every frame, tiles of every picture

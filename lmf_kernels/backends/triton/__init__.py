@@ -5,7 +5,7 @@ Never run on a GPU so far. Triton is imported only when a kernel first runs.
 
 from ...errors import InputError
 from ..interface import KernelBackend
-from . import availability, configurations, modulated_mlp
+from . import availability, c2f_mlp, configurations, modulated_mlp, plain_mlp
 
 
 def _availability():
@@ -19,4 +19,5 @@ def _availability():
     return usable, detail
 
 
-backend = KernelBackend("triton", {"modulated_mlp": modulated_mlp}, _availability, needs_evidence=True)
+backend = KernelBackend("triton", {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp, "c2f_mlp": c2f_mlp},
+                        _availability, needs_evidence=True)
