@@ -1,5 +1,5 @@
-"""Query points on the CPU kernel: networks with sixteen channels are evaluated with lanes of channels, others with lanes
-of points, and both give the bits of the grid."""
+"""Query points on the CPU kernel: networks with sixteen channels are evaluated with lanes of channels, others with
+lanes of points, and both give the bits of the grid."""
 
 import pytest
 import torch

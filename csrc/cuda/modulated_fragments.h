@@ -126,8 +126,8 @@ LMF_DEVICE uint2 one_plus(uint2 scale) {
   return {warp::fma_pair<Half>(scale.x, one, one), warp::fma_pair<Half>(scale.y, one, one)};
 }
 
-// y (16 pixels x 16) = x W in float32. left: columns 2t and 2t + 1 of row g, then of row g + 8; right: columns 2t + 8 and
-// 2t + 9.
+// y (16 pixels x 16) = x W in float32. left: columns 2t and 2t + 1 of row g, then of row g + 8; right: columns 2t + 8
+// and 2t + 9.
 template <class Half>
 LMF_DEVICE void multiply_tile(float (&left)[4], float (&right)[4], const uint32_t (&x)[4], const MatrixFragment& w) {
   const float zero[4] = {0.0f, 0.0f, 0.0f, 0.0f};

@@ -56,7 +56,9 @@ struct FilmAhead<0, 0> {
 // Layers whose FiLM is held in registers: as many as fit. With many tiles a layer takes long enough that few suffice.
 // bfloat16 has float32 sums, which take registers too.
 template <class Half, int kDepth, int N>
-constexpr int kLayersAhead = N > 4 && kDepth > 2 ? 2 : N <= 2 && kDepth <= 6 ? kDepth : kDepth / 2;
+constexpr int kLayersAhead = N > 4 && kDepth > 2     ? 2
+                             : N <= 2 && kDepth <= 6 ? kDepth
+                                                     : kDepth / 2;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 1000
 constexpr int kLayersAheadOfMany = 2;  // one would spill registers there, and two elsewhere (nvcc 13.0)
 #else
