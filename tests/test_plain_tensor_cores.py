@@ -38,7 +38,18 @@ def drawn(seed, spec, dtype, **options):
 def compare(call, backend):
     with running(backend) as name, poisoned():
         got = call.run(name)
+        if call.coord is not None and call.coord.shape[1] < 15:  # the error of a few values is a matter of luck
+            alone, call = got, call._replace(coord=among_others(call.coord), cell=among_others(call.cell))
+            got = call.run(name)
+            assert torch.equal(got[:, :alone.shape[1]], alone)
     check_error(got, call.run("reference", torch.float64), call.run("reference"))
+
+
+def among_others(
+    values,  # (B, Q, 2)
+):
+    """The values of some points, and those of 30 others after them."""
+    return torch.cat([values, values.new_empty(len(values), 30, 2).uniform_(0, 0.9)], dim=1)
 
 
 @over_backends

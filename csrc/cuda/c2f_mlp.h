@@ -16,16 +16,27 @@ LMF_DEVICE void steer(Ring&, int, int) {}
 
 // What a warp sees of the packed constants and of the block's shared memory beside the ring of weights.
 struct WarpMemory {
-  const uint4* constants;
+  const MmaCall& call;
+  const uint4* start;  // of the packed constants
   RowTable table;
   Unit* unit;
 
   LMF_DEVICE WarpMemory(const MmaCall& c, const SharedLayout& parts, unsigned char* shared, int warp)
-      : constants(c.packed + c.layout.constants()),
+      : call(c),
+        start(c.packed + c.layout.constants()),
         table(shared + parts.tables() + warp * kTableBytes),
         unit(reinterpret_cast<Unit*>(shared + parts.units() + warp * kUnitBytes)) {}
 
-  LMF_DEVICE const float4* floats(int offset) const { return reinterpret_cast<const float4*>(constants + offset); }
+  // The packed constants from there on. The compiler spills where it is left the choice: of the pointer for sm_80, of
+  // what else it would keep for sm_90a.
+  LMF_DEVICE const uint4* constants(int offset) const {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    return start + offset;
+#else
+    return call.packed + call.layout.constants() + offset;
+#endif
+  }
+  LMF_DEVICE const float4* floats(int offset) const { return reinterpret_cast<const float4*>(constants(offset)); }
 };
 
 // The first activation of a coarse chain.
@@ -141,7 +152,7 @@ LMF_DEVICE void render_units(const MmaCall& c, const WarpMemory& memory, WeightS
       run_layers<Half>(x, c, memory, stream, first_layer + 1, c.layout.passes,
                        tile + 1 < c.tiles ? first_layer + 1 : 0);
       float sums[4];
-      dense::output_product<Half, InGlobal>(sums, x, reinterpret_cast<const uint2*>(memory.constants + c.layout.out()));
+      dense::output_product<Half, InGlobal>(sums, x, reinterpret_cast<const uint2*>(memory.constants(c.layout.out())));
       store_tile(c, memory, tile, sums);
     }
   }

@@ -67,9 +67,10 @@ LMF_DEVICE void render_runs(const MmaCall& c, const WarpMemory<head>& memory, St
   const CornerTable& corners = memory.corners;
   const int g = warp::lane() >> 2, t = warp::lane() & 3;
   const uint16_t* fields = static_cast<const uint16_t*>(call.fields.data);
+  // job is an int, which needs one register: no memory holds the pixels of 2^31 jobs.
   LMF_KEEP_LOOP
-  for (int64_t job = position.block; job < c.jobs; job += position.blocks) {
-    const int64_t run = job * kWarps + position.warp;
+  for (int job = position.block; job < c.jobs; job += position.blocks) {
+    const int64_t run = int64_t(job) * kWarps + position.warp;
     warp::warp_barrier();  // the last run's corners have been read
     corners.fill(call, c.ensemble, tile_of(call, run < c.runs ? run : c.runs - 1));
     warp::warp_barrier();
