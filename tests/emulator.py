@@ -26,8 +26,9 @@ import pybind11
 import torch
 from lmf_kernels.backends import BACKENDS, KernelBackend
 from lmf_kernels.backends.cuda import c2f_mlp, plain_mlp
-from lmf_kernels.backends.cuda.modulated_mlp import aligned, refuse_reach, refuse_shape
-from lmf_kernels.backends.native_call import Packer, refuse_common
+from lmf_kernels.backends.cuda.modulated_mlp import refuse_reach, refuse_shape
+from lmf_kernels.backends.cuda.native import aligned
+from lmf_kernels.backends.native_call import Packer, addresses, output_strides, refuse_common
 
 SOURCES = pathlib.Path(__file__).resolve().parent.parent / "csrc"
 COMPILER = os.environ.get("CXX") or shutil.which("c++")
@@ -50,10 +51,9 @@ class ModulatedKernel:
         return refuse_common(call, halves=True) or refuse_shape(call.spec) or refuse_reach(call)
 
     def run(self, call):
-        out = torch.empty(call.output_shape(), dtype=call.dtype)
-        packed, alive = self.packer.modulated_mlp(aligned(call), out)
-        self.path = self.emulated.modulated_mlp(packed, MULTIPROCESSORS)
-        del alive
+        call, out = aligned(call), torch.empty(call.output_shape(), dtype=call.dtype)
+        packed = self.packer.modulated_mlp(call, output_strides(call))
+        self.path = self.emulated.modulated_mlp(packed, addresses(call, out), MULTIPROCESSORS)
         return out
 
 
@@ -73,10 +73,8 @@ class DenseKernel:
         return self.rules.refuse_call(call)
 
     def run(self, call):
-        out = torch.empty(call.output_shape(), dtype=call.dtype)
-        packed, alive = self.packer(aligned(call), out)
-        self.emulated(packed, self.group, MULTIPROCESSORS)
-        del alive
+        call, out = aligned(call), torch.empty(call.output_shape(), dtype=call.dtype)
+        self.emulated(self.packer(call, output_strides(call)), addresses(call, out), self.group, MULTIPROCESSORS)
         return out
 
 

@@ -11,6 +11,8 @@ namespace py = pybind11;
 
 namespace {
 
+using lmf::bindings::unpack_call;
+
 py::dict device_info() {
   lmf::cuda::DeviceReport report;
   {
@@ -34,30 +36,25 @@ py::dict device_info() {
   return facts;
 }
 
-void modulated_mlp(const py::bytes& call, int device, uintptr_t stream) {
-  const auto unpacked = lmf::bindings::unpack<lmf::ModulatedCall>(call);
+void modulated_mlp(const py::bytes& call, const py::tuple& addresses, int device, uintptr_t stream) {
+  const auto unpacked = unpack_call<lmf::ModulatedCall>(call, addresses);
   py::gil_scoped_release release;  // the first launch loads the kernels
   lmf::cuda::modulated_mlp(unpacked, device, reinterpret_cast<void*>(stream));
 }
 
-void plain_mlp(const py::bytes& call, uintptr_t packed, int device, uintptr_t stream) {
-  const auto unpacked = lmf::bindings::unpack<lmf::PlainCall>(call);
+template <class Call, void (*launch)(const Call&, void*, int, void*)>
+void dense(const py::bytes& call, const py::tuple& addresses, uintptr_t packed, int device, uintptr_t stream) {
+  const auto unpacked = unpack_call<Call>(call, addresses);
   py::gil_scoped_release release;
-  lmf::cuda::plain_mlp(unpacked, reinterpret_cast<void*>(packed), device, reinterpret_cast<void*>(stream));
+  launch(unpacked, reinterpret_cast<void*>(packed), device, reinterpret_cast<void*>(stream));
 }
 
 int64_t plain_mlp_packed_bytes(const py::bytes& call) {
-  return lmf::cuda::plain_mlp_packed_bytes(lmf::bindings::unpack<lmf::PlainCall>(call).mlp);
-}
-
-void c2f_mlp(const py::bytes& call, uintptr_t packed, int device, uintptr_t stream) {
-  const auto unpacked = lmf::bindings::unpack<lmf::C2fCall>(call);
-  py::gil_scoped_release release;
-  lmf::cuda::c2f_mlp(unpacked, reinterpret_cast<void*>(packed), device, reinterpret_cast<void*>(stream));
+  return lmf::cuda::plain_mlp_packed_bytes(unpack_call<lmf::PlainCall>(call).mlp);
 }
 
 int64_t c2f_mlp_packed_bytes(const py::bytes& call) {
-  return lmf::cuda::c2f_mlp_packed_bytes(lmf::bindings::unpack<lmf::C2fCall>(call).mlp);
+  return lmf::cuda::c2f_mlp_packed_bytes(unpack_call<lmf::C2fCall>(call).mlp);
 }
 
 double mma_rate(const std::string& dtype, double seconds, int device) {
@@ -76,15 +73,22 @@ PYBIND11_MODULE(_cuda, m) {
   m.def("build_info", &lmf::bindings::cuda_build_info,
         "How this module was built: version, compiler, nvcc and the GPU architectures.");
   m.def(
-      "modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("device"), py::arg("stream"),
+      "modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("addresses"), py::arg("device"), py::arg("stream"),
       "Launches the render of a packed RenderCall followed by a ModulatedMlp on a device and stream, without waiting. "
       "Raises RuntimeError with CUDA's message if it cannot be launched.");
-  m.def("plain_mlp", &plain_mlp, py::arg("call"), py::arg("packed"), py::arg("device"), py::arg("stream"),
-        "Launches the render of a packed RenderCall followed by a PlainMlp, as modulated_mlp does. packed: address of "
-        "plain_mlp_packed_bytes(call) bytes of the device's memory, which must stay allocated until it has finished.");
+  const auto define_dense = [&](const char* name, auto* function, const char* text) {
+    m.def(name, function, py::arg("call"), py::arg("addresses"), py::arg("packed"), py::arg("device"),
+          py::arg("stream"), text);
+  };
+  define_dense(
+      "plain_mlp", &dense<lmf::PlainCall, &lmf::cuda::plain_mlp>,
+      "Launches the render of a packed RenderCall followed by a PlainMlp and its widths, as modulated_mlp does. "
+      "packed: address of plain_mlp_packed_bytes(call) bytes of the device's memory, which must stay allocated "
+      "until it has finished.");
   m.def("plain_mlp_packed_bytes", &plain_mlp_packed_bytes, py::arg("call"));
-  m.def("c2f_mlp", &c2f_mlp, py::arg("call"), py::arg("packed"), py::arg("device"), py::arg("stream"),
-        "The same of a RenderCall followed by a C2fMlp. packed: of c2f_mlp_packed_bytes(call) bytes.");
+  define_dense("c2f_mlp", &dense<lmf::C2fCall, &lmf::cuda::c2f_mlp>,
+               "The same of a RenderCall followed by a C2fMlp and its widths. packed: of c2f_mlp_packed_bytes(call) "
+               "bytes.");
   m.def("c2f_mlp_packed_bytes", &c2f_mlp_packed_bytes, py::arg("call"));
   m.def("mma_rate", &mma_rate, py::arg("dtype"), py::arg("seconds"), py::arg("device"),
         "Operations per second of mma.sync (two operations per multiply-add) in registers: the peak for a tensor-core "

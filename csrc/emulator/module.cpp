@@ -13,6 +13,7 @@ namespace py = pybind11;
 
 namespace {
 
+using lmf::bindings::unpack_call;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Integers = py::array_t<uint32_t, py::array::c_style | py::array::forcecast>;
 
@@ -37,8 +38,8 @@ py::tuple describe(const lmf::modulated::Path& path) {
                         lmf::kHeads[int(path.head)].name, path.depth, path.tall);
 }
 
-py::tuple modulated_mlp(const py::bytes& call, int multiprocessors) {
-  const auto unpacked = lmf::bindings::unpack<lmf::ModulatedCall>(call);
+py::tuple modulated_mlp(const py::bytes& call, const py::tuple& addresses, int multiprocessors) {
+  const auto unpacked = unpack_call<lmf::ModulatedCall>(call, addresses);
   lmf::modulated::Path path;
   {
     py::gil_scoped_release release;
@@ -47,16 +48,11 @@ py::tuple modulated_mlp(const py::bytes& call, int multiprocessors) {
   return describe(path);
 }
 
-void plain_mlp(const py::bytes& call, bool group, int multiprocessors) {
-  const auto unpacked = lmf::bindings::unpack<lmf::PlainCall>(call);
+template <class Call, void (*run)(const Call&, bool, int)>
+void dense(const py::bytes& call, const py::tuple& addresses, bool group, int multiprocessors) {
+  const auto unpacked = unpack_call<Call>(call, addresses);
   py::gil_scoped_release release;
-  lmf::emulator::plain_mlp(unpacked, group, multiprocessors);
-}
-
-void c2f_mlp(const py::bytes& call, bool group, int multiprocessors) {
-  const auto unpacked = lmf::bindings::unpack<lmf::C2fCall>(call);
-  py::gil_scoped_release release;
-  lmf::emulator::c2f_mlp(unpacked, group, multiprocessors);
+  run(unpacked, group, multiprocessors);
 }
 
 Floats mma(const std::string& half, const Integers& a, const Integers& b, const Floats& c) {
@@ -104,13 +100,14 @@ py::tuple place_among_cells(int64_t n_in, int64_t n_out, int64_t pos) {
 
 PYBIND11_MODULE(lmf_emulator, m) {
   lmf::bindings::export_tables(m);
-  m.def("modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("multiprocessors"),
+  m.def("modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("addresses"), py::arg("multiprocessors"),
         "Runs the CUDA kernel on CPU tensors, lane by lane. Returns its path: (method, element, head, depth, "
         "tall).");
-  m.def("plain_mlp", &plain_mlp, py::arg("call"), py::arg("group"), py::arg("multiprocessors"),
+  m.def("plain_mlp", &dense<lmf::PlainCall, &lmf::emulator::plain_mlp>, py::arg("call"), py::arg("addresses"),
+        py::arg("group"), py::arg("multiprocessors"),
         "The same for the plain family. group: by the kernel for compute capability 9.0.");
-  m.def("c2f_mlp", &c2f_mlp, py::arg("call"), py::arg("group"), py::arg("multiprocessors"),
-        "The same for the coarse-to-fine family.");
+  m.def("c2f_mlp", &dense<lmf::C2fCall, &lmf::emulator::c2f_mlp>, py::arg("call"), py::arg("addresses"),
+        py::arg("group"), py::arg("multiprocessors"), "The same for the coarse-to-fine family.");
   m.def("mma", &mma, py::arg("half"), py::arg("a"), py::arg("b"), py::arg("c"),
         "One m16n8k16 product of lane registers a (32, 4), b (32, 2) and c (32, 4): d (32, 4). half: \"float16\" or "
         "\"bfloat16\".");

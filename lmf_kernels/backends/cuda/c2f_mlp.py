@@ -3,7 +3,8 @@
 import math
 from functools import partial
 
-from . import dense
+from . import dense, native
+from ..native_call import entries
 
 LONGEST = 2 ** 26  # rows or columns of a picture, whose positions the kernel divides in float64
 MOST_PIXELS = 2 ** 27  # of a cell: those of 16 cells are counted in 32 bits
@@ -41,4 +42,4 @@ def refuse_size(
     return None
 
 
-run = partial(dense.run, "c2f_mlp")
+run, prepare = entries(partial(native.renderer, "c2f_mlp"), native.aligned)

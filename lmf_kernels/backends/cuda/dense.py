@@ -1,8 +1,8 @@
-"""What the kernels of 256-wide layers have in common: what they refuse, and how they are launched."""
+"""What the kernels of 256-wide layers refuse.
 
-from functools import partial
-
-import torch
+Operands are of the fields' half type, sums are float32. A render allocates the packed weights besides its result,
+128 KB per layer.
+"""
 
 from . import native
 from ..native_call import HALVES, refuse_common
@@ -53,22 +53,3 @@ def refuse_passes(passes):
     if passes <= PASSES:
         return None
     return f"it has {passes} layers between the head and the output, the kernel is built for up to {PASSES}"
-
-
-def run(family, call):
-    """Render into a new tensor, on the current stream of the fields' device, by the kernel of that name.
-
-    Operands are of the fields' half type, sums are float32. Allocates the packed weights besides, 128 KB per layer.
-    """
-    device = call.fields.device
-    out = torch.empty(call.output_shape(), dtype=call.dtype, device=device)
-    described, alive = getattr(native.packer, family)(native.aligned(call), out)
-    size = getattr(native.module, f"{family}_packed_bytes")(described)
-    packed = torch.empty(size, dtype=torch.uint8, device=device)
-    native.launch(partial(_launch, family, packed), described, device)
-    del alive  # the caching allocator keeps their memory until the stream has passed this launch
-    return out
-
-
-def _launch(family, packed, call, index, stream):
-    getattr(native.module, family)(call, packed.data_ptr(), index, stream)

@@ -2,7 +2,8 @@
 
 from functools import partial
 
-from . import dense
+from . import dense, native
+from ..native_call import entries
 
 
 def can_run(call):
@@ -23,4 +24,4 @@ def refuse_shape(spec):
             or dense.refuse_passes(len(spec.widths) - (spec.head == "linear")))
 
 
-run = partial(dense.run, "plain_mlp")
+run, prepare = entries(partial(native.renderer, "plain_mlp"), native.aligned)
