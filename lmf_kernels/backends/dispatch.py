@@ -63,6 +63,11 @@ def requested(name="auto"):
     return check_name(cpu.native.setting(ENVIRONMENT) or "auto")
 
 
+def first_asked(name):
+    """The Backend that is asked first, by a name that counts."""
+    return BACKENDS[name] if name != "auto" else next(iter(BACKENDS.values()))
+
+
 def refusal(backend, call, wanted=None):
     """Why a backend cannot run the call, or None. wanted: names of tensors, whose gradients it has to compute too."""
     available, detail = backend.status(call.family)

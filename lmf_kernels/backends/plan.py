@@ -9,7 +9,7 @@ import torch
 
 from .call import validate
 from .cpu import native
-from .dispatch import BACKENDS, choose, requested
+from .dispatch import choose, first_asked, requested
 
 MOST = 1024  # plans that are kept
 
@@ -32,7 +32,7 @@ def plan_of(call, name):
     """The Plan of a call for the backend `name`, which counts here and now. Raises InputError where the call's shapes,
     devices or options do not fit together."""
     facts = [None if t is None else (t.shape, t.stride(), t.dtype, t.device) for t in call[2:7]]
-    plan = _plan(name, native.setting("LMF_CPU_ISA"), *call[:2], *facts, *call[7:14])
+    plan = _plan(name, first_asked(name), native.setting("LMF_CPU_ISA"), *call[:2], *facts, *call[7:14])
     if plan.shape is None:
         plan.shape = validate(call)
     return plan
@@ -63,11 +63,11 @@ def _settle(plan, call, name):
     if run is None:
         return backend.run
     plan.prepared[backend] = run
-    if name != "auto" or backend is next(iter(BACKENDS.values())):
+    if name != "auto" or backend is first_asked(name) and not backend.needs_evidence:
         plan.run = run
     return run
 
 
 def forget():
-    """Forget all plans, after a change to the backends."""
+    """Forget all plans."""
     _plan.cache_clear()
