@@ -117,8 +117,8 @@ class GraphedUpscaler:
 def capture(run, device):
     """Capture what `run()` does on `device` into a CUDA graph.
 
-    run: takes nothing, allocates freely, returns a tensor; it must not wait for the device, and the weights that it uses
-        must not change afterwards.
+    run: takes nothing, allocates freely, returns a tensor; it must not wait for the device, and the weights that it
+        uses must not change afterwards.
     Returns (replay, result): `replay()` does it again on the current stream, and `result`, always the same tensor, then
     holds what `run` would return.
     """

@@ -90,8 +90,8 @@ def test_a_wrong_tile_leaves_it_to_the_other_kernels(hopper, caplog):
         assert warpgroups.refusal(0, torch.float16) == "3 elements of a tile are wrong"
     assert module.tried == 1
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line == ("lmf_kernels: kernels of 256-wide layers run by mma.sync, not wgmma, on GPU 0: 3 elements of a tile "
-                    "are wrong")
+    assert line == ("lmf_kernels: kernels of 256-wide layers run by mma.sync, not wgmma, on GPU 0: 3 elements of a "
+                    "tile are wrong")
 
 
 def test_other_gpus_have_none(hopper):

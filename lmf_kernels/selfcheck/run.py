@@ -128,7 +128,9 @@ class _Session:
         if item in self.done or late and item not in request["required"]:  # that one nobody waits for
             return None
         fault = f"ended the self-check's process with {ended.how}"
-        self._take(measure.verdict(item, False, f"did not finish within {request['seconds'][item.task]} s" if late else fault))
+        if late:
+            fault = f"did not finish within {request['seconds'][item.task]} s"
+        self._take(measure.verdict(item, False, fault))
         return None
 
     def _hear(self, message):

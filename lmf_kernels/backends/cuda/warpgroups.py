@@ -77,11 +77,15 @@ def try_tile(index, dtype):
 
 
 def compare(
-    multiply,  # function of the addresses of a (ROWS, INPUTS), b (INPUTS, OUTPUTS), PACKED_BYTES of memory and the result
+    multiply,
     dtype,
     device,
 ):
-    """What is wrong with a function's product of small whole numbers, which has no rounding, or None."""
+    """What is wrong with a function's product of small whole numbers, which has no rounding, or None.
+
+    multiply: called with the addresses of a (ROWS, INPUTS), b (INPUTS, OUTPUTS), PACKED_BYTES bytes of memory, and the
+        product (ROWS, OUTPUTS).
+    """
     generator = torch.Generator().manual_seed(9)
     a, b = (torch.randint(-8, 9, shape, generator=generator) for shape in ((ROWS, INPUTS), (INPUTS, OUTPUTS)))
     operands = [matrix.to(dtype).to(device) for matrix in (a, b)]
