@@ -4,7 +4,8 @@ from functools import partial
 
 import torch
 
-from . import native
+from . import native, warpgroups
+from .. import packed_weights
 from ..native_call import HALVES, refuse_common
 
 WIDTH = 256  # that the kernels' layers have; narrower ones are padded with zeros
@@ -55,20 +56,28 @@ def refuse_passes(passes):
     return f"it has {passes} layers between the head and the output, the kernel is built for up to {PASSES}"
 
 
-def run(family, call):
+def run(family, call, seen=()):
     """Render into a new tensor, on the current stream of the fields' device, by the kernel of that name.
 
-    Operands are of the fields' half type, sums are float32. Allocates the packed weights besides, 128 KB per layer.
+    Operands are of the fields' half type, sums are float32. seen: what the packed weights depend on besides weights,
+    network and type. They take 128 KB per layer, and are kept with the weights.
     """
     device = call.fields.device
     out = torch.empty(call.output_shape(), dtype=call.dtype, device=device)
     described, alive = getattr(native.packer, family)(native.aligned(call), out)
-    size = getattr(native.module, f"{family}_packed_bytes")(described)
-    packed = torch.empty(size, dtype=torch.uint8, device=device)
-    native.launch(partial(_launch, family, packed), described, device)
+    native.launch(partial(_launch, family, call, seen), described, device)
     del alive  # the caching allocator keeps their memory until the stream has passed this launch
     return out
 
 
-def _launch(family, packed, call, index, stream):
-    getattr(native.module, family)(call, packed.data_ptr(), index, stream)
+def _launch(family, call, seen, described, index, stream):
+    group = warpgroups.refusal(index, call.fields.dtype) is None
+
+    def pack():
+        size = getattr(native.module, f"{family}_packed_bytes")(described)
+        packed = torch.empty(size, dtype=torch.uint8, device=call.weights.device)
+        getattr(native.module, f"{family}_pack")(described, group, packed.data_ptr(), index, stream)
+        return packed
+
+    packed = packed_weights.get(call.weights, (family, call.spec, call.fields.dtype, group, seen), pack)
+    getattr(native.module, family)(described, group, packed.data_ptr(), index, stream)
