@@ -13,6 +13,7 @@ from every_backend import ISAS, needs_compiler
 from lmf_kernels.backends import RenderCall, plan
 from lmf_kernels.backends.cpu import native
 from lmf_kernels.backends.cuda import modulated_mlp as cuda_kernel, native as cuda_native, plain_mlp as cuda_plain
+from lmf_kernels.backends.cuda import warpgroups
 from lmf_kernels.families import C2F_MLP, FAMILIES, MODULATED_MLP, PLAIN_MLP
 from lmf_kernels.ops import C2FSpec, RenderSpec, c2f_mlp, modulated_mlp, modulated_mlp_points, plain_mlp
 
@@ -169,11 +170,12 @@ def test_prepared_launches_of_the_cuda_backend(kernel, monkeypatch, seed):
     name = kernel.__name__.rpartition(".")[2]
 
     def start(packed, addresses, *rest):
-        options = () if name == "modulated_mlp" else (False,)
-        getattr(emulated, name)(packed, addresses, *options, emulator.MULTIPROCESSORS)
+        getattr(emulated, name)(packed, addresses, *rest[:-2], emulator.MULTIPROCESSORS)
 
     monkeypatch.setattr(cuda_native, "module", SimpleNamespace(
-        **{name: start} | ({} if name == "modulated_mlp" else {"plain_mlp_packed_bytes": lambda packed: 16})))
+        plain_mlp_packed_bytes=emulated.plain_mlp_packed_bytes,
+        plain_mlp_pack=lambda *given: emulated.plain_mlp_pack(*given[:-2]), **{name: start}))
+    monkeypatch.setattr(warpgroups, "refusal", lambda index, dtype: "not here")
     monkeypatch.setattr(cuda_native, "packer", emulator.Packer(emulated))
     monkeypatch.setattr(cuda_native, "launch", lambda function, device, *given: function(*given, 0, 0))
     family, spec = FAMILIES[name], RenderSpec("linear", 0, (16,) * 2 if name == "modulated_mlp" else (64, 64))

@@ -69,11 +69,14 @@ class KernelBackend:
         kernels: {family name: module}.
         availability: () -> (available, detail), the same for all families.
         needs_evidence, is_fallback: see Backend.
+        self_tests: device -> {selfcheck Item: function}, what a self-check tries before the kernels on that device. A
+            function gives what is wrong, or None.
     """
 
-    def __init__(self, name, kernels, availability, *, needs_evidence=False, is_fallback=False):
+    def __init__(self, name, kernels, availability, *, needs_evidence=False, is_fallback=False, self_tests=None):
         self.name, self.kernels, self._availability = name, kernels, availability
         self.needs_evidence, self.is_fallback = needs_evidence, is_fallback
+        self.self_tests = self_tests or (lambda device: {})
 
     def families(self):
         return sorted(self.kernels)

@@ -1,10 +1,12 @@
-"""What the kernels of 256-wide layers refuse.
+"""What the kernels of 256-wide layers have in common: what they refuse, and how they are launched.
 
-Operands are of the fields' half type, sums are float32. A render allocates the packed weights besides its result,
-128 KB per layer.
+Operands are of the fields' half type, sums are float32. The packed weights, 128 KB per layer, are kept with the weights.
 """
 
-from . import native
+import torch
+
+from . import native, warpgroups
+from .. import packed_weights
 from ..native_call import HALVES, refuse_common
 
 WIDTH = 256  # that the kernels' layers have; narrower ones are padded with zeros
@@ -53,3 +55,23 @@ def refuse_passes(passes):
     if passes <= PASSES:
         return None
     return f"it has {passes} layers between the head and the output, the kernel is built for up to {PASSES}"
+
+
+def entries(kernel, seen=lambda call: ()):
+    """`native_call.entries` of the kernel of that name.
+
+    seen: what the packed weights of a call depend on besides weights, network and type.
+    """
+    def start(call, packed_call, addresses, index, stream):
+        group = warpgroups.refusal(index, call.fields.dtype) is None
+
+        def pack():
+            size = getattr(native.module, f"{kernel}_packed_bytes")(packed_call)
+            packed = torch.empty(size, dtype=torch.uint8, device=call.weights.device)
+            getattr(native.module, f"{kernel}_pack")(packed_call, addresses, group, packed.data_ptr(), index, stream)
+            return packed
+
+        packed = packed_weights.get(call.weights, (kernel, call.spec, call.fields.dtype, group, seen(call)), pack)
+        getattr(native.module, kernel)(packed_call, addresses, group, packed.data_ptr(), index, stream)
+
+    return native.entries(kernel, start)

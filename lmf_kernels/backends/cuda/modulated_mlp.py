@@ -4,12 +4,10 @@ float32 fields are computed in IEEE float32, half fields on tensor cores: each s
 the ensemble is summed in float32. A render allocates nothing but its result.
 """
 
-from functools import partial
-
 import torch
 
 from . import native
-from ..native_call import entries, refuse_common
+from ..native_call import refuse_common
 
 WIDTH = 16  # hidden width, and the Fourier head's input width, that the kernels are built for
 DEEPEST = 32  # modulated layers whose weights fit in the shared memory of a block
@@ -56,4 +54,8 @@ def refuse_reach(call):
     return None
 
 
-run, prepare = entries(partial(native.renderer, "modulated_mlp"), native.aligned)
+def _start(call, packed_call, addresses, index, stream):
+    native.module.modulated_mlp(packed_call, addresses, index, stream)
+
+
+run, prepare = native.entries("modulated_mlp", _start)

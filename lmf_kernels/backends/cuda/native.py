@@ -6,6 +6,7 @@ from functools import cache
 import torch
 
 from . import architectures as rules
+from .. import native_call
 from ..native_call import addresses, dense, load_module, output_strides
 
 ALIGNMENT = 16  # bytes, of a cell's parameters
@@ -49,28 +50,31 @@ def aligned(call):
     return call._replace(fields=call.fields.clone(memory_format=torch.contiguous_format))
 
 
-def renderer(kernel, call):
-    """render(call) by the kernel of that name, into a new tensor, on the current stream of the fields' device: see
-    `native_call.entries`. The call is `aligned`."""
-    function, packed = getattr(module, kernel), getattr(packer, kernel)(call, output_strides(call))
-    shape, dtype, device = call.output_shape(), call.dtype, call.fields.device
-    packed_bytes = getattr(module, f"{kernel}_packed_bytes", None)  # of the kernels that pack the weights
-    size = packed_bytes and packed_bytes(packed)
+def entries(kernel, start):
+    """`native_call.entries` of the kernel of that name: it renders into a new tensor, on the current stream of the
+    fields' device.
 
-    def render(call):
-        if call.fields.data_ptr() % ALIGNMENT:  # the strides are as before, this address is not
-            call = aligned(call)
-            return renderer(kernel, call)(call)
-        out = torch.empty(shape, dtype=dtype, device=device)
-        weights = [] if size is None else [torch.empty(size, dtype=torch.uint8, device=device)]
-        launch(function, device, packed, addresses(call, out), *(tensor.data_ptr() for tensor in weights))
-        return out  # the caching allocator keeps the others' memory until the stream has passed this launch
+    start: launches it, start(call, packed call, addresses, device index, stream).
+    """
+    def make(call):
+        strides, shape, dtype, device = output_strides(call), call.output_shape(), call.dtype, call.fields.device
+        packed = getattr(packer, kernel)(call, strides)
 
-    return render
+        def render(call):
+            if call.fields.data_ptr() % ALIGNMENT:  # the strides are as before, this address is not
+                call = aligned(call)
+                return make(call)(call)
+            out = torch.empty_strided(shape, strides, dtype=dtype, device=device)
+            launch(start, device, call, packed, addresses(call, out))
+            return out  # the caching allocator keeps the others' memory until the stream has passed this launch
+
+        return render
+
+    return native_call.entries(make, aligned)
 
 
 def launch(
-    function,  # of the module
+    function,
     device,  # a CUDA device
     *given,
 ):

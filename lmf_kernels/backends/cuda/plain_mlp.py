@@ -1,9 +1,6 @@
 """`csrc/cuda/plain_mlp.cu` behind the backend interface."""
 
-from functools import partial
-
-from . import dense, native
-from ..native_call import entries
+from . import dense
 
 
 def can_run(call):
@@ -24,4 +21,4 @@ def refuse_shape(spec):
             or dense.refuse_passes(len(spec.widths) - (spec.head == "linear")))
 
 
-run, prepare = entries(partial(native.renderer, "plain_mlp"), native.aligned)
+run, prepare = dense.entries("plain_mlp")
