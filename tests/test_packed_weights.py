@@ -4,6 +4,7 @@ import gc
 import threading
 import weakref
 from importlib import import_module
+from types import SimpleNamespace
 
 import emulator
 import pytest
@@ -228,7 +229,7 @@ class Recorder:
 def module(monkeypatch):
     recorder = Recorder()
     monkeypatch.setattr(native, "module", recorder)
-    monkeypatch.setattr(native, "packer", type("Packer", (), {"__getattr__": lambda self, name: lambda call, strides: b""})())
+    monkeypatch.setattr(native, "packer", SimpleNamespace(plain_mlp=lambda *given: b"", c2f_mlp=lambda *given: b""))
     monkeypatch.setattr(native, "launch", lambda function, device, *given: function(*given, 0, 0))
     monkeypatch.setattr(warpgroups, "refusal", lambda index, dtype: None)
     return recorder

@@ -30,7 +30,8 @@ def pack_functions(
     Each function takes its members as keyword arguments and returns bytes. Joined in order, these are the struct. A
     function raises TypeError where a name is missing or unknown, and struct.error where a value has the wrong type.
     """
-    groups = [(nested or name, list(rows)) for nested, rows in itertools.groupby(members, lambda row: row[0].rpartition(".")[0])]
+    by_nested = itertools.groupby(members, lambda row: row[0].rpartition(".")[0])
+    groups = [(nested or name, list(rows)) for nested, rows in by_nested]
     ends = [rows[0][2] for _, rows in groups[1:]] + [size]
     return {group: _pack_function(group, rows, end) for (group, rows), end in zip(groups, ends, strict=True)}
 

@@ -55,7 +55,7 @@ def render(call, name="auto"):
 
 
 def _settle(plan, call, name):
-    """What renders the call. It is kept in the plan where no backend was asked that may say something else next time."""
+    """What renders the call. It is kept in the plan where no backend was asked that may answer otherwise next time."""
     if 0 in plan.shape:
         return lambda call: torch.empty(plan.shape, dtype=call.dtype, device=call.fields.device)
     backend = choose(call, name)

@@ -112,7 +112,8 @@ def _define(family, kind):
     def save(ctx, inputs, output):
         ctx.save_for_backward(*inputs[:tensors])
         *rest, backend = inputs[tensors:]
-        if type(inputs[0]) in arguments.EAGER:  # a CUDA tensor's backward runs in a thread that no `use_backend` reaches
+        if type(inputs[0]) in arguments.EAGER:
+            # A CUDA tensor's backward runs in a thread that no `use_backend` reaches.
             backend = requested(backend)
         ctx.rest = (*rest, backend)
 

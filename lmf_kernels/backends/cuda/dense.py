@@ -1,6 +1,6 @@
 """What the kernels of 256-wide layers have in common: what they refuse, and how they are launched.
 
-Operands are of the fields' half type, sums are float32. The packed weights, 128 KB per layer, are kept with the weights.
+Operands are of the fields' half type, sums are float32. Packed weights, 128 KB per layer, are kept with the weights.
 """
 
 import torch
