@@ -46,9 +46,9 @@ def get(
     key = state, name, stream
     with _lock:
         version, packs = _kept.get(weights.untyped_storage(), (None, None))
-        found = packs.pop(key, None) if version == state[1] else None
-        if found is not None:
-            packs[key] = found  # as the last one
+        found = packs.get(key) if version == state[1] else None
+        if found is not None and len(packs) > 1:
+            packs[key] = packs.pop(key)  # as the last one
     if capturing:
         if found is None:
             return build()
