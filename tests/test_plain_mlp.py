@@ -150,11 +150,21 @@ def test_inputs_need_not_be_contiguous(backend, points, seed):
         assert_same(name, wide.run(name), expected)
 
 
+def products_keep_rows(dtype):
+    """Whether torch's own products keep NaN in its row. In bfloat16 on AMX, with an odd number of inputs, they do not
+    (torch 2.13)."""
+    left = torch.ones(64, 17, dtype=dtype)
+    left[10] = float("nan")
+    return int((left @ torch.ones(17, 3, dtype=dtype)).isnan().any(1).sum()) == 1
+
+
 @over_plain
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("spec", [SMALL, OTHERS["linear alone"], OTHERS["output alone"]], ids=str)
 def test_nan_and_infinity_stay_in_their_pixels(backend, dtype, spec):
     """Also where they stood in a buffer that other pixels use next."""
+    if backend == "reference" and not products_keep_rows(dtype):
+        pytest.skip("torch's own products carry NaN into other rows on this processor, and the reference uses them")
     call = rounded(draw(5, points=False, spec=spec, lr_size=(8, 8), scales=(4,), skip=False, **FAMILY), dtype)
     for value in (float("nan"), float("inf")):
         fields = call.fields.clone()
