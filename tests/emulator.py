@@ -26,8 +26,9 @@ import pybind11
 import torch
 from lmf_kernels.backends import BACKENDS, KernelBackend, packed_weights
 from lmf_kernels.backends.cuda import c2f_mlp, plain_mlp
-from lmf_kernels.backends.cuda.modulated_mlp import aligned, refuse_reach, refuse_shape
-from lmf_kernels.backends.native_call import Packer, refuse_common
+from lmf_kernels.backends.cuda.modulated_mlp import refuse_reach, refuse_shape
+from lmf_kernels.backends.cuda.native import aligned
+from lmf_kernels.backends.native_call import Packer, addresses, output_strides, refuse_common
 
 SOURCES = pathlib.Path(__file__).resolve().parent.parent / "csrc"
 COMPILER = os.environ.get("CXX") or shutil.which("c++")
@@ -50,10 +51,9 @@ class ModulatedKernel:
         return refuse_common(call, halves=True) or refuse_shape(call.spec) or refuse_reach(call)
 
     def run(self, call):
-        out = torch.empty(call.output_shape(), dtype=call.dtype)
-        packed, alive = self.packer.modulated_mlp(aligned(call), out)
-        self.path = self.emulated.modulated_mlp(packed, MULTIPROCESSORS)
-        del alive
+        call, out = aligned(call), torch.empty(call.output_shape(), dtype=call.dtype)
+        packed = self.packer.modulated_mlp(call, output_strides(call))
+        self.path = self.emulated.modulated_mlp(packed, addresses(call, out), MULTIPROCESSORS)
         return out
 
 
@@ -74,19 +74,18 @@ class DenseKernel:
         return self.rules.refuse_call(call)
 
     def run(self, call):
-        out = torch.empty(call.output_shape(), dtype=call.dtype)
-        described, alive = self.packer(aligned(call), out)
+        call, out = aligned(call), torch.empty(call.output_shape(), dtype=call.dtype)
+        described, at = self.packer(call, output_strides(call)), addresses(call, out)
 
         def pack():
             self.packings += 1
             packed = torch.empty(getattr(self.emulated, f"{self.name}_packed_bytes")(described), dtype=torch.uint8)
-            getattr(self.emulated, f"{self.name}_pack")(described, self.group, packed.data_ptr())
+            getattr(self.emulated, f"{self.name}_pack")(described, at, self.group, packed.data_ptr())
             return packed
 
         seen = self.rules.seen(call) if hasattr(self.rules, "seen") else ()
         packed = packed_weights.get(call.weights, (self.name, call.spec, call.fields.dtype, self.group, seen), pack)
-        getattr(self.emulated, self.name)(described, self.group, packed.data_ptr(), MULTIPROCESSORS)
-        del alive
+        getattr(self.emulated, self.name)(described, at, self.group, packed.data_ptr(), MULTIPROCESSORS)
         return out
 
 

@@ -4,13 +4,14 @@ import gc
 import threading
 import weakref
 from importlib import import_module
+from types import SimpleNamespace
 
 import emulator
 import pytest
 import torch
 from lmf_kernels.backends import packed_weights
 from lmf_kernels.backends.call import smallest_call
-from lmf_kernels.backends.cuda import c2f_mlp, dense, native, warpgroups
+from lmf_kernels.backends.cuda import c2f_mlp, native, plain_mlp as cuda_plain_mlp, warpgroups
 from lmf_kernels.families import FAMILIES, RenderSpec
 from lmf_kernels.ops import plain_mlp
 from random_renders import draw
@@ -221,21 +222,17 @@ class Recorder:
         if name.endswith("_packed_bytes"):
             return lambda call: 64
         what = "pack" if name.endswith("_pack") else "render"
-        return lambda call, group, packed, device, stream: self.calls.append((what, packed))
+        return lambda call, addresses, group, packed, device, stream: self.calls.append((what, packed))
 
 
 @pytest.fixture
 def module(monkeypatch):
     recorder = Recorder()
     monkeypatch.setattr(native, "module", recorder)
-    monkeypatch.setattr(native, "packer", type("Packer", (), {"__getattr__": lambda self, name: described})())
-    monkeypatch.setattr(native, "launch", lambda function, call, device: function(call, 0, 0))
+    monkeypatch.setattr(native, "packer", SimpleNamespace(plain_mlp=lambda *given: b"", c2f_mlp=lambda *given: b""))
+    monkeypatch.setattr(native, "launch", lambda function, device, *given: function(*given, 0, 0))
     monkeypatch.setattr(warpgroups, "refusal", lambda index, dtype: None)
     return recorder
-
-
-def described(call, out):
-    return b"", ()
 
 
 def smallest(family):
@@ -247,7 +244,7 @@ def smallest(family):
 def test_the_cuda_backend_packs_once(module):
     call = smallest("plain_mlp")
     for size in ((8, 10), (12, 15)):
-        dense.run("plain_mlp", call._replace(size=size))
+        cuda_plain_mlp.run(call._replace(size=size))
     (first, address), *renders = module.calls
     assert first == "pack" and renders == [("render", address)] * 2
 

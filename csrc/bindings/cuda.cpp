@@ -11,6 +11,8 @@ namespace py = pybind11;
 
 namespace {
 
+using lmf::bindings::unpack_call;
+
 py::dict device_info() {
   lmf::cuda::DeviceReport report;
   {
@@ -34,8 +36,8 @@ py::dict device_info() {
   return facts;
 }
 
-void modulated_mlp(const py::bytes& call, int device, uintptr_t stream) {
-  const auto unpacked = lmf::bindings::unpack<lmf::ModulatedCall>(call);
+void modulated_mlp(const py::bytes& call, const py::tuple& addresses, int device, uintptr_t stream) {
+  const auto unpacked = unpack_call<lmf::ModulatedCall>(call, addresses);
   py::gil_scoped_release release;  // the first launch loads the kernels
   lmf::cuda::modulated_mlp(unpacked, device, reinterpret_cast<void*>(stream));
 }
@@ -50,26 +52,29 @@ template <class Call, class Mlp>
 void export_dense(py::module_& m, const std::string& name, int64_t (*packed_bytes)(const Mlp&), Packing<Call> pack,
                   Render<Call> render) {
   m.def((name + "_packed_bytes").c_str(),
-        [=](const py::bytes& call) { return packed_bytes(lmf::bindings::unpack<Call>(call).mlp); }, py::arg("call"),
+        [=](const py::bytes& call) { return packed_bytes(unpack_call<Call>(call).mlp); }, py::arg("call"),
         "Bytes of a call's packed weights.");
   m.def((name + "_pack").c_str(),
-        [=](const py::bytes& call, bool group, uintptr_t packed, int device, uintptr_t stream) {
-          const auto unpacked = lmf::bindings::unpack<Call>(call);
+        [=](const py::bytes& call, const py::tuple& addresses, bool group, uintptr_t packed, int device,
+            uintptr_t stream) {
+          const auto unpacked = unpack_call<Call>(call, addresses);
           py::gil_scoped_release release;  // the first launch loads the kernels
           pack(unpacked, group, reinterpret_cast<void*>(packed), device, reinterpret_cast<void*>(stream));
         },
-        py::arg("call"), py::arg("group"), py::arg("packed"), py::arg("device"), py::arg("stream"),
+        py::arg("call"), py::arg("addresses"), py::arg("group"), py::arg("packed"), py::arg("device"),
+        py::arg("stream"),
         "Launches the packing of a call's weights into device memory at the address `packed`, without waiting. group: "
         "for "
         "the kernel by wgmma.");
   m.def(
       name.c_str(),
-      [=](const py::bytes& call, bool group, uintptr_t packed, int device, uintptr_t stream) {
-        const auto unpacked = lmf::bindings::unpack<Call>(call);
+      [=](const py::bytes& call, const py::tuple& addresses, bool group, uintptr_t packed, int device,
+          uintptr_t stream) {
+        const auto unpacked = unpack_call<Call>(call, addresses);
         py::gil_scoped_release release;
         render(unpacked, group, reinterpret_cast<const void*>(packed), device, reinterpret_cast<void*>(stream));
       },
-      py::arg("call"), py::arg("group"), py::arg("packed"), py::arg("device"), py::arg("stream"),
+      py::arg("call"), py::arg("addresses"), py::arg("group"), py::arg("packed"), py::arg("device"), py::arg("stream"),
       "Launches the render of a packed RenderCall followed by the family's struct, as modulated_mlp does, with weights "
       "that were packed before. They must stay allocated until it has finished.");
 }
@@ -104,7 +109,7 @@ PYBIND11_MODULE(_cuda, m) {
   m.def("build_info", &lmf::bindings::cuda_build_info,
         "How this module was built: version, compiler, nvcc and the GPU architectures.");
   m.def(
-      "modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("device"), py::arg("stream"),
+      "modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("addresses"), py::arg("device"), py::arg("stream"),
       "Launches the render of a packed RenderCall followed by a ModulatedMlp on a device and stream, without waiting. "
       "Raises RuntimeError with CUDA's message if it cannot be launched.");
   export_dense<lmf::PlainCall>(m, "plain_mlp", &lmf::cuda::plain_mlp_packed_bytes, &lmf::cuda::plain_mlp_pack,

@@ -13,6 +13,7 @@ namespace py = pybind11;
 
 namespace {
 
+using lmf::bindings::unpack_call;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Integers = py::array_t<uint32_t, py::array::c_style | py::array::forcecast>;
 
@@ -37,8 +38,8 @@ py::tuple describe(const lmf::modulated::Path& path) {
                         lmf::kHeads[int(path.head)].name, path.depth, path.tall);
 }
 
-py::tuple modulated_mlp(const py::bytes& call, int multiprocessors) {
-  const auto unpacked = lmf::bindings::unpack<lmf::ModulatedCall>(call);
+py::tuple modulated_mlp(const py::bytes& call, const py::tuple& addresses, int multiprocessors) {
+  const auto unpacked = unpack_call<lmf::ModulatedCall>(call, addresses);
   lmf::modulated::Path path;
   {
     py::gil_scoped_release release;
@@ -52,23 +53,23 @@ template <class Call, class Mlp>
 void export_dense(py::module_& m, const std::string& name, int64_t (*packed_bytes)(const Mlp&),
                   void (*pack)(const Call&, bool, void*), void (*render)(const Call&, bool, const void*, int)) {
   m.def((name + "_packed_bytes").c_str(),
-        [=](const py::bytes& call) { return packed_bytes(lmf::bindings::unpack<Call>(call).mlp); }, py::arg("call"));
+        [=](const py::bytes& call) { return packed_bytes(unpack_call<Call>(call).mlp); }, py::arg("call"));
   m.def((name + "_pack").c_str(),
-        [=](const py::bytes& call, bool group, uintptr_t packed) {
-          const auto unpacked = lmf::bindings::unpack<Call>(call);
+        [=](const py::bytes& call, const py::tuple& addresses, bool group, uintptr_t packed) {
+          const auto unpacked = unpack_call<Call>(call, addresses);
           py::gil_scoped_release release;
           pack(unpacked, group, reinterpret_cast<void*>(packed));
         },
-        py::arg("call"), py::arg("group"), py::arg("packed"),
+        py::arg("call"), py::arg("addresses"), py::arg("group"), py::arg("packed"),
         "Packs a call's weights. group: for the kernel for compute capability 9.0.");
   m.def(
       name.c_str(),
-      [=](const py::bytes& call, bool group, uintptr_t packed, int multiprocessors) {
-        const auto unpacked = lmf::bindings::unpack<Call>(call);
+      [=](const py::bytes& call, const py::tuple& addresses, bool group, uintptr_t packed, int multiprocessors) {
+        const auto unpacked = unpack_call<Call>(call, addresses);
         py::gil_scoped_release release;
         render(unpacked, group, reinterpret_cast<const void*>(packed), multiprocessors);
       },
-      py::arg("call"), py::arg("group"), py::arg("packed"), py::arg("multiprocessors"),
+      py::arg("call"), py::arg("addresses"), py::arg("group"), py::arg("packed"), py::arg("multiprocessors"),
       "Runs the family's CUDA kernel on CPU tensors, with weights that were packed before.");
 }
 
@@ -123,7 +124,7 @@ py::tuple place_among_cells(int64_t n_in, int64_t n_out, int64_t pos) {
 
 PYBIND11_MODULE(lmf_emulator, m) {
   lmf::bindings::export_tables(m);
-  m.def("modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("multiprocessors"),
+  m.def("modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("addresses"), py::arg("multiprocessors"),
         "Runs the CUDA kernel on CPU tensors, lane by lane. Returns its path: (method, element, head, depth, "
         "tall).");
   export_dense<lmf::PlainCall>(m, "plain_mlp", &lmf::emulator::plain_mlp_packed_bytes, &lmf::emulator::plain_mlp_pack,

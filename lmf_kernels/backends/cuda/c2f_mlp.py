@@ -40,11 +40,9 @@ def refuse_size(
     return None
 
 
-def run(call):
-    """Render into a new tensor: see `dense.run`."""
-    return dense.run("c2f_mlp", call, seen(call))
-
-
 def seen(call):
     """What the packed weights depend on besides weights, network and type: the head's hold the scale."""
     return call.lr[2:], call.size, call.grid_cell
+
+
+run, prepare = dense.entries("c2f_mlp", seen)

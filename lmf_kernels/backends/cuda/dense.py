@@ -1,6 +1,7 @@
-"""What the kernels of 256-wide layers have in common: what they refuse, and how they are launched."""
+"""What the kernels of 256-wide layers have in common: what they refuse, and how they are launched.
 
-from functools import partial
+Operands are of the fields' half type, sums are float32. Packed weights, 128 KB per layer, are kept with the weights.
+"""
 
 import torch
 
@@ -56,28 +57,21 @@ def refuse_passes(passes):
     return f"it has {passes} layers between the head and the output, the kernel is built for up to {PASSES}"
 
 
-def run(family, call, seen=()):
-    """Render into a new tensor, on the current stream of the fields' device, by the kernel of that name.
+def entries(kernel, seen=lambda call: ()):
+    """`native_call.entries` of the kernel of that name.
 
-    Operands are of the fields' half type, sums are float32. seen: what the packed weights depend on besides weights,
-    network and type. They take 128 KB per layer, and are kept with the weights.
+    seen: what the packed weights of a call depend on besides weights, network and type.
     """
-    device = call.fields.device
-    out = torch.empty(call.output_shape(), dtype=call.dtype, device=device)
-    described, alive = getattr(native.packer, family)(native.aligned(call), out)
-    native.launch(partial(_launch, family, call, seen), described, device)
-    del alive  # the caching allocator keeps their memory until the stream has passed this launch
-    return out
+    def start(call, packed_call, addresses, index, stream):
+        group = warpgroups.refusal(index, call.fields.dtype) is None
 
+        def pack():
+            size = getattr(native.module, f"{kernel}_packed_bytes")(packed_call)
+            packed = torch.empty(size, dtype=torch.uint8, device=call.weights.device)
+            getattr(native.module, f"{kernel}_pack")(packed_call, addresses, group, packed.data_ptr(), index, stream)
+            return packed
 
-def _launch(family, call, seen, described, index, stream):
-    group = warpgroups.refusal(index, call.fields.dtype) is None
+        packed = packed_weights.get(call.weights, (kernel, call.spec, call.fields.dtype, group, seen(call)), pack)
+        getattr(native.module, kernel)(packed_call, addresses, group, packed.data_ptr(), index, stream)
 
-    def pack():
-        size = getattr(native.module, f"{family}_packed_bytes")(described)
-        packed = torch.empty(size, dtype=torch.uint8, device=call.weights.device)
-        getattr(native.module, f"{family}_pack")(described, group, packed.data_ptr(), index, stream)
-        return packed
-
-    packed = packed_weights.get(call.weights, (family, call.spec, call.fields.dtype, group, seen), pack)
-    getattr(native.module, family)(described, group, packed.data_ptr(), index, stream)
+    return native.entries(kernel, start)

@@ -71,7 +71,7 @@ def try_tile(index, dtype):
     """
     def multiply(*addresses):
         native.launch(lambda name, number, stream: native.module.group_tile(name, *addresses, number, stream),
-                      str(dtype).removeprefix("torch."), torch.device("cuda", index))
+                      torch.device("cuda", index), str(dtype).removeprefix("torch."))
 
     return compare(multiply, dtype, torch.device("cuda", index))
 

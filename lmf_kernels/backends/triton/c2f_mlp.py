@@ -4,10 +4,11 @@ import torch
 from python_ref import slices
 
 from . import availability, dense_launch
-from .arguments import COMPILED_WITH, INT32, dense, extent
+from .arguments import COMPILED_WITH, INT32, extent
 from .configurations import Configuration
 from .dense_weights import pack
 from .. import packed_weights
+from ..native_call import dense
 from ...families import C2F_MLP
 
 

@@ -3,10 +3,11 @@
 import torch
 
 from . import dense_launch
-from .arguments import COMPILED_WITH, INT32, dense, extent
+from .arguments import COMPILED_WITH, INT32, extent
 from .dense_weights import pack
 from .modulated_mlp import scale, tile
 from .. import packed_weights
+from ..native_call import dense
 from ...families import PLAIN_MLP
 
 FLAT = 3.0  # from this output scale on, a tile is flat
