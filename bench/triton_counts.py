@@ -1,9 +1,9 @@
-"""Machine instructions of the modulated family's Triton kernels, per pixel and by columns: python -m bench.triton_counts
+"""Instructions of the modulated family's Triton kernels, per pixel and by columns: python -m bench.triton_counts
 
-Compiles both for GPUs that need not be here and prints what an evaluation (16 pixels at one corner) of LM-LIIF and LM-LTE
-takes at x2, x4 and x12: instructions, barriers, stores to shared memory, and registers spilled to local memory. An
-instruction in a loop counts as often as the loop runs, one outside is shared by the evaluations of its program; all
-branches count. Fields, LR skip and output have the same half type.
+Compiles both for GPUs that need not be here and prints what an evaluation (16 pixels at one corner) of LM-LIIF and
+LM-LTE takes at x2, x4 and x12: instructions, barriers, stores to shared memory, and registers spilled to local
+memory. An instruction in a loop counts as often as the loop runs, one outside is shared by the evaluations of its
+program; all branches count. Fields, LR skip and output have the same half type.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from .sass_paths import Flow
 
 ARCHITECTURES, SCALES, LR = ("sm_80", "sm_90", "sm_100", "sm_120"), (2, 4, 12), (180, 320)
 SPECS = {"linear, 6": RenderSpec("linear", 0, (16,) * 6), "fourier, 8": RenderSpec("fourier", 16, (16,) * 8)}
-CORNERS = 4
+CORNERS, PRODUCTS = 4, ("HMMA", "HGMMA", "UTCHMMA")
 
 
 def call_of(spec, element, scale):
@@ -36,7 +36,8 @@ def executed(lines, times):
     """What a warp executes, as a Counter. times: how often the loops with matrix instructions run for each pass of the
     one around them, the innermost first."""
     flow = Flow(lines)
-    loops = [body for _, body in flow.loops() if any(opcode in flow.code[block] for block in body for opcode in PRODUCTS)]
+    loops = [body for _, body in flow.loops()
+             if any(opcode in flow.code[block] for block in body for opcode in PRODUCTS)]
     if len(loops) != len(times):
         raise SystemExit(f"the kernel has {len(loops)} loops with matrix instructions, not {len(times)}")
     total = collections.Counter()
@@ -49,18 +50,14 @@ def executed(lines, times):
     return total
 
 
-PRODUCTS = ("HMMA", "HGMMA", "UTCHMMA", "OMMA")
-
-
 def count(kernel, times, evaluations):
-    """(registers, Counter an evaluation, spilled instructions) of a compiled Triton kernel. evaluations: of a warp."""
+    """(registers, Counter of what a warp executes, evaluations) of a compiled Triton kernel. evaluations: of a warp."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(kernel.asm["cubin"])
         file.flush()
         ((_, _, lines),) = sass.functions(sass.cuobjdump("-sass", file.name))
         registers = sass.kernels(file.name)[0]["registers"]
-    total = executed(lines, times)
-    return registers, total, evaluations
+    return registers, executed(lines, times), evaluations
 
 
 def rows_of(compiled, element, head, scale):
@@ -103,8 +100,8 @@ def main(arguments=None):
                 rows.append([options.arch, options.type, head, f"x{scale}", name, str(registers),
                              f"{total.total() / evaluations:.0f}", *(f"{each.get(opcode, 0):.1f}" for opcode in
                                                                      ("BAR", "STS", "LDS", "LDG")), str(spilled)])
-    print(table(["GPU", "type", "head, layers", "scale", "kernel", "registers", "instructions", "BAR", "STS", "LDS", "LDG",
-                 "spills"], rows), end="")
+    print(table(["GPU", "type", "head, layers", "scale", "kernel", "registers", "instructions", "BAR", "STS", "LDS",
+                 "LDG", "spills"], rows), end="")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ def look_once():
 
     def patch_unless_done(function):
         # A helper's call finds the modules as its kernel's launch, or an earlier helper of that module, has left them.
-        modules = [module for module in (tl, tl.core) if any(value is module for value in function.__globals__.values())]
+        used = function.__globals__.values()
+        modules = [module for module in (tl, tl.core) if any(value is module for value in used)]
         if any(tl.core.is_builtin(module.arange) for module in modules):
             return patch_language(function)
         return interpreter._LangPatchScope()

@@ -60,8 +60,8 @@ def test_shipped_configurations(architecture, tmp_path):
               if architecture.startswith("sm_") else
               [f"{head} {element}" for element in ("float16", "bfloat16") for head in ("linear", "fourier")])
     assert [r["name"] for r in reports] == [
-        "linear float32", "fourier float32", "backward points linear float32", "backward points fourier float32", *halves,
-        "contributing pixels"]
+        "linear float32", "fourier float32", "backward points linear float32", "backward points fourier float32",
+        *halves, "contributing pixels"]
     check(architecture, reports)
 
 

@@ -1,10 +1,11 @@
 """The modulated render MLP for columns of pixels that share their LR cells, in half types: `modulated_net.py` for
 `modulated_columns_kernel.py`. `layout.py` describes the weights and the cell parameters.
 
-A tile is COLUMNS x 2 rows, pixel number COLUMNS * row + column. With eight columns, as on GPUs, a lane has two pixels of
-one column in a matrix instruction's fragments, and four lanes share a column. Lane t of the four reads channels 4 t to
-4 t + 3 of a cell, from a block (COLUMNS, 4, 4), and these are columns 2 t, 2 t + 1, 2 t + 8, 2 t + 9 of the fragments.
-The weights' rows and columns are loaded in this order, so that no value changes its lane between the layers.
+A tile is COLUMNS x 2 rows, pixel number COLUMNS * row + column. With eight columns, as on GPUs, a lane has two
+pixels of one column in a matrix instruction's fragments, and four lanes share a column. Lane t of the four reads
+channels 4 t to 4 t + 3 of a cell, from a block (COLUMNS, 4, 4), and these are columns 2 t, 2 t + 1, 2 t + 8, 2 t +
+9 of the fragments. The weights' rows and columns are loaded in this order, so that no value changes its lane
+between the layers.
 """
 
 import triton
@@ -174,8 +175,8 @@ def linear_head(
     TYPE: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
-    """The first layer's activations: a tuple of TILES (2 COLUMNS, 16). FiLM of the affine first layer is affine in the row, so
-    that a row takes one multiply-add."""
+    """The first layer's activations: a tuple of TILES (2 COLUMNS, 16). FiLM of the affine first layer is affine in the
+    row, so that a row takes one multiply-add."""
     of_y, of_x, of_cell, step = head
     own = cells + own_channels()
     base = halves(own + base_offset(DEPTH, WIDTH), TYPE, EMULATED).to(tl.float32)
@@ -204,9 +205,9 @@ def fourier_head(
     TYPE: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
-    """coef * [cos(pi q), sin(pi q)], the first product's operand: a tuple of TILES (2 COLUMNS, 16), whose columns are in
-    the order of `lane_rows`. From row to row q grows by the same d, so that v(i + 1) = 2 cos(pi d) v(i) - v(i - 1) holds
-    for each of them (Chebyshev)."""
+    """coef * [cos(pi q), sin(pi q)], the first product's operand: a tuple of TILES (2 COLUMNS, 16), whose columns are
+    in the order of `lane_rows`. From row to row q grows by the same d, so that v(i + 1) = 2 cos(pi d) v(i) - v(i - 1)
+    holds for each of them (Chebyshev)."""
     freq = halves(cells + own_channels() + freq_offset(DEPTH, WIDTH, HALF), TYPE, EMULATED).to(tl.float32)
     columns: tl.constexpr = freq.shape[0]
     freq_y, freq_x = tl.split(tl.reshape(freq, (columns, 4, 2, 2)))  # (columns, 4, 2): of products 2 t and 2 t + 1

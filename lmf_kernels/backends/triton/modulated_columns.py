@@ -9,7 +9,7 @@ from . import availability
 from .arguments import COMPILED_WITH, dense, extent, fits_int32
 
 WIDTH, DEEPEST = 16, 8  # of a network with fragments in registers and its layers unrolled
-LEAST_SCALE = 1  # rows of pixels for each LR row, from which fewer instructions are counted than for the kernel per pixel
+LEAST_SCALE = 1  # rows of pixels for each LR row, from which it takes fewer instructions than the kernel per pixel
 COLUMNS, INTERPRETED_COLUMNS = 8, 64  # of a program; the interpreter's time depends on the number of programs
 MOST_TILES = 6
 GRID_LIMIT = 65535  # programs along the grid's second and third axis
@@ -98,8 +98,8 @@ def launch(
 
 
 def unrolled(tiles, head):
-    """Corners at a time. Two save addresses, and take registers; four spill some."""
-    return 2 if tiles <= 2 and head == "linear" else 1
+    """Corners at a time. Two save addresses, and take registers: with two tiles some are spilled (sm_120)."""
+    return 2 if tiles == 1 and head == "linear" else 1
 
 
 def aligned(call):

@@ -139,8 +139,9 @@ def modulated_columns_kernel(
                     weight_x = tl.where(first, 1.0 - f_x, f_x)
                     weight = weight_x * tl.where(low, 1.0 - f_y, f_y)
                     slope = weight_x * tl.where(low, -y_step, y_step)
-                    values = evaluate_columns(tl.reshape(cells, (COLUMNS, 1, 1)), at_y, tl.reshape(at_x, (COLUMNS, 1, 1)), y_step,
-                                              head, matrices, w_out, FOURIER, DEPTH, TILES, TYPE, EMULATED)
+                    values = evaluate_columns(tl.reshape(cells, (COLUMNS, 1, 1)), at_y,
+                                              tl.reshape(at_x, (COLUMNS, 1, 1)), y_step, head, matrices, w_out,
+                                              FOURIER, DEPTH, TILES, TYPE, EMULATED)
                     blended = ()
                     for i in tl.static_range(2 * TILES):
                         w = tl.fma(slope, i * 1.0, weight)
