@@ -11,6 +11,7 @@ import lmf_kernels as lmf
 from lmf_kernels import ops
 from lmf_kernels.backends.call import RenderCall
 from lmf_kernels.backends.cpu import native
+from lmf_kernels.backends.native_call import addresses
 from lmf_kernels.images import read_image
 from lmf_kernels.families import MODULATED_MLP
 from lmf_kernels.request import output_size
@@ -82,13 +83,13 @@ def kernel_alone(case, fields, skip, out):
     """The compiled function on a packed call, writing to `out`: no operator, no allocation."""
     call = RenderCall(MODULATED_MLP, case.spec, fields, case.weights, skip=skip, size=case.size,
                       window=(0, 0, *case.size), lr=(0, 0, *case.lr), **case.options)
-    packed, alive = native.packer.modulated_mlp(call, out, config.THREADS)
+    packed, at = native.packer.modulated_mlp(call, out.stride()), addresses(call, out)
 
     def run():
-        native.module.modulated_mlp(packed)
+        native.module.modulated_mlp(packed, at, config.THREADS)
         return out
 
-    run.alive = alive
+    run.call = call  # its tensors stay alive
     return run
 
 

@@ -15,7 +15,7 @@ thus a lower bound of how busy the multipliers are.
 """
 
 
-from lmf_kernels.families import PLAIN_MLP, render_spec
+from lmf_kernels.families import C2F_MLP, PLAIN_MLP, render_spec
 
 # Of a forward pass: the layer, its input's gradient, its weights' gradient. What backward computes again is left out.
 FORWARD_AND_BACKWARD = 3
@@ -42,8 +42,28 @@ def grid_corners(lr, size, ensemble=True, distinct=False):
     return total
 
 
+def slices_macs(spec, lr, size):
+    """Useful multiply-adds of a whole grid of the coarse-to-fine family.
+
+    Per slice, once per vertex: the head's six numbers a channel and the coarse layers. Per slice and vector that is
+    left after the blend along y (two; four of a constant slice, one without the slice ensemble): the first fine layer.
+    Per pixel: the other fine layers.
+    """
+    linear = spec.slicing == "linear"
+    slices = (size[0] if linear else lr[0]) * lr[1]
+    vertices = 4 if spec.slice_ensemble else 1
+    vectors = 2 if linear and spec.slice_ensemble else vertices
+    coarse = (*((spec.in_dim,) if spec.head == "fourier" else ()), *spec.coarse)
+    per_vertex = sum(a * b for a, b in zip(coarse, coarse[1:])) + (6 * coarse[0] if spec.head == "linear" else 0)
+    per_pixel = sum(a * b for a, b in zip(spec.fine, (*spec.fine[1:], spec.out_dim)))
+    return (slices * (vertices * per_vertex + vectors * spec.coarse[-1] * spec.fine[0])
+            + size[0] * size[1] * per_pixel)
+
+
 def grid_flop(spec, lr, size, family=None):
     """Floating-point operations of a whole grid; family: None stands for the modulated one."""
+    if family is C2F_MLP:
+        return 2 * slices_macs(spec, lr, size)
     return 2 * macs_per_corner(spec) * grid_corners(lr, size, spec.ensemble, family is PLAIN_MLP)
 
 

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor
 
-from .backends import requested
+from .backends import packed_weights, requested
 from .errors import InputError
 from .models import Decoder
 from .ops.arguments import whole_numbers
@@ -117,7 +117,8 @@ class GraphedUpscaler:
 def capture(run, device):
     """Capture what `run()` does on `device` into a CUDA graph.
 
-    run: takes nothing, allocates freely, returns a tensor; it must not wait for the device.
+    run: takes nothing, allocates freely, returns a tensor; it must not wait for the device, and the weights that it
+        uses must not change afterwards.
     Returns (replay, result): `replay()` does it again on the current stream, and `result`, always the same tensor, then
     holds what `run` would return.
     """
@@ -128,12 +129,13 @@ def capture(run, device):
             for _ in range(WARM_UPS):
                 run()
         torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=stream):
+        graph, packed = torch.cuda.CUDAGraph(), []
+        with packed_weights.held_by(packed), torch.cuda.graph(graph, stream=stream):
             result = run()
 
     def replay():
         with torch.cuda.device(device):
             graph.replay()
 
+    replay.reads = packed  # the graph reads them where they lie
     return replay, result

@@ -24,15 +24,16 @@ from contextlib import contextmanager
 
 import pybind11
 import torch
-from lmf_kernels.backends import BACKENDS, KernelBackend
+from lmf_kernels.backends import BACKENDS, KernelBackend, packed_weights
 from lmf_kernels.backends.cuda import c2f_mlp, plain_mlp
-from lmf_kernels.backends.cuda.modulated_mlp import aligned, refuse_reach, refuse_shape
-from lmf_kernels.backends.native_call import Packer, refuse_common
+from lmf_kernels.backends.cuda.modulated_mlp import refuse_reach, refuse_shape
+from lmf_kernels.backends.cuda.native import aligned
+from lmf_kernels.backends.native_call import Packer, addresses, output_strides, refuse_common
 
 SOURCES = pathlib.Path(__file__).resolve().parent.parent / "csrc"
 COMPILER = os.environ.get("CXX") or shutil.which("c++")
 MULTIPROCESSORS = 2  # of the device that it plays
-FILES = ("module", "primitives", "misuse", "modulated_mlp", "plain_mlp", "c2f_mlp")
+FILES = ("module", "primitives", "misuse", "modulated_mlp", "plain_mlp", "c2f_mlp", "group_tile")
 _complaints = {}  # the compiler's, by file: it is asked once
 
 
@@ -50,10 +51,9 @@ class ModulatedKernel:
         return refuse_common(call, halves=True) or refuse_shape(call.spec) or refuse_reach(call)
 
     def run(self, call):
-        out = torch.empty(call.output_shape(), dtype=call.dtype)
-        packed, alive = self.packer.modulated_mlp(aligned(call), out)
-        self.path = self.emulated.modulated_mlp(packed, MULTIPROCESSORS)
-        del alive
+        call, out = aligned(call), torch.empty(call.output_shape(), dtype=call.dtype)
+        packed = self.packer.modulated_mlp(call, output_strides(call))
+        self.path = self.emulated.modulated_mlp(packed, addresses(call, out), MULTIPROCESSORS)
         return out
 
 
@@ -65,7 +65,8 @@ class DenseKernel:
 
     def __init__(self, emulated, rules, group):
         self.name, self.rules, self.group = rules.__name__.rpartition(".")[2], rules, group
-        self.emulated, self.packer = getattr(emulated, self.name), getattr(Packer(emulated), self.name)
+        self.emulated, self.packer = emulated, getattr(Packer(emulated), self.name)
+        self.packings = 0  # so far
 
     def can_run(self, call):
         if call.fields.device.type != "cpu":
@@ -73,10 +74,18 @@ class DenseKernel:
         return self.rules.refuse_call(call)
 
     def run(self, call):
-        out = torch.empty(call.output_shape(), dtype=call.dtype)
-        packed, alive = self.packer(aligned(call), out)
-        self.emulated(packed, self.group, MULTIPROCESSORS)
-        del alive
+        call, out = aligned(call), torch.empty(call.output_shape(), dtype=call.dtype)
+        described, at = self.packer(call, output_strides(call)), addresses(call, out)
+
+        def pack():
+            self.packings += 1
+            packed = torch.empty(getattr(self.emulated, f"{self.name}_packed_bytes")(described), dtype=torch.uint8)
+            getattr(self.emulated, f"{self.name}_pack")(described, at, self.group, packed.data_ptr())
+            return packed
+
+        seen = self.rules.seen(call) if hasattr(self.rules, "seen") else ()
+        packed = packed_weights.get(call.weights, (self.name, call.spec, call.fields.dtype, self.group, seen), pack)
+        getattr(self.emulated, self.name)(described, at, self.group, packed.data_ptr(), MULTIPROCESSORS)
         return out
 
 

@@ -3,6 +3,8 @@
     in the test's process    with standins.registered("abort", "fast"): ...
     in the child process     imported through LMF_KERNELS_SELFCHECK_HOOK; LMF_TEST_STANDINS="abort,fast" names them
 
+LMF_TEST_SELF_TEST, one of SELF_TESTS, gives each a self-test.
+
 What is right is computed by the CPU kernels, in float32 whatever the fields' type.
 """
 
@@ -12,12 +14,14 @@ import time
 from contextlib import contextmanager
 
 import torch
-from lmf_kernels.backends import KernelBackend, cpu, dispatch, reference
+from lmf_kernels.backends import KernelBackend, cpu, dispatch, evidence, reference
 from lmf_kernels.families import MODULATED_MLP, RenderSpec
 from lmf_kernels.ops import modulated_mlp
 from lmf_kernels.selfcheck import lookup
+from lmf_kernels.selfcheck.verdicts import Item
 
 NAMED = "LMF_TEST_STANDINS"
+SELF_TEST = "LMF_TEST_SELF_TEST"
 KERNEL = cpu.backend.kernels["modulated_mlp"]
 
 
@@ -79,6 +83,19 @@ BEHAVIOURS = {  # name: what becomes of a right result
     "full": raising(torch.cuda.OutOfMemoryError("CUDA out of memory.")),
 }
 
+SELF_TESTS = {"right": lambda: None, "wrong": lambda: "one element is wrong", "abort": os.abort,
+              "hang": lambda: time.sleep(1000)}
+
+
+def self_test_item(name):
+    return Item(name, evidence.SELF_TEST, "matrix", "one tile", "float32")
+
+
+def self_tests_of(name):
+    """Of the stand-in of that name."""
+    chosen = os.environ.get(SELF_TEST)
+    return lambda device: {self_test_item(name): SELF_TESTS[chosen]} if chosen else {}
+
 
 class StandIn:
     """The modulated family's kernel module of a backend. ran, differentiated: how often, in this process."""
@@ -119,7 +136,8 @@ def registered(*names):
     """
     before = dispatch.BACKENDS, lookup.DEVICE_TYPES
     standins = {name: StandIn(BEHAVIOURS[name]) for name in names}
-    backends = {name: KernelBackend(name, {"modulated_mlp": kernel}, lambda: (True, "a stand-in"), needs_evidence=True)
+    backends = {name: KernelBackend(name, {"modulated_mlp": kernel}, lambda: (True, "a stand-in"), needs_evidence=True,
+                                    self_tests=self_tests_of(name))
                 for name, kernel in standins.items()}
     dispatch.BACKENDS = {**backends, "reference": reference.backend}
     lookup.DEVICE_TYPES = {"cpu"}

@@ -11,7 +11,7 @@ import lmf_kernels as lmf
 import pytest
 import torch
 from every_backend import ISAS
-from lmf_kernels.backends import dispatch
+from lmf_kernels.backends import dispatch, plan
 from lmf_kernels.ops import RenderSpec, modulated_mlp, plain_mlp
 from lmf_kernels.families import FAMILIES
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -37,7 +37,11 @@ def ran(monkeypatch):
                 return original(call)
 
             monkeypatch.setattr(kernel, "run", run)
-    return names
+            if hasattr(kernel, "prepare"):
+                monkeypatch.setattr(kernel, "prepare", lambda call, run=run: run)
+    plan.forget()
+    yield names
+    plan.forget()
 
 
 def test_order_of_precedence(ran, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from bench import checks, operations, results_file, samples
 from lmf_kernels import ops
-from lmf_kernels.families import MODULATED_MLP, PLAIN_MLP, RenderSpec
+from lmf_kernels.families import C2F_MLP, MODULATED_MLP, PLAIN_MLP, C2FSpec, RenderSpec
 from python_ref import geometry
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -80,6 +80,20 @@ def test_corners_that_count(size):
         assert operations.grid_corners(lr, size, distinct=distinct) == count
     spec = RenderSpec("linear", 0, (256,) * 4)
     assert operations.grid_flop(spec, lr, size, PLAIN_MLP) == 2 * operations.macs_per_corner(spec) * counted[True]
+
+
+def test_the_operations_of_slices():
+    """In units of a 256-wide layer: a cell at scale s takes s (6 + s) of DIIF, s (10 + s) of DLTE."""
+    lr, s = (3, 5), 4
+    size, cells, layer = (s * 3, s * 5), 3 * 5, 256 * 256
+    diif, dlte = C2FSpec("linear", 0, (256, 256), (256, 256)), C2FSpec("fourier", 256, (256, 256), (256, 256))
+    out = 3 * 256 * s * s
+    assert operations.slices_macs(diif, lr, size) == cells * (s * (6 + s) * layer + 4 * s * 6 * 256 + out)
+    assert operations.slices_macs(dlte, lr, size) == cells * (s * (10 + s) * layer + out)
+    constant = diif._replace(slicing="constant")
+    assert operations.slices_macs(constant, lr, size) == cells * ((4 + 4 + s * s) * layer + 4 * 6 * 256 + out)
+    alone = diif._replace(slice_ensemble=False)
+    assert operations.grid_flop(alone, lr, size, C2F_MLP) == 2 * cells * (s * (2 + s) * layer + s * 6 * 256 + out)
 
 
 def test_a_wrong_number_is_found():

@@ -85,3 +85,25 @@ def test_local_version_names_cuda_and_architectures(wanted, known, release, loca
                    f'lmf_cuda_local_version("{release}" "${{names}}" "${{default}}" out)', ["out"], tmp_path)
     assert f"={local}=" in answer.stdout, answer.stderr
     assert re.fullmatch(r"[a-z0-9]+(\.[a-z0-9]+)*", local), "PEP 440 would write it otherwise"
+
+
+@pytest.mark.parametrize("archs, flags", [
+    ("80-real;86-real;89-real;90a-real;120-real;120-virtual",
+     "arch=compute_80,code=[sm_80,sm_86,sm_89];arch=compute_90a,code=sm_90a;arch=compute_120,code=sm_120;"
+     "arch=compute_120,code=compute_120"),
+    ("86-real;90-real;90-virtual", "arch=compute_86,code=[sm_86];arch=compute_90,code=sm_90;"
+                                   "arch=compute_90,code=compute_90"),
+    ("100f-real", "arch=compute_100f,code=sm_100f"),
+    ("89-virtual", "arch=compute_89,code=compute_89"),
+])
+def test_what_nvcc_is_told_to_make(archs, flags, tmp_path):
+    answer = cmake(f'lmf_cuda_generate("{archs}" out)', ["out"], tmp_path)
+    assert "=" + flags.replace("arch=", "--generate-code=arch=") + "=" in answer.stdout
+
+
+def test_no_source_tells_compute_capabilities_8_x_apart():
+    """Their machine code comes from one PTX."""
+    conditions = {line.strip() for path in SOURCE.parents[1].rglob("*") if path.suffix in (".h", ".cu", ".cpp")
+                  for line in path.read_text().splitlines() if "__CUDA_ARCH" in line and line.startswith("#")}
+    assert conditions == {"#ifdef __CUDA_ARCH_FEAT_SM90_ALL", "#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 1000",
+                          "#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000"}

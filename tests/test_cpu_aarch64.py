@@ -38,14 +38,13 @@ def program(tmp_path_factory):
 def emulated(call, program, folder):
     """The call's output, computed by the aarch64 program."""
     out = torch.full(call.output_shape(), torch.nan).to(call.dtype)
-    packed, alive = native.packer.modulated_mlp(call, out)
+    packed = native.packer.modulated_mlp(call, out.stride())
     tensors = [None if t is None else t.contiguous()
                for t in (call.fields, call.skip, call.weights, call.coord, None if call.coord is None else call.cell)]
     data = [b"" if t is None else bytes(t.view(-1).view(torch.uint8).numpy()) for t in tensors]
     (folder / "call").write_bytes(struct.pack("<6q", *map(len, data), out.numel() * out.itemsize) + packed
                                   + b"".join(data))
     subprocess.run([EMULATOR, program, folder / "call", folder / "out"], check=True)
-    del alive
     return torch.frombuffer(bytearray((folder / "out").read_bytes()), dtype=call.dtype).view(call.output_shape())
 
 

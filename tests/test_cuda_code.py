@@ -120,20 +120,24 @@ def check_tensor_cores(family, architecture, file):
     """Kernels whose operands are halves use tensor cores and no local memory, others do not use tensor cores."""
     kernels = read(file)["kernels"]
     assert {kernel["architecture"] for kernel in kernels} == {architecture}
-    packing = [kernel for kernel in kernels if kernel["kernel"].startswith(f"{family}_pack_kernel")]
-    empty = [kernel for kernel in kernels if kernel["kernel"].startswith(f"{family}_group_kernel")]  # it is for sm_90a
-    kernels = [kernel for kernel in kernels if kernel not in packing + empty]
+    kernels = [kernel for kernel in kernels if not kernel["kernel"].startswith("group_kernel")]  # empty: for sm_90a
     tensor = [kernel for kernel in kernels if TENSOR_CORES.search(kernel["kernel"])]
     float32 = [kernel for kernel in kernels if kernel not in tensor]
-    assert tensor and bool(float32) == (family == "modulated_mlp") != bool(packing)
-    for kernel in packing:
-        assert kernel["stack"] == 0 and "HMMA" not in kernel["opcodes"], kernel
+    assert tensor and bool(float32) == (family == "modulated_mlp")
     for kernel in tensor:
         opcodes = kernel["opcodes"]
         assert opcodes.get("HMMA", 0) > 0, kernel
         assert kernel["stack"] == opcodes.get("LDL", 0) == opcodes.get("STL", 0) == 0, kernel
     for kernel in float32:
         assert "HMMA" not in kernel["opcodes"] and kernel["opcodes"]["FFMA"] > 0, kernel
+
+
+def test_the_packing_kernels_need_no_stack(compiled):
+    architecture, made, refused = compiled
+    kernels = read(made["dense_pack"])["kernels"]
+    assert len(kernels) == 2 and {kernel["architecture"] for kernel in kernels} == {architecture}
+    for kernel in kernels:
+        assert kernel["stack"] == 0 and "HMMA" not in kernel["opcodes"], kernel
 
 
 @pytest.mark.parametrize("family", ["plain_mlp", "c2f_mlp"])
@@ -143,13 +147,24 @@ def test_the_warpgroup_kernels_keep_to_their_registers(family, tmp_path):
     cubin = tmp_path / f"{family}.cubin"
     done = compile_for("90a", f"csrc/cuda/{family}.cu", cubin, *compiler("90"))
     assert done.returncode == 0 and not re.search(r"\bC75\d\d\b|serializ", done.stdout + done.stderr), done.stderr
-    kernels = [kernel for kernel in read(cubin)["kernels"] if kernel["kernel"].startswith(f"{family}_group_kernel")]
+    kernels = [kernel for kernel in read(cubin)["kernels"] if kernel["kernel"].startswith("group_kernel")]
     assert len(kernels) == 4
     for kernel in kernels:
         opcodes = kernel["opcodes"]
         assert opcodes["HGMMA"] == (16 if family == "plain_mlp" else 48) and opcodes["UBLKCP"] > 0, kernel
         assert kernel["stack"] == opcodes.get("LDL", 0) == opcodes.get("STL", 0) == 0, kernel
         assert kernel["highest_register"] < 240, kernel
+
+
+def test_the_tile_of_the_self_test_is_of_wgmma(tmp_path):
+    cubin = tmp_path / "group_tile.cubin"
+    done = compile_for("90a", "csrc/cuda/group_tile.cu", cubin, *compiler("90"))
+    assert done.returncode == 0 and not re.search(r"\bC75\d\d\b|serializ", done.stdout + done.stderr), done.stderr
+    tiles = [kernel for kernel in read(cubin)["kernels"] if kernel["kernel"].startswith("group_tile_kernel")]
+    assert len(tiles) == 2
+    for kernel in tiles:
+        opcodes = kernel["opcodes"]
+        assert opcodes["HGMMA"] == 2 and opcodes["UBLKCP"] > 0 and kernel["stack"] == 0, kernel
 
 
 def test_module_holds_the_architectures_that_it_names():
@@ -164,7 +179,9 @@ def test_module_holds_the_architectures_that_it_names():
     exact = {name.rstrip("a"): name for name in machine_code if name.endswith("a")}  # of the 256-wide families
     for kernel, held in by_kernel.items():
         plain = {name.rstrip("a") for name in machine_code}
-        expected = {exact.get(name, name) for name in plain} if kernel.startswith(("plain_mlp", "c2f_mlp")) else plain
+        expected = {exact.get(name, name) for name in plain} if "Arguments>" in kernel else plain
+        if kernel.startswith("group_tile"):
+            expected = set(exact.values()) or {min(plain, key=lambda name: int(name.removeprefix("sm_")))}
         assert held == expected, (kernel, held)
 
 

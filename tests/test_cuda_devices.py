@@ -22,7 +22,7 @@ def test_torch_switches_devices_and_not_the_module(monkeypatch):
     monkeypatch.setattr(torch.cuda, "_maybe_exchange_device", note("go back", 1))
     monkeypatch.setattr(torch.cuda, "current_stream", note("stream", Stream))
     device = torch.device("cuda", 1)
-    native.launch(note("launch", None), b"call", device)
+    native.launch(note("launch", None), device, b"call")
     assert seen == [("choose", 1), ("stream", device), ("launch", b"call", 1, 77), ("go back", 0)]
 
 

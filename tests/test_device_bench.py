@@ -48,7 +48,8 @@ def test_dry_run_of_the_three_calls(tmp_path):
     assert {case["kind"] for case in stored["cases"]} == {"render"}
     second, stored, _ = dry_run(2, tmp_path / "2", "--previous", str(first))
     assert set(stored["missing"]) == {*names(3)} - {"gpu-info", "train"} and stored["facts"]["tests/kernels"]["passed"]
-    again = {case["name"]: case for case in stored["cases"] if case["kind"] == "render"}
+    again = {case["name"]: case for case in stored["cases"]
+             if case["kind"] == "render" and case["family"] == "modulated_mlp"}
     assert all(case["part"] == "peers" and len(case["earlier"]) == 1 for case in again.values())
     path, stored, printed = dry_run(3, tmp_path / "3", "--previous", str(second))
     assert stored["missing"] == [] and {part["call"] for part in stored["parts"].values()} == {1, 2, 3}
@@ -63,12 +64,17 @@ def check_whole_dry_run(path, stored, printed):
     assert not stored["failures"] and stored["quick"] and not stored["complete"] and stored["on"] == "gpu"
     kinds = {case["kind"] for case in stored["cases"]}
     assert kinds == {"render", "peer", "pipeline", "call", "latency", "gradients", "step"}
-    rows = [case for case in stored["cases"] if case["kind"] == "render"]
+    rows = [case for case in stored["cases"] if case["kind"] == "render" and case["family"] == "modulated_mlp"]
     assert {(row["backend"], row["model"], row["scale"]) for row in rows} == {
         ("cpu", model, scale) for model in ("lmliif", "lmlte") for scale in ("x2", "x3.3")}
     for row in rows:
         assert ROW <= set(row) and row["numerics_passed"] is True and row["times"]["published/float32"] > 0
         assert {"median", "iqr", "samples"} <= set(row["seconds"])
+    dense = [case for case in stored["cases"] if case["kind"] == "render" and case["family"] != "modulated_mlp"]
+    assert {(row["family"], row["model"]) for row in dense} == {
+        ("c2f_mlp", "diif"), ("c2f_mlp", "dlte"), ("plain_mlp", "liif"), ("plain_mlp", "lte")}
+    for row in dense:  # a dry run runs none of their tests
+        assert ROW <= set(row) and row["numerics_passed"] is False and row["flop"] > 0
     peers = {(case["backend"], case["dtype"]) for case in stored["cases"] if case["kind"] == "peer"}
     assert {("published", "float32"), ("published", "bfloat16"), ("reference", "float32"), ("reference", "bfloat16"),
             ("compiled-published", "float32")} == peers

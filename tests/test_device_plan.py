@@ -172,8 +172,8 @@ def test_records_that_differ_do_not_go_together(tmp_path):
 def test_verdicts_count_for_later_calls_of_the_same_sources_alone(tmp_path):
     facts = {"tests/kernels": {"passed": 9, "failed": 0, "stopped": False, "not_collected": []},
              "numerics/kernels": {"render": {"cuda": {"float16": {"passed": 9, "failed": 0, "skipped": 0}}}}}
-    row = {"kind": "render", "backend": "cuda", "dtype": "float16", "model": "lmliif", "lr": [2, 2], "scale": "x2",
-           "gflop_per_s": 1.0, "ns_per_pixel": 1.0}
+    row = {"kind": "render", "backend": "cuda", "dtype": "float16", "family": "modulated_mlp", "model": "lmliif",
+           "lr": [2, 2], "scale": "x2", "gflop_per_s": 1.0, "ns_per_pixel": 1.0}
     tested, timed = record(1, ["tests"], facts=facts), record(2, ["render"], [case("a", 2, **row)])
     path = results_file.write(tested, tmp_path)
 

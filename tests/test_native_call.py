@@ -10,20 +10,23 @@ import torch
 from every_backend import needs_compiler
 from lmf_kernels.backends import RenderCall
 from lmf_kernels.backends.cpu import native
-from lmf_kernels.backends.native_call import Packer, pack_functions
+from lmf_kernels.backends.native_call import Packer, dense, output_strides, pack_functions
 from lmf_kernels.ops import RenderSpec
-from lmf_kernels.families import MODULATED_MLP
+from lmf_kernels.families import MODULATED_MLP, PLAIN_MLP
 
 SPEC = RenderSpec("linear", 0, (16,) * 2)
 CPU = importlib.import_module("lmf_kernels._cpu")
 
 
+def call_of(family, spec):
+    """2 x 2 pixels from one cell."""
+    fields, weights = torch.zeros(1, 1, 1, family.field_channels(spec)), torch.zeros(family.weight_count(spec))
+    return RenderCall(family, spec, fields, weights, size=(2, 2), window=(0, 0, 2, 2), lr=(0, 0, 1, 1))
+
+
 def pack(packer):
-    """Pack a call of 2 x 2 pixels from one cell."""
-    fields = torch.zeros(1, 1, 1, MODULATED_MLP.field_channels(SPEC))
-    weights = torch.zeros(MODULATED_MLP.weight_count(SPEC))
-    call = RenderCall(MODULATED_MLP, SPEC, fields, weights, size=(2, 2), window=(0, 0, 2, 2), lr=(0, 0, 1, 1))
-    return packer.modulated_mlp(call, torch.zeros(1, 3, 2, 2))[0]
+    call = call_of(MODULATED_MLP, SPEC)
+    return packer.modulated_mlp(call, output_strides(call))
 
 
 def altered(struct_name, change):
@@ -65,7 +68,7 @@ def test_structs_in_another_order_raise():
 
 
 @pytest.mark.parametrize("nested, name, value", [
-    ("fields", "rows", 1.5), ("fields", "rows", None), ("fields", "data", -1), ("fields", "data", "0"),
+    ("fields", "rows", 1.5), ("fields", "rows", None), ("fields", "stride_b", 2**63), ("fields", "rows", "0"),
     ("fields", "element", 2**31), ("RenderCall", "rel_cell_y", "wide"), ("out", "stride_c", torch.zeros(2)),
 ])
 def test_a_value_of_the_wrong_type_raises(nested, name, value):
@@ -81,6 +84,8 @@ def test_every_member_is_packed_at_its_offset(struct_name):
     size, members = CPU.structs[struct_name]
     functions = pack_functions(struct_name, size, members)
     for name, code, offset in members:
+        if code == "x":
+            continue  # not packed: zeros in all the others' bytes
         expected = bytearray(size)
         struct.pack_into("=" + code, expected, offset, 1)
         packed = [function(**{n: int((f"{nested}.{n}" if nested != struct_name else n) == name)
@@ -89,19 +94,57 @@ def test_every_member_is_packed_at_its_offset(struct_name):
 
 
 def test_padding_is_zero():
-    functions = pack_functions("Padded", 40, (("a.b", "i", 0), ("c", "q", 8), ("d", "?", 16), ("e.f", "q", 24)))
-    assert list(functions) == ["a", "Padded", "e"]
+    functions = pack_functions("Padded", 64, (("a.b", "i", 0), ("c", "q", 8), ("d", "?", 16), ("e.f", "q", 24),
+                                              ("e.g", "x", 32), ("h.i", "x", 40), ("k.l", "x", 48), ("k.m", "q", 56)))
+    assert list(functions) == ["a", "Padded", "e", "h", "k"]
     assert functions["a"](b=-1) == b"\xff" * 4 + bytes(4)
     assert functions["Padded"](c=2, d=True) == b"\x02" + bytes(7) + b"\x01" + bytes(7)
     assert functions["e"](f=3) == b"\x03" + bytes(15)
+    assert functions["h"]() == bytes(8) and functions["k"](m=4) == bytes(8) + b"\x04" + bytes(7)
 
 
 @pytest.mark.parametrize("wrong", [b"", bytes(100)])
 def test_another_size_is_refused(wrong):
-    with pytest.raises(ValueError, match=rf"a packed struct of \d+ bytes is needed, got {len(wrong)} bytes"):
-        CPU.modulated_mlp(wrong)
+    nowhere = (0,) * 7
+    for render in (CPU.modulated_mlp, CPU.plain_mlp, CPU.c2f_mlp):
+        with pytest.raises(ValueError, match=rf"a packed struct of \d+ bytes is needed, got {len(wrong)} bytes"):
+            render(wrong, nowhere, 1)
     with pytest.raises(ValueError, match="a packed struct of 24 bytes is needed"):
-        CPU.modulated_backward(pack(native.packer), wrong)
+        CPU.modulated_backward(pack(native.packer), nowhere, 1, wrong)
+
+
+def test_widths_lie_behind_the_struct():
+    spec = RenderSpec("linear", 0, (5, 6, 7))
+    call = call_of(PLAIN_MLP, spec)
+    packed = native.packer.plain_mlp(call, output_strides(call))
+    assert packed[-12:] == struct.pack("=3i", 5, 6, 7)
+    with pytest.raises(ValueError, match=f"of {len(packed)} bytes is needed, got {len(packed) - 4} bytes"):
+        CPU.plain_mlp(packed[:-4], (0,) * 7, 1)
+
+
+@pytest.mark.parametrize("addresses, error", [((), ValueError), ((0,) * 6, ValueError), ([0] * 7, TypeError),
+                                              ((0,) * 6 + ("0",), TypeError), ((2**64, *(0,) * 6), OverflowError)])
+def test_other_addresses_are_refused(addresses, error):
+    with pytest.raises(error):
+        CPU.modulated_mlp(pack(native.packer), addresses, 1)
+
+
+def test_tensors_in_other_layouts_are_copied():
+    call = call_of(MODULATED_MLP, SPEC)
+    assert dense(call) is call
+    fields = call.fields.new_zeros(1, 1, 1, 2 * call.fields.shape[3])[..., ::2]
+    weights = call.weights.new_zeros(2 * len(call.weights))[::2]
+    copied = dense(call._replace(fields=fields, weights=weights))
+    assert copied.fields.is_contiguous() and copied.weights.is_contiguous() and copied.skip is None
+    assert copied.output_shape() == (1, 3, 2, 2) and output_strides(copied) == (12, 4, 2, 1)
+
+
+def test_settings_are_those_of_the_environment(monkeypatch):
+    monkeypatch.delenv("LMF_TEST_SETTING", raising=False)
+    assert native.setting("LMF_TEST_SETTING") is None
+    for value in ("", "a b", "\udcff\u00e9"):
+        monkeypatch.setenv("LMF_TEST_SETTING", value)
+        assert native.setting("LMF_TEST_SETTING") == value
 
 
 def test_enums_name_the_dtypes_of_torch():

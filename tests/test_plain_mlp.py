@@ -150,6 +150,14 @@ def test_inputs_need_not_be_contiguous(backend, points, seed):
         assert_same(name, wide.run(name), expected)
 
 
+def products_keep_rows(dtype):
+    """Whether torch's own products keep NaN in its row. In bfloat16 on AMX, with an odd number of inputs, they do not
+    (torch 2.13)."""
+    left = torch.ones(64, 17, dtype=dtype)
+    left[10] = float("nan")
+    return int((left @ torch.ones(17, 3, dtype=dtype)).isnan().any(1).sum()) == 1
+
+
 @over_plain
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("spec", [SMALL, OTHERS["linear alone"], OTHERS["output alone"]], ids=str)
@@ -160,6 +168,8 @@ def test_nan_and_infinity_stay_in_their_pixels(backend, dtype, spec):
         fields = call.fields.clone()
         fields[:, 3, 4] = value
         with running(backend) as name:
+            if name == "reference" and not products_keep_rows(dtype):
+                pytest.skip("torch's own products carry NaN into other rows on this processor; the reference uses them")
             clean, got = call.run(name), call._replace(fields=fields).run(name)
         touched = torch.zeros(32, 32, dtype=torch.bool)
         touched[10:18, 14:22] = True  # the pixels whose ensemble reads the cell

@@ -134,7 +134,7 @@ def test_a_child_that_ends_inside_a_kernel(monkeypatch, how, says, needed):
 
     monkeypatch.setattr(process, "converse", converse)
     session = run._Session(lambda verdict: None)
-    assert session.serve({"required": [at] if needed else [], "seconds": 300}, 300) is None
+    assert session.serve({"required": [at] if needed else [], "seconds": {at.task: 300}}, 300) is None
     assert [verdict.found for verdict in session.found.values()] == [says] * (needed or how != "time")
 
 
@@ -193,7 +193,8 @@ def test_precompiled_kernels_are_judged_in_one_go(kernels, monkeypatch):
     store = verdicts.store_of(CPU)
     messages = []
     request = {"key": store.about, "device": "cpu", "required": [item("fast")], "backends": ["fast"],
-               "known": [item("fast", dtype="float16")], "seconds": 300}
+               "known": [item("fast", dtype="float16")], "tested": [],
+               "seconds": dict.fromkeys(evidence.TASKS, 300)}
     child._serve(request, lambda **message: messages.append(message))
     begun = [Item(*message["begin"]) for message in messages if "begin" in message]
     assert begun[0] == item("fast") and len(begun) == len(set(begun)) == 11

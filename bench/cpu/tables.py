@@ -3,6 +3,7 @@
 from bench import formats
 from bench.formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
 from bench.cmsr import cmsr
+from bench.cpu.processors import processors
 from bench.quality import quality, robustness
 
 SCALES = ("x2", "x3.7", "x4", "x12")
@@ -169,7 +170,7 @@ def threads(run):
 
 TABLES = {"headline": headline, "plot": plot, "quality": quality, "robustness": robustness, "cmsr": cmsr,
           "render": render, "peers": peers, "isa": isa, "pipeline": pipeline, "overheads": overheads,
-          "training": training, "threads": threads}
+          "training": training, "threads": threads, "processors": processors}
 
 
 def caption(run, first=""):

@@ -21,7 +21,8 @@ def finished(record):
             more["numerics_passed"] = passed(facts, case["backend"], case["dtype"], "gradients")
         if case["kind"] in ("render", "peer"):
             more |= {
-                "numerics_passed": passed(facts, case["backend"], case["dtype"]),
+                "numerics_passed": passed(facts, case["backend"], case["dtype"],
+                                          "render" if case["family"] == "modulated_mlp" else case["family"]),
                 "share_of_matmul": _share(case["gflop_per_s"], rates.get("matmul_flop_per_s", {}), case["dtype"]),
                 "share_of_mma_sync": _share(case["gflop_per_s"], rates.get("mma_sync_flop_per_s", {}), case["dtype"]),
                 "share_of_copy": _share(case.get("gbyte_per_s"), rates, "copy_bytes_per_s"),

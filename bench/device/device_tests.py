@@ -9,9 +9,11 @@ from bench import config
 
 from .command import TESTS, ended, run_within
 
-NUMERICS = {  # what must pass before a kernel's time counts
+NUMERICS = {  # what must pass before a kernel's time counts: renders of the modulated family, gradients, other families
     "render": ("test_modulated_mlp.py", "test_modulated_mlp_half.py", "test_modulated_mlp_gpu.py"),
     "gradients": ("test_modulated_backward.py", "test_modulated_backward_gpu.py"),
+    "plain_mlp": ("test_plain_tensor_cores.py",),
+    "c2f_mlp": ("test_c2f_tensor_cores.py",),
 }
 WORKERS = max(1, min(12, (os.cpu_count() or 1) - 2))  # of pytest-xdist, where it is: Triton compiles what a test draws
 

@@ -37,13 +37,17 @@ TRAINING = Part(TRAIN, "train:train", 0, 0, "with --train DATA: EDSR-baseline LM
 CALLS = {
     1: ("our CUDA kernels", (
         GPU_INFO,
-        Part("tests", "device_tests:kernel_tests", 85, 45, "numerics of the CUDA kernels: without them no time counts"),
+        Part("self-tests", "self_tests:self_tests", 10, 6, "a tile by wgmma where the GPU has it; else nothing"),
+        Part("tests", "device_tests:kernel_tests", 70, 45, "numerics of the CUDA kernels: without them no time counts"),
         # 7 sizes, 2 models, 3 types
-        Part("render", "render_stage:kernels", 95, 8, "CUDA kernels at every size in fp16, bf16, fp32", 42, 1.2),
+        Part("render", "render_stage:kernels", 80, 8, "CUDA kernels at every size in fp16, bf16, fp32", 42, 1.2),
+        # 4 models at 3 scales in fp16 and one in bf16
+        Part("dense", "render_stage:dense_kernels", 40, 8, "CUDA kernels of DIIF, LIIF, DLTE, LTE in fp16, bf16", 16,
+             1.2),
         Part("rates", "rates:rates", 20, 12, "the ceilings: copy, matrix products, mma.sync in registers"),
-        Part("ncu", "counters:counters", 55, 40, "hardware counters of one launch of each kernel"),
-        Part("memcheck", "sanitizer:memcheck", 55, 35, "small renders by the CUDA kernels under memcheck"),
-        Part("other-tests", "device_tests:other_tests", 45, 30, "the other tests marked gpu, without Triton's"),
+        Part("ncu", "counters:counters", 50, 40, "hardware counters of one launch of each kernel"),
+        Part("memcheck", "sanitizer:memcheck", 50, 35, "small renders by the CUDA kernels under memcheck"),
+        Part("other-tests", "device_tests:other_tests", 40, 30, "the other tests marked gpu, without Triton's"),
     )),
     2: ("Triton's kernels, peers, pipeline", (
         GPU_INFO,

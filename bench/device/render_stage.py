@@ -9,6 +9,8 @@ from .run_config import FLOATS, MODELS
 
 COMPILED = (("lmliif", "x12", "float32"), ("lmliif", "x12", "half"), ("lmliif", "x4", "float32"),
             ("lmlte", "x12", "float32"), ("lmliif", "x4", "half"), ("lmlte", "x12", "half"))
+DENSE_MODELS = ("diif", "liif", "dlte", "lte")
+DENSE = (("float16", ("x4", "x2", "x12")), ("bfloat16", ("x4",)))  # scales from the first LR size
 
 
 def kernels(job):
@@ -19,6 +21,19 @@ def kernels(job):
 def triton_kernels(job):
     """The Triton kernels at every size."""
     all_of(job, [(*kernel, kernel_case) for kernel in job.run_config.triton], job.run_config.sizes)
+
+
+@torch.no_grad()
+def dense_kernels(job):
+    """The CUDA kernels of the decoders with 256-wide layers, in half types."""
+    exactly()
+    run_config = job.run_config
+    lr = run_config.sizes[0][0]
+    ways = [(way, "float32", ("x2",)) for way, _ in run_config.kernels] if run_config.dry else [
+        (way, dtype, scales) for dtype, scales in DENSE for way, of in run_config.cuda if of == dtype]
+    for title, *case in job.todo([(case_title(way, name, lr, scale, dtype), way, name, lr, scale, dtype)
+                                  for way, dtype, scales in ways for scale in scales for name in DENSE_MODELS]):
+        measured(job, title, kernel_case, *case)
 
 
 def peers(job):
@@ -110,7 +125,7 @@ def record(run_config, title, way, name, scale, dtype, case, median, error):
     pixels = case.size[0] * case.size[1]
     found = {
         "name": title, "kind": "render" if way in dict(run_config.kernels) else "peer", "stage": "render",
-        "backend": way, "family": "modulated_mlp", "model": name, "dtype": dtype, "store": dtype, "scale": scale,
+        "backend": way, "family": case.family, "model": name, "dtype": dtype, "store": dtype, "scale": scale,
         "lr": case.lr, "size": case.size, "cells": case.lr[0] * case.lr[1], "pixels": pixels,
         "inputs": len(case.inputs), "error": error, "gpixel_per_s": pixels / median / 1e9,
         "ns_per_pixel": median / pixels * 1e9}

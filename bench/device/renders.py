@@ -31,6 +31,7 @@ class Case:
     size: tuple
     flop: float = None  # useful operations (bench/operations.py)
     bytes: int = None  # fields and skip read once, output written once
+    family: str = MODULATED_MLP.name
 
 
 def kernel(run_config, name, lr, scale, backend, dtype):
@@ -39,20 +40,21 @@ def kernel(run_config, name, lr, scale, backend, dtype):
     weights, spec = model.render_weights(), model.render_spec
 
     def run(fields, skip, backend=backend):
-        return ops.modulated_mlp(fields, weights, spec, size, skip=skip, dtype=torch_dtype, backend=backend)
+        return ops.render_grid(model.family, fields, weights, spec, size, skip=skip, lr_size=lr, dtype=torch_dtype,
+                               backend=backend)
 
     inputs = fields_of(run_config, name, lr, scale, dtype)
 
     def check(out, fields, skip):
         worst = 0.0
         for window in checks.crops(size):
-            expected = checks.reference_window(MODULATED_MLP, spec, fields, weights, size, window, skip)
+            expected = reference(model, fields, skip, lr, size, window)
             y, x, rows, cols = window
             part = out[:, :, y:y + rows, x:x + cols].double()
             allowed = checks.RELATIVE * expected.abs().max().item()
             error = (part - expected).abs().max().item()
             if dtype != "float32":
-                eager = checks.reference_window(MODULATED_MLP, spec, fields, weights, size, window, skip, torch_dtype)
+                eager = reference(model, fields, skip, lr, size, window, torch_dtype)
                 error, allowed = rms(part - expected), NOISE * rms(eager.double() - expected)
             if not error <= allowed:
                 raise checks.WrongResult(f"{backend} {name} {dtype} {size} window {window}: error {error:.2e}, allowed "
@@ -61,8 +63,18 @@ def kernel(run_config, name, lr, scale, backend, dtype):
         return worst
 
     read = sum(t.numel() * t.element_size() for t in inputs[0] if t is not None)
-    return Case(run, inputs, check, lr, size, operations.grid_flop(spec, lr, size),
-                read + 3 * size[0] * size[1] * torch_dtype.itemsize)
+    return Case(run, inputs, check, lr, size, operations.grid_flop(spec, lr, size, model.family),
+                read + 3 * size[0] * size[1] * torch_dtype.itemsize, model.family.name)
+
+
+def reference(model, fields, skip, lr, size, window, dtype=torch.float64):
+    """A window of what a model's kernel should have rendered, by the reference in `dtype`."""
+    weights = model.render_weights()
+    if model.family is MODULATED_MLP:
+        return checks.reference_window(MODULATED_MLP, model.render_spec, fields, weights, size, window, skip, dtype)
+    return ops.render_grid(model.family, fields.to(dtype), weights.to(dtype), model.render_spec, size,
+                           skip=None if skip is None else skip.to(dtype), window=window, lr_size=lr, dtype=dtype,
+                           backend="reference")
 
 
 def published(run_config, name, lr, scale, dtype, compiler=None):

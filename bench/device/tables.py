@@ -4,7 +4,8 @@ from bench import formats
 from bench.formats import median, number, percent, seconds, size_in_bytes, spread, table, times, wxh
 
 TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-NAMES = {"lmliif": "LM-LIIF", "lmlte": "LM-LTE", "lmciaosr": "LM-CiaoSR"}
+NAMES = {"lmliif": "LM-LIIF", "lmlte": "LM-LTE", "lmciaosr": "LM-CiaoSR", "liif": "LIIF", "lte": "LTE",
+         "diif": "DIIF", "dlte": "DLTE"}
 
 
 def headline(run):

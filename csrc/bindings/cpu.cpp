@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <stdexcept>
 
 #include "../cpu/bilinear.h"
@@ -16,6 +17,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the uint8 store takes 
 namespace {
 
 using lmf::bindings::unpack;
+using lmf::bindings::unpack_call;
 
 const lmf::CpuKernels& kernels() {
   const char* error = nullptr;
@@ -24,33 +26,20 @@ const lmf::CpuKernels& kernels() {
   return *k;
 }
 
-void modulated_mlp(const py::bytes& call) {
-  const auto unpacked = unpack<lmf::ModulatedCall>(call);
+template <class Call, void (*lmf::CpuKernels::*kernel)(const Call&)>
+void render(const py::bytes& call, const py::tuple& addresses, int threads) {
+  const auto unpacked = unpack_call<Call>(call, addresses, threads);
   const lmf::CpuKernels& k = kernels();
   py::gil_scoped_release release;
-  k.modulated_mlp(unpacked);
+  (k.*kernel)(unpacked);
 }
 
-void modulated_backward(const py::bytes& call, const py::bytes& gradients) {
-  const auto unpacked = unpack<lmf::ModulatedCall>(call);
+void modulated_backward(const py::bytes& call, const py::tuple& addresses, int threads, const py::bytes& gradients) {
+  const auto unpacked = unpack_call<lmf::ModulatedCall>(call, addresses, threads);
   const auto destinations = unpack<lmf::ModulatedGradients>(gradients);
   const lmf::CpuKernels& k = kernels();
   py::gil_scoped_release release;
   k.modulated_backward(unpacked, destinations);
-}
-
-void plain_mlp(const py::bytes& call) {
-  const auto unpacked = unpack<lmf::PlainCall>(call);
-  const lmf::CpuKernels& k = kernels();
-  py::gil_scoped_release release;
-  k.plain_mlp(unpacked);
-}
-
-void c2f_mlp(const py::bytes& call) {
-  const auto unpacked = unpack<lmf::C2fCall>(call);
-  const lmf::CpuKernels& k = kernels();
-  py::gil_scoped_release release;
-  k.c2f_mlp(unpacked);
 }
 
 void resize_bilinear(const py::bytes& call) {
@@ -72,6 +61,12 @@ double fma_rate(double seconds, int threads) {
   return operations / elapsed();
 }
 
+// As os.environ.get, which takes five times as long.
+py::object setting(const char* name) {
+  const char* value = getenv(name);
+  return value ? py::reinterpret_steal<py::object>(PyUnicode_DecodeFSDefault(value)) : py::none();
+}
+
 py::dict isas() {
   const lmf::IsaEntry* table;
   const int n = lmf::isa_table(&table);
@@ -84,16 +79,24 @@ py::dict isas() {
 
 PYBIND11_MODULE(_cpu, m) {
   lmf::bindings::export_tables(m);
-  m.def("modulated_mlp", &modulated_mlp, py::arg("call"), "Renders a packed RenderCall followed by a ModulatedMlp.");
-  m.def("modulated_backward", &modulated_backward, py::arg("call"), py::arg("gradients"),
+  const auto define = [&](const char* name, auto* function, const char* text) {
+    m.def(name, function, py::arg("call"), py::arg("addresses"), py::arg("threads"), text);
+  };
+  define("modulated_mlp", &render<lmf::ModulatedCall, &lmf::CpuKernels::modulated_mlp>,
+         "Renders a packed RenderCall followed by a ModulatedMlp, from and to tensors at these addresses.");
+  define("plain_mlp", &render<lmf::PlainCall, &lmf::CpuKernels::plain_mlp>,
+         "Renders a packed RenderCall followed by a PlainMlp and its widths.");
+  define("c2f_mlp", &render<lmf::C2fCall, &lmf::CpuKernels::c2f_mlp>,
+         "Renders a packed RenderCall followed by a C2fMlp and its coarse and fine widths.");
+  m.def("modulated_backward", &modulated_backward, py::arg("call"), py::arg("addresses"), py::arg("threads"),
+        py::arg("gradients"),
         "Computes the gradients that a packed ModulatedGradients has addresses for. The call is that of modulated_mlp, "
         "but its output holds the gradient with respect to the output.");
-  m.def("plain_mlp", &plain_mlp, py::arg("call"), "Renders a packed RenderCall followed by a PlainMlp.");
-  m.def("c2f_mlp", &c2f_mlp, py::arg("call"), "Renders a packed RenderCall followed by a C2fMlp.");
   m.def("resize_bilinear", &resize_bilinear, py::arg("call"), "Resizes the window of a packed BilinearCall.");
   m.def("fma_rate", &fma_rate, py::arg("seconds"), py::arg("threads"),
         "Operations per second of multiply-adds (two operations each) in registers: the peak for a kernel.");
   m.def("isas", &isas, "The instruction sets that were built, best first, and whether this machine can run each.");
+  m.def("setting", &setting, py::arg("name"), "The value of an environment variable, or None.");
   m.def(
       "isa", [] { return kernels().isa; }, "The instruction set that a call would use now. LMF_CPU_ISA overrides it.");
   m.def("build_info", &lmf::bindings::cpu_build_info, "How this module was built.");

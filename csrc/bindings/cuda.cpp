@@ -11,6 +11,8 @@ namespace py = pybind11;
 
 namespace {
 
+using lmf::bindings::unpack_call;
+
 py::dict device_info() {
   lmf::cuda::DeviceReport report;
   {
@@ -34,38 +36,69 @@ py::dict device_info() {
   return facts;
 }
 
-void modulated_mlp(const py::bytes& call, int device, uintptr_t stream) {
-  const auto unpacked = lmf::bindings::unpack<lmf::ModulatedCall>(call);
+void modulated_mlp(const py::bytes& call, const py::tuple& addresses, int device, uintptr_t stream) {
+  const auto unpacked = unpack_call<lmf::ModulatedCall>(call, addresses);
   py::gil_scoped_release release;  // the first launch loads the kernels
   lmf::cuda::modulated_mlp(unpacked, device, reinterpret_cast<void*>(stream));
 }
 
-void plain_mlp(const py::bytes& call, uintptr_t packed, int device, uintptr_t stream) {
-  const auto unpacked = lmf::bindings::unpack<lmf::PlainCall>(call);
-  py::gil_scoped_release release;
-  lmf::cuda::plain_mlp(unpacked, reinterpret_cast<void*>(packed), device, reinterpret_cast<void*>(stream));
+// Functions of the kernels of 256-wide layers, by family.
+template <class Call>
+using Packing = void (*)(const Call&, bool, void*, int, void*);
+template <class Call>
+using Render = void (*)(const Call&, bool, const void*, int, void*);
+
+template <class Call, class Mlp>
+void export_dense(py::module_& m, const std::string& name, int64_t (*packed_bytes)(const Mlp&), Packing<Call> pack,
+                  Render<Call> render) {
+  m.def((name + "_packed_bytes").c_str(),
+        [=](const py::bytes& call) { return packed_bytes(unpack_call<Call>(call).mlp); }, py::arg("call"),
+        "Bytes of a call's packed weights.");
+  m.def((name + "_pack").c_str(),
+        [=](const py::bytes& call, const py::tuple& addresses, bool group, uintptr_t packed, int device,
+            uintptr_t stream) {
+          const auto unpacked = unpack_call<Call>(call, addresses);
+          py::gil_scoped_release release;  // the first launch loads the kernels
+          pack(unpacked, group, reinterpret_cast<void*>(packed), device, reinterpret_cast<void*>(stream));
+        },
+        py::arg("call"), py::arg("addresses"), py::arg("group"), py::arg("packed"), py::arg("device"),
+        py::arg("stream"),
+        "Launches the packing of a call's weights into device memory at the address `packed`, without waiting. group: "
+        "for "
+        "the kernel by wgmma.");
+  m.def(
+      name.c_str(),
+      [=](const py::bytes& call, const py::tuple& addresses, bool group, uintptr_t packed, int device,
+          uintptr_t stream) {
+        const auto unpacked = unpack_call<Call>(call, addresses);
+        py::gil_scoped_release release;
+        render(unpacked, group, reinterpret_cast<const void*>(packed), device, reinterpret_cast<void*>(stream));
+      },
+      py::arg("call"), py::arg("addresses"), py::arg("group"), py::arg("packed"), py::arg("device"), py::arg("stream"),
+      "Launches the render of a packed RenderCall followed by the family's struct, as modulated_mlp does, with weights "
+      "that were packed before. They must stay allocated until it has finished.");
 }
 
-int64_t plain_mlp_packed_bytes(const py::bytes& call) {
-  return lmf::cuda::plain_mlp_packed_bytes(lmf::bindings::unpack<lmf::PlainCall>(call).mlp);
-}
-
-void c2f_mlp(const py::bytes& call, uintptr_t packed, int device, uintptr_t stream) {
-  const auto unpacked = lmf::bindings::unpack<lmf::C2fCall>(call);
-  py::gil_scoped_release release;
-  lmf::cuda::c2f_mlp(unpacked, reinterpret_cast<void*>(packed), device, reinterpret_cast<void*>(stream));
-}
-
-int64_t c2f_mlp_packed_bytes(const py::bytes& call) {
-  return lmf::cuda::c2f_mlp_packed_bytes(lmf::bindings::unpack<lmf::C2fCall>(call).mlp);
-}
-
-double mma_rate(const std::string& dtype, double seconds, int device) {
+lmf::Element half_of(const std::string& dtype) {
   if (dtype != "float16" && dtype != "bfloat16") {
     throw py::value_error("dtype must be \"float16\" or \"bfloat16\", got \"" + dtype + "\".");
   }
+  return dtype == "float16" ? lmf::Element::float16 : lmf::Element::bfloat16;
+}
+
+void group_tile(const std::string& dtype, uintptr_t a, uintptr_t b, uintptr_t packed, uintptr_t d, int device,
+                uintptr_t stream) {
+  const lmf::Element half = half_of(dtype);
   py::gil_scoped_release release;
-  return lmf::cuda::mma_rate(dtype == "float16" ? lmf::Element::float16 : lmf::Element::bfloat16, seconds, device);
+  lmf::cuda::group_tile(half, reinterpret_cast<const void*>(a), reinterpret_cast<const void*>(b),
+                        reinterpret_cast<void*>(packed), reinterpret_cast<float*>(d), device,
+                        reinterpret_cast<void*>(stream));
+}
+
+double mma_rate(const std::string& dtype, double seconds, int device) {
+  const lmf::Element half = half_of(dtype);
+  py::gil_scoped_release release;
+  return lmf::cuda::mma_rate(half, seconds, device);
 }
 
 }  // namespace
@@ -76,16 +109,21 @@ PYBIND11_MODULE(_cuda, m) {
   m.def("build_info", &lmf::bindings::cuda_build_info,
         "How this module was built: version, compiler, nvcc and the GPU architectures.");
   m.def(
-      "modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("device"), py::arg("stream"),
+      "modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("addresses"), py::arg("device"), py::arg("stream"),
       "Launches the render of a packed RenderCall followed by a ModulatedMlp on a device and stream, without waiting. "
       "Raises RuntimeError with CUDA's message if it cannot be launched.");
-  m.def("plain_mlp", &plain_mlp, py::arg("call"), py::arg("packed"), py::arg("device"), py::arg("stream"),
-        "Launches the render of a packed RenderCall followed by a PlainMlp, as modulated_mlp does. packed: address of "
-        "plain_mlp_packed_bytes(call) bytes of the device's memory, which must stay allocated until it has finished.");
-  m.def("plain_mlp_packed_bytes", &plain_mlp_packed_bytes, py::arg("call"));
-  m.def("c2f_mlp", &c2f_mlp, py::arg("call"), py::arg("packed"), py::arg("device"), py::arg("stream"),
-        "The same of a RenderCall followed by a C2fMlp. packed: of c2f_mlp_packed_bytes(call) bytes.");
-  m.def("c2f_mlp_packed_bytes", &c2f_mlp_packed_bytes, py::arg("call"));
+  export_dense<lmf::PlainCall>(m, "plain_mlp", &lmf::cuda::plain_mlp_packed_bytes, &lmf::cuda::plain_mlp_pack,
+                               &lmf::cuda::plain_mlp);
+  export_dense<lmf::C2fCall>(m, "c2f_mlp", &lmf::cuda::c2f_mlp_packed_bytes, &lmf::cuda::c2f_mlp_pack,
+                             &lmf::cuda::c2f_mlp);
+  m.def("has_warpgroups", &lmf::cuda::has_warpgroups, py::arg("device"), py::call_guard<py::gil_scoped_release>(),
+        "Whether kernels can run by wgmma: the device has compute capability 9.0, and this module code for sm_90a.");
+  m.def("group_tile", &group_tile, py::arg("dtype"), py::arg("a"), py::arg("b"), py::arg("packed"), py::arg("d"),
+        py::arg("device"), py::arg("stream"),
+        "Launches one product by wgmma for a self-test, without waiting. Addresses of the device's memory: a (64, 32) "
+        "and "
+        "b (32, 256) of dtype, packed (16384 bytes, scratch), d (64, 256) float32. Raises RuntimeError without "
+        "has_warpgroups.");
   m.def("mma_rate", &mma_rate, py::arg("dtype"), py::arg("seconds"), py::arg("device"),
         "Operations per second of mma.sync (two operations per multiply-add) in registers: the peak for a tensor-core "
         "kernel.");

@@ -1,4 +1,7 @@
 // The members of the structs in params.h as tables of (name, type, offset), from which Python packs a call.
+//
+// What differs from one call to the next is not packed: the addresses of the tensors and the number of threads. Python
+// hands it over beside the packed bytes (bindings/packed_call.h).
 #pragma once
 
 #include <cstddef>
@@ -11,7 +14,8 @@ namespace lmf {
 
 struct Member {
   const char* name;      // "fields.stride_y"
-  char type;             // code of Python's struct module: Q pointer, q int64, i int32 or enum, f float, ? bool
+  char type;             // code of Python's struct module: Q pointer, q int64, i int32 or enum, f float, ? bool;
+                         // x: not packed
   int64_t size, offset;  // in bytes
 };
 
@@ -36,43 +40,45 @@ constexpr char type_code() {
 
 #define LMF_MEMBER(Struct, member) \
   Member { #member, type_code<decltype(Struct{}.member)>(), sizeof(Struct{}.member), offsetof(Struct, member) }
+#define LMF_NOT_PACKED(Struct, member) \
+  Member { #member, 'x', sizeof(Struct{}.member), offsetof(Struct, member) }
 
 constexpr Member kRenderCallMembers[] = {
-    LMF_MEMBER(RenderCall, fields.data),     LMF_MEMBER(RenderCall, fields.element),
+    LMF_NOT_PACKED(RenderCall, fields.data), LMF_MEMBER(RenderCall, fields.element),
     LMF_MEMBER(RenderCall, fields.stride_b), LMF_MEMBER(RenderCall, fields.stride_y),
     LMF_MEMBER(RenderCall, fields.stride_x), LMF_MEMBER(RenderCall, fields.batch),
     LMF_MEMBER(RenderCall, fields.rows),     LMF_MEMBER(RenderCall, fields.cols),
     LMF_MEMBER(RenderCall, fields.lr_h),     LMF_MEMBER(RenderCall, fields.lr_w),
     LMF_MEMBER(RenderCall, fields.lr_y0),    LMF_MEMBER(RenderCall, fields.lr_x0),
-    LMF_MEMBER(RenderCall, skip.data),       LMF_MEMBER(RenderCall, skip.element),
+    LMF_NOT_PACKED(RenderCall, skip.data),   LMF_MEMBER(RenderCall, skip.element),
     LMF_MEMBER(RenderCall, skip.stride_b),   LMF_MEMBER(RenderCall, skip.stride_c),
     LMF_MEMBER(RenderCall, skip.stride_y),   LMF_MEMBER(RenderCall, skip.stride_x),
-    LMF_MEMBER(RenderCall, out.data),        LMF_MEMBER(RenderCall, out.stride_b),
+    LMF_NOT_PACKED(RenderCall, out.data),    LMF_MEMBER(RenderCall, out.stride_b),
     LMF_MEMBER(RenderCall, out.stride_c),    LMF_MEMBER(RenderCall, out.stride_y),
     LMF_MEMBER(RenderCall, out.stride_x),    LMF_MEMBER(RenderCall, out.height),
     LMF_MEMBER(RenderCall, out.width),       LMF_MEMBER(RenderCall, out.y0),
     LMF_MEMBER(RenderCall, out.x0),          LMF_MEMBER(RenderCall, out.rows),
     LMF_MEMBER(RenderCall, out.cols),        LMF_MEMBER(RenderCall, out.epilogue),
-    LMF_MEMBER(RenderCall, out.store),       LMF_MEMBER(RenderCall, points.coord),
-    LMF_MEMBER(RenderCall, points.cell),     LMF_MEMBER(RenderCall, mask),
+    LMF_MEMBER(RenderCall, out.store),       LMF_NOT_PACKED(RenderCall, points.coord),
+    LMF_NOT_PACKED(RenderCall, points.cell), LMF_NOT_PACKED(RenderCall, mask),
     LMF_MEMBER(RenderCall, rel_cell_y),      LMF_MEMBER(RenderCall, rel_cell_x),
-    LMF_MEMBER(RenderCall, threads),
+    LMF_NOT_PACKED(RenderCall, threads),
 };
 
 constexpr Member kModulatedMlpMembers[] = {
-    LMF_MEMBER(ModulatedMlp, weights),  LMF_MEMBER(ModulatedMlp, element), LMF_MEMBER(ModulatedMlp, head),
-    LMF_MEMBER(ModulatedMlp, in_dim),   LMF_MEMBER(ModulatedMlp, hidden),  LMF_MEMBER(ModulatedMlp, depth),
+    LMF_NOT_PACKED(ModulatedMlp, weights), LMF_MEMBER(ModulatedMlp, element), LMF_MEMBER(ModulatedMlp, head),
+    LMF_MEMBER(ModulatedMlp, in_dim),      LMF_MEMBER(ModulatedMlp, hidden),  LMF_MEMBER(ModulatedMlp, depth),
     LMF_MEMBER(ModulatedMlp, ensemble),
 };
 
 constexpr Member kPlainMlpMembers[] = {
-    LMF_MEMBER(PlainMlp, weights),  LMF_MEMBER(PlainMlp, widths), LMF_MEMBER(PlainMlp, element),
-    LMF_MEMBER(PlainMlp, head),     LMF_MEMBER(PlainMlp, in_dim), LMF_MEMBER(PlainMlp, depth),
+    LMF_NOT_PACKED(PlainMlp, weights), LMF_NOT_PACKED(PlainMlp, widths), LMF_MEMBER(PlainMlp, element),
+    LMF_MEMBER(PlainMlp, head),        LMF_MEMBER(PlainMlp, in_dim),     LMF_MEMBER(PlainMlp, depth),
     LMF_MEMBER(PlainMlp, ensemble),
 };
 
 constexpr Member kC2fMlpMembers[] = {
-    LMF_MEMBER(C2fMlp, weights),      LMF_MEMBER(C2fMlp, coarse),        LMF_MEMBER(C2fMlp, fine),
+    LMF_NOT_PACKED(C2fMlp, weights),  LMF_NOT_PACKED(C2fMlp, coarse),    LMF_NOT_PACKED(C2fMlp, fine),
     LMF_MEMBER(C2fMlp, element),      LMF_MEMBER(C2fMlp, head),          LMF_MEMBER(C2fMlp, in_dim),
     LMF_MEMBER(C2fMlp, coarse_depth), LMF_MEMBER(C2fMlp, fine_depth),    LMF_MEMBER(C2fMlp, cell_y),
     LMF_MEMBER(C2fMlp, cell_x),       LMF_MEMBER(C2fMlp, linear_slices), LMF_MEMBER(C2fMlp, slice_ensemble),
@@ -98,6 +104,7 @@ constexpr Member kBilinearCallMembers[] = {
     LMF_MEMBER(BilinearCall, full_cols),    LMF_MEMBER(BilinearCall, threads),
 };
 
+#undef LMF_NOT_PACKED
 #undef LMF_MEMBER
 
 // Whether a table lists every member of its struct: nothing lies between two of them but the second one's alignment.

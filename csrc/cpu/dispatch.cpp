@@ -33,7 +33,7 @@ IsaEntry g_table[] = {
 #endif
     {{"baseline", baseline::modulated_mlp, baseline::modulated_backward, baseline::plain_mlp, baseline::c2f_mlp,
       baseline::fma_chain},
-     true},
+     machine_has("baseline")},
 };
 
 }  // namespace

@@ -122,7 +122,8 @@ void run_points(const ModulatedCall& c, const float* weights) {
   const RenderCall& call = c.render;
   const int64_t points = call.out.cols, per_image = (points + kPointsAtOnce - 1) / kPointsAtOnce;
   const int64_t all = points * call.fields.batch;
-  const int threads = useful_threads(call.threads, 4 * all * ModulatedLayout<int64_t>(c.mlp).weights());
+  [[maybe_unused]] const int threads =  // only OpenMP reads it
+      useful_threads(call.threads, 4 * all * ModulatedLayout<int64_t>(c.mlp).weights());
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
     PointsWorker worker(c, weights);

@@ -71,6 +71,29 @@ function(lmf_cuda_exact archs exact out)
   set(${out} ${archs} PARENT_SCOPE)
 endfunction()
 
+# lmf_cuda_generate("80-real;86-real;90-real;90-virtual" out): what nvcc is told to make these. Machine code for compute
+# capabilities 8.x comes from the PTX of the oldest of them, whose making is the longer half of compiling: no source
+# tells them apart.
+function(lmf_cuda_generate archs out)
+  set(flags "")
+  set(eights ${archs})
+  list(FILTER eights INCLUDE REGEX "^8[0-9]-real$")
+  if(eights)
+    list(TRANSFORM eights REPLACE "-real$" "" OUTPUT_VARIABLE numbers)
+    list(GET numbers 0 oldest)
+    list(TRANSFORM numbers PREPEND sm_)
+    list(JOIN numbers "," codes)
+    list(APPEND flags "--generate-code=arch=compute_${oldest},code=[${codes}]")
+    list(REMOVE_ITEM archs ${eights})
+  endif()
+  foreach(arch IN LISTS archs)
+    string(REGEX REPLACE "-.*" "" number "${arch}")
+    lmf_cuda_names("${arch}" name)
+    list(APPEND flags "--generate-code=arch=compute_${number},code=${name}")
+  endforeach()
+  set(${out} ${flags} PARENT_SCOPE)
+endfunction()
+
 # lmf_cuda_local_version(<release> <names> <default names> <out>)
 #
 # The local part of a wheel's version: "cu130.sm80.sm90.ptx90" for CUDA 13.0, or only "cu130" for the default set.

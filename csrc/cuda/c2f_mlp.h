@@ -16,12 +16,12 @@ LMF_DEVICE void steer(Ring&, int, int) {}
 
 // What a warp sees of the packed constants and of the block's shared memory beside the ring of weights.
 struct WarpMemory {
-  const MmaCall& call;
+  const C2fArguments& call;
   const uint4* start;  // of the packed constants
   RowTable table;
   Unit* unit;
 
-  LMF_DEVICE WarpMemory(const MmaCall& c, const SharedLayout& parts, unsigned char* shared, int warp)
+  LMF_DEVICE WarpMemory(const C2fArguments& c, const SharedLayout& parts, unsigned char* shared, int warp)
       : call(c),
         start(c.packed + c.layout.constants()),
         table(shared + parts.tables() + warp * kTableBytes),
@@ -41,7 +41,7 @@ struct WarpMemory {
 
 // The first activation of a coarse chain.
 template <class Half, Head head>
-LMF_DEVICE void slice_head(Operand& x, const MmaCall& c, const WarpMemory& memory, int side) {
+LMF_DEVICE void slice_head(Operand& x, const C2fArguments& c, const WarpMemory& memory, int side) {
   const uint16_t* fields = static_cast<const uint16_t*>(c.render.fields.data);
   const SliceRow rows[2] = {slice_row<head>(c, memory.unit, side, 0), slice_row<head>(c, memory.unit, side, 1)};
   const float4* table = memory.floats(c.layout.head_table());
@@ -54,7 +54,7 @@ LMF_DEVICE void slice_head(Operand& x, const MmaCall& c, const WarpMemory& memor
 
 // The first activation of a tile's pixels.
 template <class Half>
-LMF_DEVICE void pixel_head(Operand& x, const MmaCall& c, const WarpMemory& memory, int tile) {
+LMF_DEVICE void pixel_head(Operand& x, const C2fArguments& c, const WarpMemory& memory, int tile) {
   Pixel pixels[2];
   pixels_of_tile(c, memory.unit, tile, pixels);
   const float4* rel = memory.floats(c.layout.rel());
@@ -67,7 +67,7 @@ LMF_DEVICE void pixel_head(Operand& x, const MmaCall& c, const WarpMemory& memor
 
 // Keeps what fine layer 0 gave for the unit's slices.
 template <class Half>
-LMF_DEVICE void keep(const Sums& sums, const MmaCall& c, const WarpMemory& memory) {
+LMF_DEVICE void keep(const Sums& sums, const C2fArguments& c, const WarpMemory& memory) {
   warp::warp_barrier();  // each lane has taken its own vectors back
   if (c.rows == Rows::ends) {
     keep_ends<Half>(sums, memory.table, warp::shared_load(&memory.unit->first_y), memory.floats(c.layout.rel()));
@@ -78,7 +78,7 @@ LMF_DEVICE void keep(const Sums& sums, const MmaCall& c, const WarpMemory& memor
 }
 
 // Finishes and stores the pixels of a tile: channels 2t and 2t + 1 of rows g and g + 8.
-LMF_DEVICE void store_tile(const MmaCall& c, const WarpMemory& memory, int tile, const float (&sums)[4]) {
+LMF_DEVICE void store_tile(const C2fArguments& c, const WarpMemory& memory, int tile, const float (&sums)[4]) {
   const int g = warp::lane() >> 2, t = warp::lane() & 3;
   if (t > 1) return;  // there are three channels
   const Unit* unit = memory.unit;
@@ -100,7 +100,7 @@ LMF_DEVICE void store_tile(const MmaCall& c, const WarpMemory& memory, int tile,
 
 // Takes x through the matrices [begin, end), with ReLU after each. next: the matrix after them.
 template <class Half, class WeightSource>
-LMF_DEVICE void run_layers(Operand& x, const MmaCall& c, const WarpMemory& memory, WeightSource& stream, int begin,
+LMF_DEVICE void run_layers(Operand& x, const C2fArguments& c, const WarpMemory& memory, WeightSource& stream, int begin,
                            int end, int next) {
   LMF_KEEP_LOOP
   for (int matrix = begin; matrix < end; ++matrix) {
@@ -116,7 +116,7 @@ LMF_DEVICE void run_layers(Operand& x, const MmaCall& c, const WarpMemory& memor
 // same ones. Each of the three parts has passes of its own: with all of them in one loop, the compiler would not find
 // neighbouring registers for the operands of a matrix instruction.
 template <class Half, Head head, class WeightSource>
-LMF_DEVICE void render_units(const MmaCall& c, const WarpMemory& memory, WeightSource& stream,
+LMF_DEVICE void render_units(const C2fArguments& c, const WarpMemory& memory, WeightSource& stream,
                              const warp::Position& position) {
   if (warp::lane() == 0) warp::shared_store(&memory.unit->warp, int64_t(position.warp));
   LMF_KEEP_LOOP
@@ -161,7 +161,7 @@ LMF_DEVICE void render_units(const MmaCall& c, const WarpMemory& memory, WeightS
 // Renders a block's part of the call. All lanes of the block run it together. shared: Plan::shared_bytes bytes of the
 // block's memory, aligned to 16, or to 1024 for Group.
 template <class Half, Head head>
-LMF_DEVICE void render(Mma<Half, head>, const MmaCall& c, unsigned char* shared, warp::Position position) {
+LMF_DEVICE void render(Mma<Half, head>, const C2fArguments& c, unsigned char* shared, warp::Position position) {
   const int thread = position.warp * warp::kSize + warp::lane();
   const WarpMemory memory(c, SharedLayout{Stream::kBytes}, shared, position.warp);
   Stream stream(reinterpret_cast<uint4*>(shared), c.packed + c.layout.matrices(), dense::Steered(0), thread);
@@ -170,7 +170,7 @@ LMF_DEVICE void render(Mma<Half, head>, const MmaCall& c, unsigned char* shared,
 }
 
 // Copies the matrices [begin, end).
-LMF_DEVICE void produce(Ring& ring, const MmaCall& c, int begin, int end) {
+LMF_DEVICE void produce(Ring& ring, const C2fArguments& c, int begin, int end) {
   LMF_KEEP_LOOP
   for (int stage = begin * dense::kPassStages; stage < end * dense::kPassStages; ++stage) {
     ring.produce(c.packed + c.layout.matrices() + stage * dense::kStageVectors);
@@ -179,7 +179,7 @@ LMF_DEVICE void produce(Ring& ring, const MmaCall& c, int begin, int end) {
 
 // The same by wgmma: warps 0 to 7 render, warp 8 copies the matrices, and three more belong to its warpgroup.
 template <class Half, Head head>
-LMF_DEVICE void render(Group<Half, head>, const MmaCall& c, unsigned char* shared, warp::Position position) {
+LMF_DEVICE void render(Group<Half, head>, const C2fArguments& c, unsigned char* shared, warp::Position position) {
   const SharedLayout parts{Ring::kBytes};
   const bool renders = position.warp < kWarps;
   Ring ring(shared, shared + parts.bytes());

@@ -34,7 +34,7 @@ inline Axis make_axis(const SliceAxis& a) { return {a.n_in, a.n_out, 0.5 / doubl
 // What the kernel gets. A unit is what a warp renders at a time: neighbouring cells of a row of cells, and of their
 // pixels one row (linear slices) or all. All units have as many passes: one chain of passes for each side of the cells,
 // the projection by fine layer 0, and one chain for each tile of 16 pixels.
-struct MmaCall {
+struct C2fArguments {
   RenderCall render;    // skip.data is moved so that the skip seems to begin at fields.lr_y0, lr_x0
   const uint4* packed;  // PackedLayout
   PackedLayout layout;
@@ -72,7 +72,7 @@ static_assert(SharedLayout{Ring::kBytes}.bytes() + Ring::kBarrierBytes <= 227 <<
               "a block has 227 KB of shared memory on compute capability 9.0");
 
 struct Plan : dense::LaunchPlan {
-  MmaCall render;
+  C2fArguments render;
 };
 
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -86,12 +86,20 @@ inline const void* moved_skip(const Skip& s, const Fields& f) {
   return static_cast<const char*>(s.data) + (rows * s.stride_y + cols * s.stride_x) * element;
 }
 
+// rel of a slice's last pixel less that of its first.
+inline float length_y(const C2fCall& call) {
+  return call.mlp.linear_slices ? 0.0f : SliceAxis{call.render.fields.lr_h, call.render.out.height}.length();
+}
+inline float length_x(const C2fCall& call) {
+  return SliceAxis{call.render.fields.lr_w, call.render.out.width}.length();
+}
+
 // packed: memory that holds the plan's packed weights when the kernel runs. The window must not be empty.
-inline MmaCall make_mma_call(const C2fCall& call, const void* packed) {
+inline C2fArguments make_mma_call(const C2fCall& call, const void* packed) {
   const C2fMlp& mlp = call.mlp;
   const Output& o = call.render.out;
   const SliceAxis y{call.render.fields.lr_h, o.height}, x{call.render.fields.lr_w, o.width};
-  MmaCall c{};
+  C2fArguments c{};
   c.render = call.render;
   c.render.skip.data = moved_skip(call.render.skip, call.render.fields);
   c.packed = static_cast<const uint4*>(packed);
@@ -117,8 +125,8 @@ inline MmaCall make_mma_call(const C2fCall& call, const void* packed) {
   c.tiles = int(ceil_div(rows * cols, dense::kRows));
   c.cell_y = mlp.cell_y;
   c.cell_x = mlp.cell_x;
-  c.length_y = mlp.linear_slices ? 0.0f : y.length();
-  c.length_x = x.length();
+  c.length_y = length_y(call);
+  c.length_x = length_x(call);
   return c;
 }
 
@@ -129,9 +137,9 @@ inline Plan make_plan(const C2fCall& call, dense::Method method, const void* pac
   plan.head = call.mlp.head;
   plan.shared_bytes = method == dense::Method::group ? SharedLayout{Ring::kBytes}.bytes() + Ring::kBarrierBytes
                                                      : SharedLayout{Stream::kBytes}.bytes();
+  plan.pack = make_pack_call(call.mlp, dense::order_for(method), length_y(call), length_x(call));
   if (call.render.fields.batch * call.render.out.rows * call.render.out.cols == 0) return plan;  // no blocks
   plan.render = make_mma_call(call, packed);
-  plan.pack = make_pack_call(call.mlp, dense::order_for(method), plan.render.length_y, plan.render.length_x);
   plan.blocks = smaller(plan.render.jobs, multiprocessors);
   return plan;
 }

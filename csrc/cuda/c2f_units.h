@@ -49,7 +49,7 @@ struct Unit {
 static_assert(sizeof(Unit) <= kUnitBytes);
 
 // Computes the warp's unit of a job, which has no pixels if there are fewer. Barriers of the warp must be around it.
-LMF_DEVICE void fill(const MmaCall& c, int job, Unit* to) {
+LMF_DEVICE void fill(const C2fArguments& c, int job, Unit* to) {
   if (warp::lane() != 0) return;
   int64_t index = int64_t(job) * kWarps + warp::shared_load(&to->warp);
   const RenderCall& call = c.render;
@@ -103,7 +103,7 @@ struct SliceRow {
 
 // This lane's row g + 8 r, g = lane / 4. side: of the cells, for Rows::ends.
 template <Head head>
-LMF_DEVICE SliceRow slice_row(const MmaCall& c, const Unit* unit, int side, int r) {
+LMF_DEVICE SliceRow slice_row(const C2fArguments& c, const Unit* unit, int side, int r) {
   const int g = warp::lane() >> 2;
   const bool ends = c.rows == Rows::ends, vertices = c.rows == Rows::vertices;
   const int cell_of_unit = ends ? g : vertices ? g >> 1 : g + 8 * r;
@@ -130,7 +130,7 @@ struct Pixel {
 };
 
 // Pixel `index` of the unit, of which there are fewer than 2^32; beyond the last one, any.
-LMF_DEVICE Pixel pixel_at(const MmaCall& c, const Unit* unit, int64_t index) {
+LMF_DEVICE Pixel pixel_at(const C2fArguments& c, const Unit* unit, int64_t index) {
   const int64_t rows = warp::shared_load(&unit->rows), cols = warp::shared_load(&unit->cols);
   if (index >= rows * cols) index = rows * cols > 0 ? rows * cols - 1 : 0;
   const int64_t row = c.linear_slices || cols == 0 ? 0 : uint32_t(index) / uint32_t(cols);
@@ -144,7 +144,7 @@ LMF_DEVICE Pixel pixel_at(const MmaCall& c, const Unit* unit, int64_t index) {
 }
 
 // The pixels of rows g and g + 8 of a tile. One lane computes a pixel and hands it to the four lanes with its row.
-LMF_DEVICE void pixels_of_tile(const MmaCall& c, const Unit* unit, int tile, Pixel (&pixels)[2]) {
+LMF_DEVICE void pixels_of_tile(const C2fArguments& c, const Unit* unit, int tile, Pixel (&pixels)[2]) {
   const Pixel own = pixel_at(c, unit, int64_t(tile) * dense::kRows + (warp::lane() & 15));
   const int g = warp::lane() >> 2;
   LMF_UNROLL

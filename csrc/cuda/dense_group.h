@@ -61,6 +61,16 @@ class GroupRing {
   int slot_, parity_;
 };
 
+// Starts the product of the ring's current stage with x, the operands of its steps, when the stage is full.
+template <class Half, class Ring>
+LMF_DEVICE void start_stage(Sums& sums, const uint32_t (*x)[4], const Ring& ring) {
+  ring.wait_full();
+  warp::group_fence();
+  LMF_UNROLL
+  for (int i = 0; i < kStepsPerStage; ++i) warp::group_mma<Half>(sums, x[i], ring.descriptor(i));
+  warp::group_commit();
+}
+
 // sums += x times the next matrix of the ring. All lanes of the warpgroup must call it.
 template <class Half, int kRing>
 LMF_DEVICE void multiply(Sums& sums, Operand& x, GroupRing<kRing>& ring) {
@@ -68,13 +78,7 @@ LMF_DEVICE void multiply(Sums& sums, Operand& x, GroupRing<kRing>& ring) {
   int before = 0;  // the stage before this one
   LMF_UNROLL
   for (int stage = 0; stage < kPassStages; ++stage) {
-    ring.wait_full();
-    warp::group_fence();
-    LMF_UNROLL
-    for (int i = 0; i < kStepsPerStage; ++i) {
-      warp::group_mma<Half>(sums, x[stage * kStepsPerStage + i], ring.descriptor(i));
-    }
-    warp::group_commit();
+    start_stage<Half>(sums, x + stage * kStepsPerStage, ring);
     if (stage > 0) {
       warp::group_wait<1>();
       ring.release(before);

@@ -19,6 +19,8 @@ struct Group {
 
 enum class Method { mma, group };
 
+inline Method method_of(bool group) { return group ? Method::group : Method::mma; }
+
 constexpr int kWarps = 8;  // that render; a lane has up to 255 registers, so that one block fills a multiprocessor
 constexpr int kThreads = kWarps * warp::kSize;
 constexpr int kGroupWarps = kWarps + 4;  // and the producer's warpgroup

@@ -60,7 +60,7 @@ struct WarpMemory {
 // Renders a warp's part of the call. stream: gives the matrices of the passes, again and again; all warps that share it
 // go through as many passes.
 template <class Half, Head head, class Stream>
-LMF_DEVICE void render_runs(const MmaCall& c, const WarpMemory<head>& memory, Stream& stream,
+LMF_DEVICE void render_runs(const PlainArguments& c, const WarpMemory<head>& memory, Stream& stream,
                             const warp::Position& position) {
   const RenderCall& call = c.render;
   const PackedLayout& layout = memory.layout;
@@ -110,7 +110,7 @@ LMF_DEVICE void render_runs(const MmaCall& c, const WarpMemory<head>& memory, St
 // Renders a block's part of the call. All lanes of the block run it together. shared: Plan::shared_bytes bytes of the
 // block's memory, aligned to 16, or to 1024 for Group.
 template <class Half, Head head>
-LMF_DEVICE void render(Mma<Half, head>, const MmaCall& c, unsigned char* shared, warp::Position position) {
+LMF_DEVICE void render(Mma<Half, head>, const PlainArguments& c, unsigned char* shared, warp::Position position) {
   const int thread = position.warp * warp::kSize + warp::lane();
   const WarpMemory<head> memory(SharedLayout{{head, c.layout.passes}, Stream::kBytes}, shared, position.warp);
   memory.copy_constants(c.packed, thread, kThreads);
@@ -123,7 +123,7 @@ LMF_DEVICE void render(Mma<Half, head>, const MmaCall& c, unsigned char* shared,
 
 // The same by wgmma: warps 0 to 7 render, warp 8 copies the matrices, and three more belong to its warpgroup.
 template <class Half, Head head>
-LMF_DEVICE void render(Group<Half, head>, const MmaCall& c, unsigned char* shared, warp::Position position) {
+LMF_DEVICE void render(Group<Half, head>, const PlainArguments& c, unsigned char* shared, warp::Position position) {
   const SharedLayout parts{{head, c.layout.passes}, Ring::kBytes};
   const int thread = position.warp * warp::kSize + warp::lane();
   const bool renders = position.warp < kWarps;

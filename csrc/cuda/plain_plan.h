@@ -15,7 +15,7 @@ using dense::kWarps;
 using dense::Mma;
 
 // What the kernel gets.
-struct MmaCall {
+struct PlainArguments {
   RenderCall render;
   const uint4* packed;  // PackedLayout
   PackedLayout layout;
@@ -44,11 +44,11 @@ static_assert(SharedLayout{{Head::linear, kMaxPasses}, Ring::kBytes}.bytes() + R
               "a block has 227 KB of shared memory on compute capability 9.0");
 
 struct Plan : dense::LaunchPlan {
-  MmaCall render;
+  PlainArguments render;
 };
 
 // packed: memory that holds the plan's packed weights when the kernel runs.
-inline MmaCall make_mma_call(const PlainCall& call, const PackCall& pack, const void* packed) {
+inline PlainArguments make_mma_call(const PlainCall& call, const PackCall& pack, const void* packed) {
   const Output& o = call.render.out;
   const int64_t runs = call.render.fields.batch * o.rows * dense::ceil_div(o.cols, dense::kRows);
   return {call.render, static_cast<const uint4*>(packed), pack.to,          pack.head_width,

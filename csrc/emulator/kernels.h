@@ -15,11 +15,19 @@ namespace lmf::emulator {
 // the kernels loop over the grid. Returns the path of the kernel. Throws std::runtime_error if a lane breaks a rule.
 modulated::Path modulated_mlp(const ModulatedCall& call, int multiprocessors);
 
-// The same for the plain family, its packing of the weights included. group: by the kernel for compute capability 9.0.
-void plain_mlp(const PlainCall& call, bool group, int multiprocessors);
+// The same for the plain family, in two steps as in csrc/cuda/kernels.h. packed: plain_mlp_packed_bytes bytes.
+int64_t plain_mlp_packed_bytes(const PlainMlp& mlp);
+void plain_mlp_pack(const PlainCall& call, bool group, void* packed);
+void plain_mlp(const PlainCall& call, bool group, const void* packed, int multiprocessors);
 
 // The same for the coarse-to-fine family.
-void c2f_mlp(const C2fCall& call, bool group, int multiprocessors);
+int64_t c2f_mlp_packed_bytes(const C2fMlp& mlp);
+void c2f_mlp_pack(const C2fCall& call, bool group, void* packed);
+void c2f_mlp(const C2fCall& call, bool group, const void* packed, int multiprocessors);
+
+// The self-test's product by a warpgroup, as in csrc/cuda/kernels.h. mistake: "", or "steps" or "stride", which is then
+// wrong in the matrix descriptors.
+void group_tile(Element half, const void* a, const void* b, void* packed, float* d, const std::string& mistake);
 
 // Matrix product of one warp. a (32, 4), b (32, 2), c and d (32, 4): the registers of each lane.
 void mma(Element half, const uint32_t* a, const uint32_t* b, const float* c, float* d);

@@ -13,6 +13,7 @@ namespace py = pybind11;
 
 namespace {
 
+using lmf::bindings::unpack_call;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Integers = py::array_t<uint32_t, py::array::c_style | py::array::forcecast>;
 
@@ -37,8 +38,8 @@ py::tuple describe(const lmf::modulated::Path& path) {
                         lmf::kHeads[int(path.head)].name, path.depth, path.tall);
 }
 
-py::tuple modulated_mlp(const py::bytes& call, int multiprocessors) {
-  const auto unpacked = lmf::bindings::unpack<lmf::ModulatedCall>(call);
+py::tuple modulated_mlp(const py::bytes& call, const py::tuple& addresses, int multiprocessors) {
+  const auto unpacked = unpack_call<lmf::ModulatedCall>(call, addresses);
   lmf::modulated::Path path;
   {
     py::gil_scoped_release release;
@@ -47,16 +48,35 @@ py::tuple modulated_mlp(const py::bytes& call, int multiprocessors) {
   return describe(path);
 }
 
-void plain_mlp(const py::bytes& call, bool group, int multiprocessors) {
-  const auto unpacked = lmf::bindings::unpack<lmf::PlainCall>(call);
-  py::gil_scoped_release release;
-  lmf::emulator::plain_mlp(unpacked, group, multiprocessors);
+// The functions of a family of 256-wide layers.
+template <class Call, class Mlp>
+void export_dense(py::module_& m, const std::string& name, int64_t (*packed_bytes)(const Mlp&),
+                  void (*pack)(const Call&, bool, void*), void (*render)(const Call&, bool, const void*, int)) {
+  m.def((name + "_packed_bytes").c_str(),
+        [=](const py::bytes& call) { return packed_bytes(unpack_call<Call>(call).mlp); }, py::arg("call"));
+  m.def((name + "_pack").c_str(),
+        [=](const py::bytes& call, const py::tuple& addresses, bool group, uintptr_t packed) {
+          const auto unpacked = unpack_call<Call>(call, addresses);
+          py::gil_scoped_release release;
+          pack(unpacked, group, reinterpret_cast<void*>(packed));
+        },
+        py::arg("call"), py::arg("addresses"), py::arg("group"), py::arg("packed"),
+        "Packs a call's weights. group: for the kernel for compute capability 9.0.");
+  m.def(
+      name.c_str(),
+      [=](const py::bytes& call, const py::tuple& addresses, bool group, uintptr_t packed, int multiprocessors) {
+        const auto unpacked = unpack_call<Call>(call, addresses);
+        py::gil_scoped_release release;
+        render(unpacked, group, reinterpret_cast<const void*>(packed), multiprocessors);
+      },
+      py::arg("call"), py::arg("addresses"), py::arg("group"), py::arg("packed"), py::arg("multiprocessors"),
+      "Runs the family's CUDA kernel on CPU tensors, with weights that were packed before.");
 }
 
-void c2f_mlp(const py::bytes& call, bool group, int multiprocessors) {
-  const auto unpacked = lmf::bindings::unpack<lmf::C2fCall>(call);
-  py::gil_scoped_release release;
-  lmf::emulator::c2f_mlp(unpacked, group, multiprocessors);
+void group_tile(const std::string& half, uintptr_t a, uintptr_t b, uintptr_t packed, uintptr_t d,
+                const std::string& mistake) {
+  lmf::emulator::group_tile(half_type(half), reinterpret_cast<const void*>(a), reinterpret_cast<const void*>(b),
+                            reinterpret_cast<void*>(packed), reinterpret_cast<float*>(d), mistake);
 }
 
 Floats mma(const std::string& half, const Integers& a, const Integers& b, const Floats& c) {
@@ -104,13 +124,16 @@ py::tuple place_among_cells(int64_t n_in, int64_t n_out, int64_t pos) {
 
 PYBIND11_MODULE(lmf_emulator, m) {
   lmf::bindings::export_tables(m);
-  m.def("modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("multiprocessors"),
+  m.def("modulated_mlp", &modulated_mlp, py::arg("call"), py::arg("addresses"), py::arg("multiprocessors"),
         "Runs the CUDA kernel on CPU tensors, lane by lane. Returns its path: (method, element, head, depth, "
         "tall).");
-  m.def("plain_mlp", &plain_mlp, py::arg("call"), py::arg("group"), py::arg("multiprocessors"),
-        "The same for the plain family. group: by the kernel for compute capability 9.0.");
-  m.def("c2f_mlp", &c2f_mlp, py::arg("call"), py::arg("group"), py::arg("multiprocessors"),
-        "The same for the coarse-to-fine family.");
+  export_dense<lmf::PlainCall>(m, "plain_mlp", &lmf::emulator::plain_mlp_packed_bytes, &lmf::emulator::plain_mlp_pack,
+                               &lmf::emulator::plain_mlp);
+  export_dense<lmf::C2fCall>(m, "c2f_mlp", &lmf::emulator::c2f_mlp_packed_bytes, &lmf::emulator::c2f_mlp_pack,
+                             &lmf::emulator::c2f_mlp);
+  m.def("group_tile", &group_tile, py::arg("half"), py::arg("a"), py::arg("b"), py::arg("packed"), py::arg("d"),
+        py::arg("mistake") = "",
+        "The self-test's product by a warpgroup, from addresses as _cuda.group_tile takes them.");
   m.def("mma", &mma, py::arg("half"), py::arg("a"), py::arg("b"), py::arg("c"),
         "One m16n8k16 product of lane registers a (32, 4), b (32, 2) and c (32, 4): d (32, 4). half: \"float16\" or "
         "\"bfloat16\".");

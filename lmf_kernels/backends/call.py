@@ -82,31 +82,10 @@ def _rel_cell(cell, lr_size, size):
     return tuple(float(c) * n for c, n in zip(cell, lr_size))
 
 
-class _Facts(NamedTuple):
-    """What `validate` reads of a tensor."""
-
-    shape: torch.Size
-    dtype: torch.dtype
-    device: torch.device
-
-
-def _facts(tensor):
-    return None if tensor is None else (tensor.shape, tensor.dtype, tensor.device)
-
-
 def validate(call):
     """Raise InputError with one sentence where shapes, devices or options do not fit together; else return the shape of
     the result."""
-    family, spec, fields, weights, skip, coord, cell, *options, _, _ = call
-    tensors = map(_facts, (fields, weights, skip, coord, cell))
-    return _validated(family, spec, *tensors, *options)
-
-
-@lru_cache(maxsize=1024)  # a video asks the same of every frame, tiles of every picture
-def _validated(family, spec, fields, weights, skip, coord, cell, *options):
-    """The output_shape() of a call, of whose tensors there are the _facts."""
-    tensors = (facts and _Facts(*facts) for facts in (fields, weights, skip, coord, cell))
-    call = RenderCall(family, spec, *tensors, *options)
+    family, spec = call.family, call.spec
     shape, name = call.fields.shape, family.name
     family.validate_spec(spec)
     channels, count = family.field_channels(spec), family.weight_count(spec)

@@ -1,7 +1,6 @@
 """Which backend runs a call: the one asked for, else the first that can. Of GPU kernels, the fastest one measured on
 such a GPU, by us or by a self-check on this machine."""
 
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +60,12 @@ def requested(name="auto"):
     inside = _in_use.get()
     if inside is not None:
         return inside
-    return check_name(os.environ.get(ENVIRONMENT) or "auto")
+    return check_name(cpu.native.setting(ENVIRONMENT) or "auto")
+
+
+def first_asked(name):
+    """The Backend that is asked first, by a name that counts."""
+    return BACKENDS[name] if name != "auto" else next(iter(BACKENDS.values()))
 
 
 def refusal(backend, call, wanted=None):

@@ -14,6 +14,7 @@ import torch
 FILE = Path(__file__).with_name("measured.json")
 SCHEMA = 3
 TASKS = GRADIENTS, RENDER = "gradients", "render"
+SELF_TEST = "self-test"  # of what kernels rely on, by a self-check alone
 
 
 class Entry(NamedTuple):

@@ -31,6 +31,10 @@ class Backend(Protocol):
     def run(self, call):
         """Render into a new tensor of `call.output_shape()`."""
 
+    def prepare(self, call):
+        """None, or a function like `run` for all calls that differ from this one in the addresses and contents of their
+        tensors alone. It is kept and must hold no tensor. A backend that gives one accepts all these calls."""
+
     def can_differentiate(self, call, wanted):
         """None, or the reason why gradients of the tensors named in `wanted` cannot be computed."""
 
@@ -57,18 +61,22 @@ class KernelBackend:
     """A Backend with one module of kernels per family.
 
     Such a module has `can_run(call)` and `run(call)`; with a backward kernel also `can_differentiate(call, wanted)` and
-    `gradients(call, grad, wanted)`. HAS_CELL_MASK is True in one whose `run` follows `RenderCall.mask` and `out`.
+    `gradients(call, grad, wanted)`; where it can prepare renders, `prepare(call)`. HAS_CELL_MASK is True in one whose
+    `run` follows `RenderCall.mask` and `out`.
 
     Args:
         name: as users write it.
         kernels: {family name: module}.
         availability: () -> (available, detail), the same for all families.
         needs_evidence, is_fallback: see Backend.
+        self_tests: device -> {selfcheck Item: function}, what a self-check tries before the kernels on that device. A
+            function gives what is wrong, or None.
     """
 
-    def __init__(self, name, kernels, availability, *, needs_evidence=False, is_fallback=False):
+    def __init__(self, name, kernels, availability, *, needs_evidence=False, is_fallback=False, self_tests=None):
         self.name, self.kernels, self._availability = name, kernels, availability
         self.needs_evidence, self.is_fallback = needs_evidence, is_fallback
+        self.self_tests = self_tests or (lambda device: {})
 
     def families(self):
         return sorted(self.kernels)
@@ -87,6 +95,10 @@ class KernelBackend:
 
     def run(self, call):
         return self.kernels[call.family.name].run(call)
+
+    def prepare(self, call):
+        kernel = self.kernels[call.family.name]
+        return kernel.prepare(call) if hasattr(kernel, "prepare") else None
 
     def can_differentiate(self, call, wanted):
         kernel = self.kernels[call.family.name]

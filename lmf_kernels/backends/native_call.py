@@ -1,12 +1,15 @@
 """Render calls as the packed structs that the compiled modules take, and what all compiled kernels refuse.
 
 `csrc/common/params.h` has the structs. Each compiled module exports their layout, from which a `Packer` makes one
-function per struct. Its keyword arguments are the members: a missing, unknown or mistyped one raises at once.
+function per struct. Its keyword arguments are the members: a missing, unknown or mistyped one raises at once. A packed
+call holds everything but the tensors' `addresses` and the number of threads, so it serves all calls whose tensors have
+the same types, shapes and strides.
 """
 
+import itertools
+import operator
 import struct
 from array import array
-from itertools import groupby
 
 import torch
 
@@ -27,19 +30,23 @@ def pack_functions(
     Each function takes its members as keyword arguments and returns bytes. Joined in order, these are the struct. A
     function raises TypeError where a name is missing or unknown, and struct.error where a value has the wrong type.
     """
-    groups = [(nested or name, list(rows)) for nested, rows in groupby(members, lambda row: row[0].rpartition(".")[0])]
+    by_nested = itertools.groupby(members, lambda row: row[0].rpartition(".")[0])
+    groups = [(nested or name, list(rows)) for nested, rows in by_nested]
     ends = [rows[0][2] for _, rows in groups[1:]] + [size]
     return {group: _pack_function(group, rows, end) for (group, rows), end in zip(groups, ends, strict=True)}
 
 
 def _pack_function(name, members, end):
-    layout, at = "=", members[0][2]
-    for _, code, offset in members:
-        layout += f"{offset - at}x{code}"
-        at = offset + struct.calcsize("=" + code)
-    names = ", ".join(member.rpartition(".")[2] for member, _, _ in members)
+    layout, at, names = "=", members[0][2], []
+    for member, code, offset in members:
+        if code != "x":  # else it comes with each call: zeros stand here
+            layout += f"{offset - at}x{code}"
+            at = offset + struct.calcsize("=" + code)
+            names.append(member.rpartition(".")[2])
+    parameters = "*, " * bool(names) + ", ".join(names)
     scope = {"pack": struct.Struct(f"{layout}{end - at}x").pack}
-    exec(f"def {name}(*, {names}):\n    return pack({names})", scope)  # a class would take keywords three times slower
+    # A class would take keywords three times slower.
+    exec(f"def {name}({parameters}):\n    return pack({', '.join(names)})", scope)
     return scope[name]
 
 
@@ -51,7 +58,7 @@ class Packer:
         render = pack_functions("RenderCall", *structs["RenderCall"])
         if tuple(render) != ("fields", "skip", "out", "points", "RenderCall"):
             raise TypeError(f"RenderCall consists of {', '.join(render)}: pack them here in that order.")
-        self._fields, self._skip, self._out, self._points, self._render_call = render.values()
+        self._fields, self._skip, self._out, points, self._render_call = render.values()
         self._mlp = pack_functions("ModulatedMlp", *structs["ModulatedMlp"])["ModulatedMlp"]
         self._plain = pack_functions("PlainMlp", *structs["PlainMlp"])["PlainMlp"]
         self._c2f = pack_functions("C2fMlp", *structs["C2fMlp"])["C2fMlp"]
@@ -61,53 +68,44 @@ class Packer:
         self._heads, self._epilogues = enums["Head"], enums["Epilogue"]
         self._elements, self._stores = ({getattr(torch, name): value for name, value in enums[enum].items()}
                                         for enum in ("Element", "Store"))
-        self._no_skip = self._skip(data=0, element=0, stride_b=0, stride_c=0, stride_y=0, stride_x=0)
-        self._no_points = self._points(coord=0, cell=0)
+        self._no_skip = self._skip(element=0, stride_b=0, stride_c=0, stride_y=0, stride_x=0)
+        self._points = points()
 
     def modulated_mlp(
         self,
-        call,
-        out,  # call.output_shape()
-        threads=1,
+        call,  # from `dense`, here and below
+        strides,  # of the output
     ):
-        """(bytes of a ModulatedCall, tensors to keep alive until the kernel has run)."""
-        render, alive = self._render(call, out, threads)
-        weights, spec = call.weights.contiguous(), call.spec
-        mlp = self._mlp(weights=weights.data_ptr(), element=self._elements[weights.dtype], head=self._heads[spec.head],
-                        in_dim=spec.in_dim, hidden=spec.widths[0], depth=len(spec.widths), ensemble=spec.ensemble)
-        return render + mlp, (weights, alive)
+        """Bytes of a ModulatedCall."""
+        spec = call.spec
+        return self._render(call, strides) + self._mlp(
+            element=self._elements[call.weights.dtype], head=self._heads[spec.head], in_dim=spec.in_dim,
+            hidden=spec.widths[0], depth=len(spec.widths), ensemble=spec.ensemble)
 
     def plain_mlp(
         self,
         call,
-        out,  # call.output_shape()
-        threads=1,
+        strides,  # of the output
     ):
-        """(bytes of a PlainCall, what to keep alive until the kernel has run)."""
-        render, alive = self._render(call, out, threads)
-        weights, spec, widths = call.weights.contiguous(), call.spec, array("i", call.spec.widths)
-        mlp = self._plain(weights=weights.data_ptr(), widths=widths.buffer_info()[0],
-                          element=self._elements[weights.dtype], head=self._heads[spec.head], in_dim=spec.in_dim,
-                          depth=len(widths), ensemble=spec.ensemble)
-        return render + mlp, (weights, widths, alive)
+        """Bytes of a PlainCall, then its widths."""
+        spec = call.spec
+        return self._render(call, strides) + self._plain(
+            element=self._elements[call.weights.dtype], head=self._heads[spec.head], in_dim=spec.in_dim,
+            depth=len(spec.widths), ensemble=spec.ensemble) + array("i", spec.widths).tobytes()
 
     def c2f_mlp(
         self,
         call,
-        out,  # call.output_shape()
-        threads=1,
+        strides,  # of the output
     ):
-        """(bytes of a C2fCall, what to keep alive until the kernel has run)."""
-        render, alive = self._render(call, out, threads)
-        weights, spec = call.weights.contiguous(), call.spec
-        coarse, fine = array("i", spec.coarse), array("i", spec.fine)
+        """Bytes of a C2fCall, then its coarse and its fine widths."""
+        spec = call.spec
         cell_y, cell_x = call.family.seen_cell(call)
-        mlp = self._c2f(
-            weights=weights.data_ptr(), coarse=coarse.buffer_info()[0], fine=fine.buffer_info()[0],
-            element=self._elements[weights.dtype], head=self._heads[spec.head], in_dim=spec.in_dim,
-            coarse_depth=len(coarse), fine_depth=len(fine), cell_y=cell_y, cell_x=cell_x,
-            linear_slices=spec.slicing == "linear", slice_ensemble=spec.slice_ensemble)
-        return render + mlp, (weights, coarse, fine, alive)
+        return self._render(call, strides) + self._c2f(
+            element=self._elements[call.weights.dtype], head=self._heads[spec.head], in_dim=spec.in_dim,
+            coarse_depth=len(spec.coarse), fine_depth=len(spec.fine), cell_y=cell_y, cell_x=cell_x,
+            linear_slices=spec.slicing == "linear", slice_ensemble=spec.slice_ensemble,
+        ) + array("i", spec.coarse + spec.fine).tobytes()
 
     def modulated_gradients(
         self,
@@ -136,45 +134,86 @@ class Packer:
             source=source.data_ptr(), batch=batch, rows=rows, cols=cols, y0=first[0], x0=first[1],
             full_rows=source_size[0], full_cols=source_size[1], threads=threads)
 
-    def _render(self, call, out, threads):
-        """(bytes of a RenderCall, tensors to keep alive): the part that all families share."""
-        fields, skip, coord, mask = call.fields, call.skip, call.coord, call.mask
-        stride_b, stride_y, stride_x, stride_c = fields.stride()
-        if stride_c != 1:
-            fields = fields.contiguous()
-            stride_b, stride_y, stride_x, _ = fields.stride()
+    def _render(self, call, strides):
+        """Bytes of a RenderCall: the part that all families share."""
+        fields, skip = call.fields, call.skip
+        stride_b, stride_y, stride_x, _ = fields.stride()
         batch, rows, cols, _ = fields.shape
-        if coord is None:
-            cell, points = None, self._no_points
+        if call.coord is None:
             lr_y0, lr_x0, lr_h, lr_w = call.lr
-            (height, width), (y0, x0, out_rows, out_cols), to = call.size, call.window, out.stride()
-            to_b, to_c, to_y, to_x = to if call.layout == "nchw" else (to[0], to[3], to[1], to[2])
+            (height, width), (y0, x0, out_rows, out_cols) = call.size, call.window
+            to_b, to_c, to_y, to_x = strides if call.layout == "nchw" else [strides[axis] for axis in (0, 3, 1, 2)]
             rel_cell_y, rel_cell_x = call.rel_cell
         else:
-            coord, cell = coord.contiguous(), call.cell.contiguous()
-            points = self._points(coord=coord.data_ptr(), cell=cell.data_ptr())
             lr_y0, lr_x0, lr_h, lr_w = 0, 0, rows, cols
-            height, width, y0, x0, out_rows, out_cols = 0, 0, 0, 0, 1, coord.shape[1]
-            (to_b, to_x, to_c), to_y = out.stride(), 0
+            height, width, y0, x0, out_rows, out_cols = 0, 0, 0, 0, 1, call.coord.shape[1]
+            (to_b, to_x, to_c), to_y = strides, 0
             rel_cell_y = rel_cell_x = 0.0
-        parts = (
-            self._fields(data=fields.data_ptr(), element=self._elements[fields.dtype],
-                         stride_b=stride_b, stride_y=stride_y, stride_x=stride_x, batch=batch, rows=rows, cols=cols,
-                         lr_h=lr_h, lr_w=lr_w, lr_y0=lr_y0, lr_x0=lr_x0),
+        return b"".join((
+            self._fields(element=self._elements[fields.dtype], stride_b=stride_b, stride_y=stride_y, stride_x=stride_x,
+                         batch=batch, rows=rows, cols=cols, lr_h=lr_h, lr_w=lr_w, lr_y0=lr_y0, lr_x0=lr_x0),
             self._no_skip if skip is None else self._pack_skip(skip),
-            self._out(data=out.data_ptr(), stride_b=to_b, stride_c=to_c, stride_y=to_y, stride_x=to_x,
-                      height=height, width=width, y0=y0, x0=x0, rows=out_rows, cols=out_cols,
-                      epilogue=self._epilogues[call.epilogue], store=self._stores[call.dtype]),
-            points,
-            self._render_call(mask=0 if mask is None else mask.data_ptr(), rel_cell_y=rel_cell_y,
-                              rel_cell_x=rel_cell_x, threads=threads),
-        )
-        return b"".join(parts), (fields, coord, cell, mask)
+            self._out(stride_b=to_b, stride_c=to_c, stride_y=to_y, stride_x=to_x, height=height, width=width, y0=y0,
+                      x0=x0, rows=out_rows, cols=out_cols, epilogue=self._epilogues[call.epilogue],
+                      store=self._stores[call.dtype]),
+            self._points,
+            self._render_call(rel_cell_y=rel_cell_y, rel_cell_x=rel_cell_x),
+        ))
 
     def _pack_skip(self, skip):
         stride_b, stride_c, stride_y, stride_x = skip.stride()
-        return self._skip(data=skip.data_ptr(), element=self._elements[skip.dtype],
-                          stride_b=stride_b, stride_c=stride_c, stride_y=stride_y, stride_x=stride_x)
+        return self._skip(element=self._elements[skip.dtype], stride_b=stride_b, stride_c=stride_c, stride_y=stride_y,
+                          stride_x=stride_x)
+
+
+def dense(call):
+    """The call with fields of channel stride 1 and other tensors contiguous, as kernels read them; itself if it is so.
+    """
+    fields, weights, coord, cell = call.fields, call.weights, call.coord, call.cell
+    given = fields, weights, coord, cell
+    if fields.stride(3) != 1:
+        fields = fields.contiguous()
+    weights = weights.contiguous()
+    if coord is not None:
+        coord, cell = coord.contiguous(), cell.contiguous()
+    if all(map(operator.is_, given, (fields, weights, coord, cell))):
+        return call
+    return call._replace(fields=fields, weights=weights, coord=coord, cell=cell)
+
+
+def output_strides(call):
+    """Strides of what a call renders into."""
+    if call.out is not None:
+        return call.out.stride()
+    return tuple(itertools.accumulate(call.output_shape()[:0:-1], operator.mul, initial=1))[::-1]
+
+
+def addresses(
+    call,  # from `dense`
+    out,  # call.output_shape()
+):
+    """What a compiled module takes beside the packed call. The tensors must stay alive until the kernel has run."""
+    _, _, fields, weights, skip, coord, cell, *_, mask, _ = call
+    return (fields.data_ptr(), weights.data_ptr(), 0 if skip is None else skip.data_ptr(),
+            0 if coord is None else coord.data_ptr(), 0 if cell is None else cell.data_ptr(),
+            0 if mask is None else mask.data_ptr(), out.data_ptr())
+
+
+def entries(make, arranged=dense):
+    """(run, prepare) of a kernel module, see `interface.Backend`.
+
+    Args:
+        make: make(call) gives render(call) for all calls whose tensors have the same types, shapes and strides.
+        arranged: the call with tensors as the kernel reads them. It is itself if nothing has to be copied.
+    """
+    def run(call):
+        call = arranged(call)
+        return make(call)(call)
+
+    def prepare(call):
+        return make(call) if arranged(call) is call else None
+
+    return run, prepare
 
 
 def load_module(name):

@@ -2,6 +2,7 @@
 
 import torch
 
+from ..tensor_state import state_of
 from .pack_cache import autocast_is_on
 
 
@@ -24,7 +25,7 @@ class Kept:
         """The kept value if it was computed from `sources`, a tuple of tensors, else that of `build()`."""
         if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(t.requires_grad for t in sources)):
             return build()
-        state = (*map(_state, sources), autocast_is_on(sources[0].device.type))
+        state = (*map(state_of, sources), autocast_is_on(sources[0].device.type))
         if state != self._state:
             self.clear()  # before the new value is made, so that both never take memory at once
             value = build()
@@ -38,8 +39,3 @@ class Kept:
 
     def __reduce__(self):
         return Kept, ()
-
-
-def _state(tensor):
-    version = None if tensor.is_inference() else tensor._version
-    return tensor.data_ptr(), version, tensor.dtype, tensor.device, tuple(tensor.shape), tensor.stride()

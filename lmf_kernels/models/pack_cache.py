@@ -4,6 +4,8 @@ from contextlib import nullcontext
 
 import torch
 
+from ..tensor_state import state_of
+
 # Asked once: torch.compile of torch 2.11 cannot trace the question.
 _WITH_AUTOCAST = tuple(kind for kind in ("cpu", "cuda", "mps", "xpu", "hpu", "mtia")
                        if torch.amp.is_autocast_available(kind))
@@ -77,7 +79,9 @@ def _is_plain(value):
 
 def _state(parameters):
     """What identifies the parameters' present values, or None where torch cannot tell."""
+    if any(p.is_inference() for p in parameters):
+        return None
     try:
-        return tuple((p.data_ptr(), p._version, p.dtype, p.device, p.shape) for p in parameters)
-    except RuntimeError:  # inference tensors have no version counter, traced tensors no address
+        return tuple(map(state_of, parameters))
+    except RuntimeError:  # traced tensors have no address
         return None

@@ -11,28 +11,41 @@ import torch
 from ..backends.call import validate_options
 from ..errors import InputError
 
+EAGER = (torch.Tensor, torch.nn.Parameter)  # and not what stands for a tensor while torch traces
 LARGEST_SIDE = 2 ** 31 - 1
+SMALLEST = -LARGEST_SIDE
 
 
-def tensor(name, value, dims=None):
-    """`value` if it is a dense tensor (with `dims` dimensions)."""
+def ordinary(tensors):
+    """Whether all are dense tensors in a CPU's or GPU's memory, and no objects that stand for one, as while torch
+    traces."""
+    if torch.compiler.is_compiling():
+        return False
+    for tensor in tensors:
+        if (type(tensor) not in EAGER or tensor.layout is not torch.strided or not (tensor.is_cpu or tensor.is_cuda)
+                or tensor.is_neg()):
+            return False
+    return True
+
+
+def check_tensor(name, value, dims):
+    """Raise InputError unless `value` is a dense tensor with so many dimensions."""
     if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
         got = f"a {value.layout} tensor" if isinstance(value, torch.Tensor) else f"a {type(value).__name__}"
         raise InputError(f"{name} is {got}: pass a dense torch tensor.")
-    if dims is not None and value.dim() != dims:
+    if value.dim() != dims:
         raise InputError(f"{name} of shape {tuple(value.shape)} has {value.dim()} dimensions: pass {dims}.")
-    return value
 
 
 def whole_numbers(name, value, count):
     """`value` as `count` whole numbers up to the largest side of a picture."""
+    if type(value) is tuple and len(value) == count:
+        for item in value:
+            if type(item) is not int or not SMALLEST <= item <= LARGEST_SIDE:
+                break
+        else:  # nearly always
+            return value
     items = tuple(value) if isinstance(value, (list, tuple)) else ()
-    for item in items:
-        if type(item) is not int or not -LARGEST_SIDE <= item <= LARGEST_SIDE:
-            break
-    else:  # nearly always
-        if len(items) == count:
-            return items
     if len(items) != count or not all(map(_is_whole, items)):
         raise InputError(f"{name} = {value!r:.60}: pass {count} whole numbers.")
     items = tuple(item if isinstance(item, (int, torch.SymInt)) else operator.index(item) for item in items)

@@ -13,17 +13,18 @@ import torch
 from torch import Tensor
 
 from .. import families
-from ..backends import RenderCall, choose, choose_backward, requested, validate
+from ..backends import RenderCall, choose_backward, requested
 from ..backends.call import validate_devices
 from ..backends.dispatch import check_name
+from ..backends.plan import plan_of, render
 from ..errors import InputError
 from . import arguments, transforms
 
 _GRID = ("Tensor fields, Tensor weights, Tensor? skip, SymInt[] size, SymInt[] window, SymInt[] lr, float[]? cell, "
          "{spec}, str epilogue, ScalarType dtype, str layout, str backend")
 _POINTS = "Tensor fields, Tensor weights, Tensor? skip, Tensor coord, Tensor cell, {spec}, str backend"
-_EAGER = (torch.Tensor, torch.nn.Parameter)  # and not what stands for a tensor while torch traces
-_TENSORS = {"grid": ("fields", "weights", "skip"), "points": ("fields", "weights", "skip", "coord", "cell")}
+_TENSORS = {"grid": {"fields": 4, "weights": 1, "skip": 4}}  # {kind: {name: dimensions}}, the leading arguments
+_TENSORS["points"] = {**_TENSORS["grid"], "coord": 3, "cell": 3}
 
 
 class _Operators(NamedTuple):
@@ -67,16 +68,9 @@ def _call_of_points(family, fields, weights, skip, coord, cell, *rest):
     return _points_call(family, family.spec_of(spec), fields, weights, skip, coord, cell)
 
 
-def _run(call, backend):
-    shape = validate(call)
-    if 0 in shape:
-        return torch.empty(shape, dtype=call.dtype, device=call.fields.device)
-    return choose(call, backend).run(call)
-
-
 def _gradients(call, grad, wanted, backend):
     """The gradients of the tensors named in `wanted`, in their order."""
-    shape = validate(call)
+    shape = plan_of(call, requested(backend)).shape
     if grad.shape != shape or grad.dtype != call.dtype or grad.device != call.fields.device:
         raise InputError(f"a gradient of shape {tuple(grad.shape)}, {grad.dtype} on {grad.device} does not fit the "
                          f"output: pass {tuple(shape)}, {call.dtype} on {call.fields.device}.")
@@ -91,17 +85,17 @@ def _define(family, kind):
     name = family.name if kind == "grid" else f"{family.name}_points"
     schema = (_GRID if kind == "grid" else _POINTS).format(spec=family.spec_schema())
     make_call = _call_of_grid if kind == "grid" else _call_of_points
-    names = _TENSORS[kind]  # of the leading arguments
-    tensors = len(names)
+    tensors = len(_TENSORS[kind])
     library.define(f"{name}({schema}) -> Tensor", tags=torch.Tag.pt2_compliant_tag)
     library.define(f"{name}_backward(Tensor grad, bool[] wanted, {schema}) -> Tensor[]",
                    tags=torch.Tag.pt2_compliant_tag)
 
     def forward(*args):
-        return _run(make_call(family, *args), args[-1])
+        return render(make_call(family, *args), args[-1])
 
     def backward(grad, wanted, *args):
-        return _gradients(make_call(family, *args), grad, tuple(n for n, w in zip(names, wanted) if w), args[-1])
+        names = tuple(name for name, needed in zip(_TENSORS[kind], wanted) if needed)
+        return _gradients(make_call(family, *args), grad, names, args[-1])
 
     def fake(*args):
         call = make_call(family, *args)
@@ -118,7 +112,8 @@ def _define(family, kind):
     def save(ctx, inputs, output):
         ctx.save_for_backward(*inputs[:tensors])
         *rest, backend = inputs[tensors:]
-        if type(inputs[0]) in _EAGER:  # a CUDA tensor's backward runs in a thread that no `use_backend` reaches
+        if type(inputs[0]) in arguments.EAGER:
+            # A CUDA tensor's backward runs in a thread that no `use_backend` reaches.
             backend = requested(backend)
         ctx.rest = (*rest, backend)
 
@@ -140,23 +135,30 @@ def _define(family, kind):
     return getattr(torch.ops.lmf_kernels, name).default
 
 
-def _for_autograd(family, tensors):
+def _ordinary(kind, fields, weights, skip, *points):
+    """Whether the tensors of a call are `arguments.ordinary`. Raises InputError where others are not dense tensors with
+    the right number of dimensions."""
+    if arguments.ordinary((fields, weights, *points)) and (skip is None or arguments.ordinary((skip,))):
+        if fields.dim() == 4:
+            return True
+    for tensor, (name, dims) in zip((fields, weights, skip, *points), _TENSORS[kind].items()):
+        if tensor is not None or name != "skip":
+            arguments.check_tensor(name, tensor, dims)
+    return False
+
+
+def _for_autograd(family, tensors, ordinary):
     """Whether autograd, or what traces or transforms a program before it, has to see a call."""
-    return (torch.compiler.is_compiling() or transforms.under_way(family, tensors)
+    return (not ordinary and torch.compiler.is_compiling() or transforms.under_way(family, tensors)
             or torch.is_grad_enabled() and torch._C._any_requires_grad(*tensors))
 
 
-def _nothing_to_dispatch(tensors):
-    """Whether all tensors are ordinary ones on a CPU or CUDA device, and nothing (a mode, autocast, tracing, the
-    profiler) wants to see calls of operators. Then torch's dispatcher would only hand the arguments on, and it is left
-    out: with it, a call on the CPU takes about twice as long."""
-    if (torch._C._len_torch_dispatch_stack() or torch._C._is_any_autocast_enabled()
-            or torch._C._get_tracing_state() is not None or torch._C._autograd._profiler_enabled()):
-        return False
-    for t in tensors:
-        if t is not None and (type(t) not in _EAGER or not (t.is_cpu or t.is_cuda) or t.is_neg()):
-            return False
-    return True
+def _nobody_watches():
+    """Whether nothing (a mode, autocast, tracing, the profiler) wants to see calls of operators. With ordinary tensors
+    torch's dispatcher would then only hand the arguments on, and it is left out: it takes most of a small call's time.
+    """
+    return not (torch._C._len_torch_dispatch_stack() or torch._C._is_any_autocast_enabled()
+                or torch._C._get_tracing_state() is not None or torch._C._autograd._profiler_enabled())
 
 
 def _dispatch(operator, for_autograd, *args):
@@ -188,10 +190,8 @@ def render_grid(
 
     lr_size: may be left out only where the fields are on cells, one per LR pixel.
     """
-    arguments.tensor("fields", fields, 4)
-    arguments.tensor("weights", weights, 1)
-    if skip is not None:
-        arguments.tensor("skip", skip, 4)
+    tensors = (fields, weights, skip)
+    ordinary = _ordinary("grid", *tensors)
     arguments.options(family, spec, epilogue, dtype, layout)
     height, width = arguments.whole_numbers("size", size, 2)
     window = (0, 0, height, width) if window is None else arguments.whole_numbers("window", window, 4)
@@ -199,11 +199,11 @@ def render_grid(
         raise InputError(f"the fields of {family.name} do not lie on LR cells: pass lr_size, the picture's (h, w).")
     lr_size = (fields.shape[1], fields.shape[2]) if lr_size is None else arguments.whole_numbers("lr_size", lr_size, 2)
     lr = (*arguments.whole_numbers("lr_origin", lr_origin, 2), *lr_size)
-    cell, backend, tensors = arguments.cell_pair(cell), check_name(backend), (fields, weights, skip)
-    for_autograd = _for_autograd(family, tensors)
-    if not for_autograd and _nothing_to_dispatch(tensors):
-        return _run(RenderCall(family, spec, fields, weights, skip, None, None, (height, width), window, lr, cell,
-                               epilogue, dtype, layout), backend)
+    cell, backend = arguments.cell_pair(cell), check_name(backend)
+    for_autograd = _for_autograd(family, tensors, ordinary)
+    if ordinary and not for_autograd and _nobody_watches():
+        return render(RenderCall(family, spec, fields, weights, skip, None, None, (height, width), window, lr, cell,
+                                 epilogue, dtype, layout), backend)
     return _dispatch(_operators[family.name].grid, for_autograd, *tensors, (height, width), window, lr, cell, *spec,
                      epilogue, dtype, layout, backend)
 
@@ -225,15 +225,12 @@ def render_points(
     """
     if family.no_points:
         raise InputError(f"{family.name} renders no free query points: {family.no_points}.")
-    for name, value, dims in (("fields", fields, 4), ("weights", weights, 1), ("coord", coord, 3), ("cell", cell, 3)):
-        arguments.tensor(name, value, dims)
-    if skip is not None:
-        arguments.tensor("skip", skip, 4)
+    tensors = (fields, weights, skip, coord, cell)
+    ordinary = _ordinary("points", *tensors)
     arguments.options(family, spec, "none", torch.float32, "nchw")
-    backend, tensors = check_name(backend), (fields, weights, skip, coord, cell)
-    for_autograd = _for_autograd(family, tensors)
-    if not for_autograd and _nothing_to_dispatch(tensors):
-        return _run(_points_call(family, spec, *tensors), backend)
+    backend, for_autograd = check_name(backend), _for_autograd(family, tensors, ordinary)
+    if ordinary and not for_autograd and _nobody_watches():
+        return render(_points_call(family, spec, *tensors), backend)
     return _dispatch(_operators[family.name].points, for_autograd, *tensors, *spec, backend)
 
 

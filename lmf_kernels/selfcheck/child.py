@@ -7,7 +7,8 @@ Reads a request, one JSON object, from stdin:
     required        the Items to judge, in this order
     backends        whose other kinds are judged too while that takes no longer than SPARE_SECONDS in all
     known           Items that need no verdict
-    seconds         how long one Item may take; then SIGALRM ends the process
+    tested          verdicts on self-tests, which kernels go by
+    seconds         {task: how long one Item may take}; then SIGALRM ends the process
 
 Writes JSON objects to stdout, a line each: {"begin": item} before it touches a kernel, then {"verdict": verdict} or
 {"refused": reason}; {"stop": reason} where nothing can be judged for a reason that is no fault of a kernel.
@@ -23,7 +24,7 @@ import time
 
 import torch
 
-from . import cases, measure, verdicts
+from . import measure, verdicts
 from .verdicts import Item
 
 HOOK = "LMF_KERNELS_SELFCHECK_HOOK"  # for tests: a module to import first, which may add backends
@@ -71,9 +72,11 @@ def _serve(request, report):
     required = [Item(*item) for item in request["required"]]
     known = {Item(*item) for item in request["known"]} | set(required)
     spare = [item for name in request["backends"] for item in measure.items_of(name)]
+    found = map(verdicts.Verdict.from_json, request["tested"])
+    verdicts.store_of(device).known.update((verdict.item, verdict) for verdict in found)
     started = time.monotonic()
     for item in required:
-        _judge(item, device, request["seconds"], report)
+        _judge(item, device, request["seconds"][item.task], report)
     for item in spare:
         if time.monotonic() - started > SPARE_SECONDS:
             break
@@ -83,11 +86,10 @@ def _serve(request, report):
 
 def _judge(item, device, seconds, report):
     """Report on one Item. Raises Stop where the device does not work after it."""
-    backend, *kind = item
     report(begin=item)
     signal.alarm(seconds)
     try:
-        found = measure.judge(backend, cases.Kind(*kind), device)
+        found = measure.judge(item, device)
     except measure.Refused as refused:
         report(refused=str(refused))
     except torch.cuda.OutOfMemoryError:

@@ -31,12 +31,23 @@ def items_of(backend):
             for kind in cases.kinds(family)]
 
 
-def judge(backend, kind, device):
-    """The Verdict on a backend's kernel at a cases.Kind.
+def self_tests(backend, device):
+    """{Item: function that gives what is wrong, or None}: what is tried before a backend's kernels on a device."""
+    tests = getattr(dispatch.BACKENDS[backend], "self_tests", None)
+    return tests(device) if tests else {}
 
-    Raises Refused where it does not take the cases, and whatever the kernel raises.
+
+def judge(item, device):
+    """The Verdict on an Item: a backend's kernel at a cases.Kind, or one of its self-tests.
+
+    Raises Refused where the kernel does not take the cases, and whatever it raises.
     """
-    item = Item(backend, *kind)
+    backend, *kind = item
+    kind = cases.Kind(*kind)
+    self_test = self_tests(backend, device).get(item)
+    if self_test:
+        complaint = self_test()
+        return verdict(item, complaint is None, complaint or "right")
     complaint = wrong_numbers(backend, kind, device)
     if complaint:
         return verdict(item, False, f"wrong numbers, {complaint}")

@@ -22,7 +22,7 @@ def survey(device, say, again=False):
         if not available:
             say(f"{name} cannot run here: {detail}")
             continue
-        items += measure.items_of(name)
+        items += [*measure.self_tests(name, device), *measure.items_of(name)]
     if not items:
         return
     say(row(*COLUMNS))

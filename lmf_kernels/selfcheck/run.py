@@ -14,10 +14,12 @@ from typing import NamedTuple
 from . import measure, process
 from .lookup import SWITCH
 from .verdicts import CACHE, Item, Verdict
+from ..backends.evidence import SELF_TEST, TASKS
 from ..errors import InputError
 
 LIMIT = "LMF_KERNELS_SELFCHECK_SECONDS"  # how long a check at first need may take in all
 DEFAULT_LIMIT = 60
+SELF_TEST_SECONDS = 10  # for one, the start of the GPU and the loading of kernels included
 POLL = 0.1  # seconds between two looks at a lock that another process holds
 
 logger = logging.getLogger("lmf_kernels")
@@ -51,14 +53,15 @@ def fill(store, device, required, backends):
             return {}
         if not mine:
             return dict.fromkeys(missing, f"another process has been checking it for more than {seconds} s")
+        first = [item for name in backends for item in measure.self_tests(name, device) if item not in store.known]
         logger.warning("lmf_kernels: checking kernels once on %s: %s, %s; takes up to %d s, %s=0 turns it off",
                        store.about["gpu"], " and ".join(item.backend for item in missing), missing[0].work, seconds,
                        SWITCH)
-        outcome = check(store, device, missing, backends, seconds)
+        outcome = check(store, device, first + missing, backends, seconds)
         for verdict in outcome.verdicts:
             logger.info("lmf_kernels: %s", verdict)
         keep(store, outcome.verdicts)
-    return outcome.unresolved
+    return {item: why for item, why in outcome.unresolved.items() if item in missing}
 
 
 def keep(store, verdicts):
@@ -77,6 +80,7 @@ def check(store, device, required, backends, seconds, each=None, tell=lambda ver
     """
     deadline = time.monotonic() + seconds
     session = _Session(tell)
+    tests = {item for name in {item.backend for item in required} for item in measure.self_tests(name, device)}
     left, why = list(required), ""
     while left:
         remaining = deadline - time.monotonic()
@@ -85,7 +89,9 @@ def check(store, device, required, backends, seconds, each=None, tell=lambda ver
             break
         one = max(1, min(each or seconds, round(remaining)))
         request = {"key": store.about, "device": str(device), "required": left, "backends": list(backends),
-                   "known": [*store.known, *session.done], "seconds": one}
+                   "known": [*store.known, *session.done],
+                   "seconds": {**dict.fromkeys(TASKS, one), SELF_TEST: min(one, SELF_TEST_SECONDS)},
+                   "tested": [v.to_json() for v in {**store.known, **session.found}.values() if v.item in tests]}
         why = session.serve(request, remaining)
         before, left = len(left), [item for item in left if item not in session.done]
         if why or len(left) == before:
@@ -122,7 +128,9 @@ class _Session:
         if item in self.done or late and item not in request["required"]:  # that one nobody waits for
             return None
         fault = f"ended the self-check's process with {ended.how}"
-        self._take(measure.verdict(item, False, f"did not finish within {request['seconds']} s" if late else fault))
+        if late:
+            fault = f"did not finish within {request['seconds'][item.task]} s"
+        self._take(measure.verdict(item, False, fault))
         return None
 
     def _hear(self, message):

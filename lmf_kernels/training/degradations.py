@@ -8,7 +8,7 @@ from PIL import Image
 _FILTERS = {"box": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR, "lanczos": Image.Resampling.LANCZOS,
             "nearest": Image.Resampling.NEAREST}
 _SIGMA = (0.5, 4.0)  # of noise, in 8-bit steps
-_QUALITY = (30, 95)  # of JPEG and WebP
+_QUALITY = (30, 95)  # of JPEG and WebP; low ones are drawn more often, for they are harder
 _BLOCK = 16  # JPEG's blocks of 8 pixels, of colours at half the resolution
 
 
@@ -59,7 +59,8 @@ def _compressed(rng, low):
     """As JPEG or WebP gives it back. The corner of the blocks is drawn: pictures are not cut along them."""
     top, left = rng.integers(_BLOCK, size=2)
     picture = Image.fromarray(np.pad(low, ((top, 0), (left, 0), (0, 0)), mode="edge"))
-    quality, buffer = int(rng.integers(_QUALITY[0], _QUALITY[1] + 1)), io.BytesIO()
+    lowest, highest = _QUALITY
+    quality, buffer = lowest + round((highest - lowest) * rng.random() ** 1.5), io.BytesIO()
     if rng.random() < 0.8:
         picture.save(buffer, "JPEG", quality=quality, subsampling=int(rng.choice((0, 2))))
     else:

@@ -30,7 +30,7 @@ class Trainer:
         self.recipe, self.team, self.config = recipe, team, config
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.averaged = [a for a, p in zip(average.parameters(), model.parameters()) if p.requires_grad]
-        self.optimiser = torch.optim.Adam(self.parameters, lr=recipe.lr)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=recipe.lr, fused=True)
         self.step = 0
         self.used = 0.0  # seconds
         self.loss = None  # mean over the last lines of the log

@@ -1,25 +1,17 @@
-"""`csrc/cpu/c2f_mlp.cpp` behind the backend interface."""
+"""`csrc/cpu/c2f_mlp.cpp` behind the backend interface. A render allocates a packed copy of the weights besides its
+result, and per thread the activations of 96 rows, a megabyte at 256 channels; also a copy of fields whose channels are
+strided."""
 
-import torch
+from functools import partial
 
 from . import native
-from ..native_call import refuse_common
+from ..native_call import entries
+
+run, prepare = entries(partial(native.renderer, "c2f_mlp"))
 
 
 def can_run(call):
     """The reason why this kernel cannot take the call, or None."""
-    if not call.fields.is_cpu:
-        return f"tensors are on {call.fields.device}, the kernel runs on the CPU"
     if call.mask is not None:
         return "it renders all cells, not those of a mask"
-    return refuse_common(call, halves=True)
-
-
-def run(call):
-    """Render into a new tensor. Allocates a packed copy of the weights besides, and per thread the activations of 96
-    rows, a megabyte at 256 channels; also a copy of fields whose channels are strided."""
-    out = torch.empty(call.output_shape(), dtype=call.dtype, device="cpu")
-    packed, alive = native.packer.c2f_mlp(call, out, torch.get_num_threads())
-    native.module.c2f_mlp(packed)
-    del alive
-    return out
+    return native.can_run(call)

@@ -1,30 +1,17 @@
-"""`csrc/cpu/modulated_mlp.cpp` and `modulated_backward.cpp` behind the backend interface."""
+"""`csrc/cpu/modulated_mlp.cpp` and `modulated_backward.cpp` behind the backend interface. A render allocates a few
+kilobytes besides its result, and a copy of fields whose channels are strided."""
+
+from functools import partial
 
 import torch
 
 from . import native
-from ..native_call import before_epilogue, refuse_common, refuse_gradients
+from .native import can_run  # noqa: F401
+from ..native_call import addresses, before_epilogue, dense, entries, refuse_gradients
 
-
+run, prepare = entries(partial(native.renderer, "modulated_mlp"))
 HAS_CELL_MASK = True  # of the grid render: see RenderCall.mask
 WIDEST, DEEPEST = 64, 16  # of the backward kernel: 64 partial sums of the weights' gradient stay under 20 MB
-
-
-def can_run(call):
-    """The reason why this kernel cannot take the call, or None."""
-    if not call.fields.is_cpu:
-        return f"tensors are on {call.fields.device}, the kernel runs on the CPU"
-    return refuse_common(call, halves=True)
-
-
-def run(call):
-    """Render into a new tensor, or into `call.out`. Allocates a few kilobytes besides, and a copy of fields whose
-    channels are strided."""
-    out = torch.empty(call.output_shape(), dtype=call.dtype, device="cpu") if call.out is None else call.out
-    packed, alive = native.packer.modulated_mlp(call, out, torch.get_num_threads())
-    native.module.modulated_mlp(packed)
-    del alive
-    return out
 
 
 def can_differentiate(call, wanted):
@@ -48,11 +35,10 @@ def gradients(
     pixels take no memory unless the values before the epilogue have to be rendered again.
     """
     given = call.tensors()
-    call = call._replace(dtype=torch.float32, **{name: tensor.float() for name, tensor in given.items()})
+    call = dense(call._replace(dtype=torch.float32, **{name: tensor.float() for name, tensor in given.items()}))
     grad = before_epilogue(call, grad.float(), run)
     tensors = call.tensors()
     made = {name: torch.empty(tensors[name].shape, dtype=torch.float32, device="cpu") for name in wanted}
-    packed, alive = native.packer.modulated_mlp(call, grad, torch.get_num_threads())
-    native.module.modulated_backward(packed, native.packer.modulated_gradients(made))
-    del alive
+    native.module.modulated_backward(native.packer.modulated_mlp(call, grad.stride()), addresses(call, grad),
+                                     torch.get_num_threads(), native.packer.modulated_gradients(made))
     return [made[name].to(given[name].dtype) for name in wanted]

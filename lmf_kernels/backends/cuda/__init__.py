@@ -1,6 +1,6 @@
 """Fused CUDA kernels, compiled for the architectures that `lmf-kernels info` lists."""
 
-from . import c2f_mlp, modulated_mlp, native, plain_mlp
+from . import c2f_mlp, modulated_mlp, native, plain_mlp, warpgroups
 from ..interface import KernelBackend
 
 
@@ -18,4 +18,4 @@ def _availability():
 
 
 backend = KernelBackend("cuda", {"modulated_mlp": modulated_mlp, "plain_mlp": plain_mlp, "c2f_mlp": c2f_mlp},
-                        _availability, needs_evidence=True)
+                        _availability, needs_evidence=True, self_tests=warpgroups.self_tests)

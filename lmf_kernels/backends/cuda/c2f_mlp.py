@@ -1,7 +1,6 @@
 """`csrc/cuda/c2f_mlp.cu` behind the backend interface."""
 
 import math
-from functools import partial
 
 from . import dense
 
@@ -41,4 +40,9 @@ def refuse_size(
     return None
 
 
-run = partial(dense.run, "c2f_mlp")
+def seen(call):
+    """What the packed weights depend on besides weights, network and type: the head's hold the scale."""
+    return call.lr[2:], call.size, call.grid_cell
+
+
+run, prepare = dense.entries("c2f_mlp", seen)

@@ -1,10 +1,12 @@
-"""What the kernels of 256-wide layers have in common: what they refuse, and how they are launched."""
+"""What the kernels of 256-wide layers have in common: what they refuse, and how they are launched.
 
-from functools import partial
+Operands are of the fields' half type, sums are float32. Packed weights, 128 KB per layer, are kept with the weights.
+"""
 
 import torch
 
-from . import native
+from . import native, warpgroups
+from .. import packed_weights
 from ..native_call import HALVES, refuse_common
 
 WIDTH = 256  # that the kernels' layers have; narrower ones are padded with zeros
@@ -55,20 +57,21 @@ def refuse_passes(passes):
     return f"it has {passes} layers between the head and the output, the kernel is built for up to {PASSES}"
 
 
-def run(family, call):
-    """Render into a new tensor, on the current stream of the fields' device, by the kernel of that name.
+def entries(kernel, seen=lambda call: ()):
+    """`native_call.entries` of the kernel of that name.
 
-    Operands are of the fields' half type, sums are float32. Allocates the packed weights besides, 128 KB per layer.
+    seen: what the packed weights of a call depend on besides weights, network and type.
     """
-    device = call.fields.device
-    out = torch.empty(call.output_shape(), dtype=call.dtype, device=device)
-    described, alive = getattr(native.packer, family)(native.aligned(call), out)
-    size = getattr(native.module, f"{family}_packed_bytes")(described)
-    packed = torch.empty(size, dtype=torch.uint8, device=device)
-    native.launch(partial(_launch, family, packed), described, device)
-    del alive  # the caching allocator keeps their memory until the stream has passed this launch
-    return out
+    def start(call, packed_call, addresses, index, stream):
+        group = warpgroups.refusal(index, call.fields.dtype) is None
 
+        def pack():
+            size = getattr(native.module, f"{kernel}_packed_bytes")(packed_call)
+            packed = torch.empty(size, dtype=torch.uint8, device=call.weights.device)
+            getattr(native.module, f"{kernel}_pack")(packed_call, addresses, group, packed.data_ptr(), index, stream)
+            return packed
 
-def _launch(family, packed, call, index, stream):
-    getattr(native.module, family)(call, packed.data_ptr(), index, stream)
+        packed = packed_weights.get(call.weights, (kernel, call.spec, call.fields.dtype, group, seen(call)), pack)
+        getattr(native.module, kernel)(packed_call, addresses, group, packed.data_ptr(), index, stream)
+
+    return native.entries(kernel, start)

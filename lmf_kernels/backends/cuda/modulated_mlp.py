@@ -1,9 +1,12 @@
-"""`csrc/cuda/modulated_mlp.cu` behind the backend interface."""
+"""`csrc/cuda/modulated_mlp.cu` behind the backend interface.
+
+float32 fields are computed in IEEE float32, half fields on tensor cores: each sum of 16 products is rounded once, and
+the ensemble is summed in float32. A render allocates nothing but its result.
+"""
 
 import torch
 
 from . import native
-from .native import aligned, readable
 from ..native_call import refuse_common
 
 WIDTH = 16  # hidden width, and the Fourier head's input width, that the kernels are built for
@@ -41,7 +44,7 @@ def refuse_reach(call):
     if fields.dtype == torch.float32 or not (call.on_grid and call.spec.ensemble):
         return None
     elements = fields.numel()
-    if readable(fields):
+    if native.readable(fields):
         elements = 1 + sum((n - 1) * step for n, step in zip(fields.shape, fields.stride()))
     if elements * fields.element_size() > REACH:
         return (f"the fields span {elements * fields.element_size() / 2 ** 30:.1f} GiB of memory, the kernel addresses "
@@ -51,15 +54,8 @@ def refuse_reach(call):
     return None
 
 
-def run(call):
-    """Render into a new tensor, on the current stream of the fields' device. Allocates nothing else.
+def _start(call, packed_call, addresses, index, stream):
+    native.module.modulated_mlp(packed_call, addresses, index, stream)
 
-    float32 fields are computed in IEEE float32, half fields on tensor cores: each sum of 16 products is rounded once,
-    and the ensemble is summed in float32.
-    """
-    device = call.fields.device
-    out = torch.empty(call.output_shape(), dtype=call.dtype, device=device)
-    packed, alive = native.packer.modulated_mlp(aligned(call), out)
-    native.launch(native.module.modulated_mlp, packed, device)
-    del alive  # the caching allocator keeps their memory until the stream has passed this launch
-    return out
+
+run, prepare = native.entries("modulated_mlp", _start)

@@ -1,7 +1,5 @@
 """`csrc/cuda/plain_mlp.cu` behind the backend interface."""
 
-from functools import partial
-
 from . import dense
 
 
@@ -23,4 +21,4 @@ def refuse_shape(spec):
             or dense.refuse_passes(len(spec.widths) - (spec.head == "linear")))
 
 
-run = partial(dense.run, "plain_mlp")
+run, prepare = dense.entries("plain_mlp")

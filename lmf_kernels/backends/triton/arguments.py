@@ -50,14 +50,8 @@ def extent(
                   call.rel_cell)
 
 
-def dense(call):
-    """The call with contiguous weights and with fields of channel stride 1. Copies them if needed."""
-    fields = call.fields if call.fields.stride(3) == 1 else call.fields.contiguous()
-    return call._replace(fields=fields, weights=call.weights.contiguous())
-
-
 def network(
-    call,  # from `dense`
+    call,  # from `native_call.dense`
 ):
     """The compile-time constants that both kernels share, by name."""
     spec = call.spec

@@ -4,9 +4,11 @@ import torch
 from python_ref import slices
 
 from . import availability, dense_launch
-from .arguments import COMPILED_WITH, INT32, dense, extent
+from .arguments import COMPILED_WITH, INT32, extent
 from .configurations import Configuration
 from .dense_weights import pack
+from .. import packed_weights
+from ..native_call import dense
 from ...families import C2F_MLP
 
 
@@ -30,8 +32,8 @@ def widths(spec):
 def run(call):
     """Render into a new tensor, on the current stream of the fields' device.
 
-    float32 fields are computed in IEEE float32, half fields on tensor cores with float32 accumulation. Allocates the
-    packed weights besides, 128 KB per layer of 256 halves.
+    float32 fields are computed in IEEE float32, half fields on tensor cores with float32 accumulation. The
+    packed weights, 128 KB per layer of 256 halves, are kept with the weights.
     """
     out = torch.empty(call.output_shape(), dtype=call.dtype, device=call.fields.device)
     launch(call, out, configuration_of(call))
@@ -43,6 +45,15 @@ def configuration_of(call):
     if availability.interpreting():
         return Configuration(1, 256, 4)
     return Configuration(1, 32, 8)
+
+
+def kept(
+    weights,  # of the call as it came
+    call,  # from `dense`
+):
+    """The Packed weights of a call, made now or before."""
+    element = call.fields.dtype
+    return packed_weights.get(weights, (__name__, call.spec, element), lambda: packed(call.spec, call.weights, element))
 
 
 def packed(
@@ -74,7 +85,7 @@ def launch(
     """Start the kernel on the current stream."""
     from .c2f_kernel import c2f_mlp_kernel
 
-    call = dense(call)
+    weights, call = call.weights, dense(call)
     fields, skip, to = call.fields, call.skip, extent(call, out)
     (lr_h, lr_w), (height, width), (_, x0, rows, cols) = to.lr[:2], to.size, to.window
     if not out.numel():
@@ -88,7 +99,7 @@ def launch(
     use_int64 = not to.fits_int32() or total * tile >= INT32
     lengths = slices.slice_length(lr_h, height), slices.slice_length(lr_w, width)
     with dense_launch.on_device(fields.device):
-        matrices, table = packed(call.spec, call.weights, fields.dtype)
+        matrices, table = kept(weights, call)
         for first, count in dense_launch.launches(total):
             c2f_mlp_kernel[(count,)](
                 fields, skip, out, matrices, table,

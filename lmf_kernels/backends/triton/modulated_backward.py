@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 
 from . import availability
-from .arguments import COMPILED_WITH, INT32, dense, extent, network
-from ..native_call import refuse_gradients
+from .arguments import COMPILED_WITH, INT32, extent, network
+from ..native_call import dense, refuse_gradients
 
 PROGRAMS = 1024  # maximum per launch; each has a row of the weights' gradient, so the bits depend on this number
 FULL = 0.85  # at least this fraction of a tile's rows should have a pixel

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 
 from . import availability
-from .arguments import COMPILED_WITH, dense, extent, fits_int32
+from .arguments import COMPILED_WITH, extent, fits_int32
+from ..native_call import dense
 
 WIDTH, DEEPEST = 16, 8  # of a network with fragments in registers and its layers unrolled
 LEAST_SCALE = 1  # rows of pixels for each LR row, from which it takes fewer instructions than the kernel per pixel

@@ -6,8 +6,8 @@ from contextlib import nullcontext
 import torch
 
 from . import availability, configurations, modulated_backward, modulated_columns
-from .arguments import COMPILED_WITH, INT32, dense, extent, network
-from ..native_call import before_epilogue, refuse_common
+from .arguments import COMPILED_WITH, INT32, extent, network
+from ..native_call import before_epilogue, dense, refuse_common
 
 WIDEST = 64  # from here on some architectures spill a tile's activations
 PROGRAMS = 2 ** 31 - 1  # of one launch

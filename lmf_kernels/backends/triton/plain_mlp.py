@@ -3,9 +3,11 @@
 import torch
 
 from . import dense_launch
-from .arguments import COMPILED_WITH, INT32, dense, extent
+from .arguments import COMPILED_WITH, INT32, extent
 from .dense_weights import pack
 from .modulated_mlp import scale, tile
+from .. import packed_weights
+from ..native_call import dense
 from ...families import PLAIN_MLP
 
 FLAT = 3.0  # from this output scale on, a tile is flat
@@ -31,12 +33,21 @@ def widths(spec):
 def run(call):
     """Render into a new tensor, on the current stream of the fields' device.
 
-    float32 fields are computed in IEEE float32, half fields on tensor cores with float32 accumulation. Allocates the
-    packed weights besides, 128 KB per layer of 256 halves.
+    float32 fields are computed in IEEE float32, half fields on tensor cores with float32 accumulation. The
+    packed weights, 128 KB per layer of 256 halves, are kept with the weights.
     """
     out = torch.empty(call.output_shape(), dtype=call.dtype, device=call.fields.device)
     launch(call, out, dense_launch.configuration(call, scale(call) > FLAT))
     return out
+
+
+def kept(
+    weights,  # of the call as it came
+    call,  # from `dense`
+):
+    """The Packed weights of a call, made now or before."""
+    element = call.fields.dtype
+    return packed_weights.get(weights, (__name__, call.spec, element), lambda: packed(call.spec, call.weights, element))
 
 
 def packed(
@@ -60,7 +71,7 @@ def launch(
     """Start the kernel on the current stream."""
     from .plain_kernel import plain_mlp_kernel
 
-    call = dense(call)
+    weights, call = call.weights, dense(call)
     fields, skip, to = call.fields, call.skip, extent(call, out)
     rows, cols = to.window[2:]
     tile_rows, tile_cols = tile(configuration, rows)
@@ -69,7 +80,7 @@ def launch(
     total = tiles * fields.shape[0]
     use_int64 = not to.fits_int32() or max(total * tile_rows * tile_cols, 2 * cols) >= INT32
     with dense_launch.on_device(fields.device):
-        matrices, table = packed(call.spec, call.weights, fields.dtype) if total else (None, None)
+        matrices, table = kept(weights, call) if total else (None, None)
         for first, count in dense_launch.launches(total):
             plain_mlp_kernel[(count,)](
                 fields, skip, out, to.coord, to.cell, matrices, table,
