@@ -6,8 +6,9 @@ import torch
 import triton
 import triton.language as tl
 from every_backend import poisoned
-from lmf_kernels.backends import explain
+from lmf_kernels.backends import RenderCall, explain
 from lmf_kernels.backends.triton import arguments, availability, configurations, modulated_backward
+from lmf_kernels.backends.triton import modulated_columns
 from lmf_kernels.backends.triton import modulated_mlp as face
 from lmf_kernels.backends.triton.arithmetic import round_to_byte, rounded, sincospi
 from lmf_kernels.ops import RenderSpec, modulated_mlp
@@ -28,10 +29,18 @@ def small(seed, spec, dtype=torch.float32, scales=(2.5,)):
     return call._replace(fields=call.fields.to(dtype))
 
 
+def render_call(call):
+    """What a backend gets of the whole picture."""
+    (h, w), (height, width) = call.fields.shape[1:3], call.size
+    return RenderCall(MODULATED_MLP, call.spec, call.fields, call.weights, size=call.size,
+                      window=(0, 0, height, width), lr=(0, 0, h, w))
+
+
 @over_papers
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES], ids=str)
 def test_shipped_tiles_give_the_same_bits(spec, dtype, seed, monkeypatch):
     """The other tests run in large tiles, because the interpreter's time goes by programs; nothing hangs on it."""
+    monkeypatch.setattr(modulated_columns, "fits", lambda call: False)
     call = small(seed, spec, dtype)
     whole = call.run("triton")
     for configuration in SHIPPED:
@@ -39,6 +48,43 @@ def test_shipped_tiles_give_the_same_bits(spec, dtype, seed, monkeypatch):
         with poisoned():
             assert torch.equal(call.run("triton"), whole), configuration
     assert len(SHIPPED) >= 3 and min(c.rows * c.cols for c in SHIPPED) == 64
+
+
+@pytest.mark.parametrize("name, dtype, scale", [("lm-liif", torch.float16, 2.5), ("lm-lte", torch.bfloat16, 1)])
+def test_columns_by_any_division_give_the_same_bits(name, dtype, scale, seed, monkeypatch):
+    """Columns of a program, LR rows of a program, corners at a time: a pixel's value depends on none of them."""
+    call = small(seed, PAPERS[name], dtype, scales=(scale,))
+    assert modulated_columns.fits(render_call(call))
+    whole = call.run("triton")
+    monkeypatch.setattr(modulated_columns, "INTERPRETED_COLUMNS", modulated_columns.COLUMNS)
+    monkeypatch.setattr(modulated_columns, "PROGRAMS", 1)
+    monkeypatch.setattr(modulated_columns, "unrolled", lambda tiles, head: 4)
+    with poisoned():
+        assert torch.equal(call.run("triton"), whole)
+
+
+def test_columns_and_pixels_agree(seed, monkeypatch):
+    """The two kernels round at different places: no further apart than halves are wide."""
+    call = small(seed, PAPERS["lm-lte"], torch.float16)
+    columns = call.run("triton")
+    monkeypatch.setattr(modulated_columns, "fits", lambda call: False)
+    pixels = call.run("triton")
+    difference = (columns - pixels).abs().max()
+    assert 0 < difference < 4e-3 * pixels.abs().max()
+
+
+def test_fields_that_wide_loads_cannot_read(seed):
+    """Records that begin anywhere are copied first."""
+    call = small(seed, PAPERS["lm-liif"], torch.float16)
+    odd = torch.cat([call.fields[..., :1], call.fields], 3)[..., 1:]
+    assert odd.stride(2) % 16 and torch.equal(call._replace(fields=odd).run("triton"), call.run("triton"))
+
+
+@pytest.mark.parametrize("head", ["linear", "fourier"])
+def test_tiles_that_cost_least(head):
+    """As few chunks of rows as possible, and no tile too many."""
+    tiles = [modulated_columns.tiles_of(scale, head) for scale in (1, 2, 2.5, 3, 4, 6, 8, 12, 16, 24)]
+    assert tiles == [1, 1, 2, 2, 2, 3, 4, 6, 4, 6]
 
 
 @over_papers
@@ -117,14 +163,10 @@ def test_half_stores(dtype, layout, seed):
 
 
 def test_auto_leaves_it_out(seed):
-    call = small(seed, PAPERS["lm-liif"])
-    fit = dict(family=MODULATED_MLP, spec=call.spec, fields=call.fields, weights=call.weights, size=(6, 10),
-               window=(0, 0, 6, 10), lr=(0, 0, 3, 5))
-    from lmf_kernels.backends import RenderCall
-
-    told = explain(RenderCall(**fit))
+    call = render_call(small(seed, PAPERS["lm-liif"]))
+    told = explain(call)
     assert told["runs"] in ("cpu", "reference") and "triton" not in told["refusals"]
-    assert explain(RenderCall(**fit), "triton")["runs"] == "triton"
+    assert explain(call, "triton")["runs"] == "triton"
 
 
 @pytest.mark.parametrize("spec, reason", [

@@ -37,6 +37,9 @@ DIIF = C2FSpec("linear", 0, (256,) * 2, (256,) * 2)
 DLTE = C2FSpec("fourier", 256, (256,) * 2, (256,) * 2, limit_cell=False)
 
 
+BRIEFLY = {("linear", "bfloat16"): configurations.COLUMNS, ("fourier", "float16"): configurations.COLUMNS}
+
+
 def make_call(spec, element, *, points=False, skip=True, epilogue="unit", stores="float32", family=MODULATED_MLP):
     rows = family.map_of(spec).size(4)
     fields = torch.empty(1, rows, rows, family.field_channels(spec), dtype=getattr(torch, element))
@@ -81,17 +84,41 @@ def wide(case):
 
 def cases(architecture, everything):
     """The cases of an architecture: everything; or forward of each head and type, backward of each head."""
+    columns = configurations.COLUMNS if architecture.startswith("sm_") else None
     for element, ranges in configurations.TABLE[configurations.relative(architecture)].items():
         last = ranges[-1].configuration
         for configuration in sorted({r.configuration for r in ranges}) if everything else [last]:
             for spec, stores in ((LINEAR, element), (FOURIER, "uint8")):
-                yield forward(f"{spec.head} {element}", make_call(spec, element, stores=stores), configuration)
+                # Of the kernels in halves, one head per pixel and one by columns.
+                if everything or columns is None or BRIEFLY.get((spec.head, element), last) == last:
+                    yield forward(f"{spec.head} {element}", make_call(spec, element, stores=stores), configuration)
+        if columns and element != "float32":
+            yield from by_columns(element, everything)
         if everything or element == "float32":  # backward computes in float32 whatever it reads
             for spec in (LINEAR, FOURIER):
                 yield backward(f"points {spec.head} {element}", make_call(spec, element, points=True, epilogue="none"))
         if everything:
             yield from variants(element, last, architecture)
     yield sorting()
+
+
+def by_columns(element, everything):
+    """The kernel by columns: one head, or both, with different numbers of tiles and other options."""
+    for spec in (LINEAR, FOURIER):
+        call = make_call(spec, element, stores="uint8")
+        if everything:
+            for scale in (1, 3, 12):
+                yield forward(f"columns x{scale} {spec.head} {element}", at_scale(call, scale), configurations.COLUMNS)
+            shallow = make_call(spec._replace(widths=(16,) * 2), element, skip=False, epilogue="none", stores=element)
+            yield forward(f"columns 2 layers {spec.head} {element}", shallow, configurations.COLUMNS)
+        elif (spec.head, element) in BRIEFLY:
+            yield forward(f"columns {spec.head} {element}", at_scale(call, 12), configurations.COLUMNS)
+
+
+def at_scale(call, scale):
+    """The call with a picture so many times as large."""
+    size = tuple(n * scale for n in call.lr[2:])
+    return call._replace(size=size, window=(0, 0, *size))
 
 
 def variants(element, configuration, architecture):

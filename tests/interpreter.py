@@ -25,8 +25,8 @@ def sum_in_order():
 
 
 def look_once():
-    """Remember which functions of `triton.language` the interpreter replaces: it looks for them anew at each call of a
-    helper, which takes half the time."""
+    """Replace the functions of `triton.language` once a launch, and remember which: the interpreter looks for them anew
+    at each call of a helper, which takes most of the time."""
     import triton.language as tl
     from triton.runtime import interpreter
 
@@ -41,6 +41,17 @@ def look_once():
                 interpreter._patch_attr(module, name, member, builder, scope)
 
     interpreter._patch_builtin = patch_builtin
+    patch_language = interpreter._patch_lang
+
+    def patch_unless_done(function):
+        # A helper's call finds the modules as its kernel's launch, or an earlier helper of that module, has left them.
+        used = function.__globals__.values()
+        modules = [module for module in (tl, tl.core) if any(value is module for value in used)]
+        if any(tl.core.is_builtin(module.arange) for module in modules):
+            return patch_language(function)
+        return interpreter._LangPatchScope()
+
+    interpreter._patch_lang = patch_unless_done
 
 
 def count_with_new_numpy():

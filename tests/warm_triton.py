@@ -77,10 +77,11 @@ def prepare(architecture):
 def compile_one(entry):
     """Compile an entry of `recorded_launches`, or find it in the cache; why it cannot be, or None."""
     from lmf_kernels.backends.triton import (c2f_kernel, contributing_pixels, modulated_backward_kernel,
-                                             modulated_kernel, plain_kernel)
+                                             modulated_columns_kernel, modulated_kernel, plain_kernel)
 
     name = entry["kernel"]
-    modules = c2f_kernel, contributing_pixels, modulated_backward_kernel, modulated_kernel, plain_kernel
+    modules = (c2f_kernel, contributing_pixels, modulated_backward_kernel, modulated_columns_kernel, modulated_kernel,
+               plain_kernel)
     kernel = next(vars(module)[name] for module in modules if name in vars(module))
     try:
         kernel.preload(entry["compile"])

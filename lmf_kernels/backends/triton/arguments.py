@@ -22,9 +22,16 @@ class Extent(NamedTuple):
     rel_cell: tuple[float, float]  # unused for points
 
     def fits_int32(self):
-        """Whether int32 can hold all that `geometry.grid_axis` and `contributing_pixels.contributing_range` compute."""
-        return all((2 * out + 1) * n_in + max(out, 2 * n_in + out) < INT32
-                   for n_in, out in zip(self.lr[:2], self.size))
+        """Whether int32 can hold all positions."""
+        return fits_int32(self.lr[:2], self.size)
+
+
+def fits_int32(
+    lr,  # (h, w) of the whole map
+    size,  # (H, W) of the whole output
+):
+    """Whether int32 can hold all that `geometry.grid_axis` and `contributing_pixels.contributing_range` compute."""
+    return all((2 * out + 1) * n_in + max(out, 2 * n_in + out) < INT32 for n_in, out in zip(lr, size))
 
 
 def extent(

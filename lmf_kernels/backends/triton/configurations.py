@@ -22,6 +22,10 @@ class Configuration(NamedTuple):
     warps: int
 
 
+# What a warp of the kernel by columns has (modulated_columns.py). It stands for that kernel, which has no other tile.
+COLUMNS = Configuration(2, 8, 1)
+
+
 class Range(NamedTuple):
     """A configuration for output scales, sqrt(H W / (h w)), up to scale_to, or for all larger scales if it is None."""
 
@@ -39,15 +43,22 @@ TABLE["interpreter"] = dict.fromkeys(("float32", "float16", "bfloat16"), (Range(
 RELATIVES = (("sm_9", "sm_90"), ("sm_10", "sm_100"), ("sm_11", "sm_100"), ("sm_12", "sm_120"), ("gfx", "gfx942"))
 
 
-def choose(architecture, element, scale):
-    """The Configuration for an architecture, a dtype of the fields ("float16") and an output scale.
+def choose(architecture, element, scale, by_columns=False):
+    """The Configuration for an architecture, a dtype of the fields ("float16") and an output scale. COLUMNS only if
+    by_columns: the call can be rendered by columns.
 
     The scale is that of the whole image, so that a window uses the same configuration. Architectures that are not in
     the table use the entry of their nearest relative.
     """
     ranges = measured().get(architecture, {}).get(element)
-    if ranges is None:
-        ranges = TABLE[relative(architecture)][element]
+    if ranges is not None:
+        found = _at(ranges, scale)
+        if by_columns or found != COLUMNS:
+            return found
+    return _at(TABLE[relative(architecture)][element], scale)
+
+
+def _at(ranges, scale):
     return next(r.configuration for r in ranges if r.scale_to is None or scale <= r.scale_to)
 
 

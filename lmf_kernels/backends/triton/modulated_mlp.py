@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 import torch
 
-from . import availability, configurations, modulated_backward
+from . import availability, configurations, modulated_backward, modulated_columns
 from .arguments import COMPILED_WITH, INT32, extent, network
 from ..native_call import before_epilogue, dense, refuse_common
 
@@ -64,11 +64,16 @@ def run(call):
 
 
 def configuration_of(call, architecture):
-    """The configuration for a call: the table's, except for float32 layers wider than 32, where it would spill."""
+    """The configuration for a call: COLUMNS where that kernel renders it and no measured file says otherwise, else the
+    table's, except for float32 layers wider than 32, where it would spill."""
+    element = str(call.fields.dtype).removeprefix("torch.")
+    by_columns = modulated_columns.fits(call)
+    if by_columns and element not in configurations.measured().get(architecture, {}):
+        return configurations.COLUMNS
     if architecture != "interpreter" and call.fields.dtype == torch.float32:
         if max(call.spec.widths[0], call.spec.in_dim) > 32:
             return configurations.Configuration(4, 8, 8)
-    return configurations.choose(architecture, str(call.fields.dtype).removeprefix("torch."), scale(call))
+    return configurations.choose(architecture, element, scale(call), by_columns)
 
 
 def scale(call):
@@ -84,7 +89,9 @@ def launch(
     out,  # call.output_shape(), call.dtype
     configuration,
 ):
-    """Start the kernel on the current stream."""
+    """Start the kernel on the current stream: the one by columns for COLUMNS, else the one per pixel."""
+    if configuration == configurations.COLUMNS:
+        return modulated_columns.launch(call, out)
     from .modulated_kernel import modulated_mlp_kernel
 
     call = dense(call)

@@ -86,6 +86,22 @@ def add_skip(
 
 
 @triton.jit
+def finished(
+    rgb,  # float32
+    STORE: tl.constexpr,  # the output's type
+    UNIT: tl.constexpr,  # epilogue: v * 0.5 + 0.5, clamped to [0, 1]
+    EMULATED: tl.constexpr,  # in the interpreter
+):
+    """Apply the epilogue and convert to the output's type."""
+    if UNIT:
+        rgb = clamp_unit(tl.fma(rgb, 0.5, 0.5))
+    if STORE == tl.uint8:
+        return round_to_byte(rgb * 255.0)
+    else:
+        return rounded(rgb, STORE, EMULATED).to(STORE)
+
+
+@triton.jit
 def store_pixels(
     rgb,  # (pixels, 16) float32: the first three columns are the colour
     out,  # pointer to the output, by strides
@@ -98,14 +114,8 @@ def store_pixels(
     EMULATED: tl.constexpr,  # in the interpreter
 ):
     """Apply the epilogue, convert to the output's type and store."""
-    if UNIT:
-        rgb = clamp_unit(tl.fma(rgb, 0.5, 0.5))
     channel = tl.arange(0, 16)[None, :]
     offset = picture * out_b + row.to(tl.int64) * out_y + col.to(tl.int64) * out_x
     pointers = out + offset[:, None] + channel.to(tl.int64) * out_c
-    store: tl.constexpr = out.dtype.element_ty
-    if store == tl.uint8:
-        rgb = round_to_byte(rgb * 255.0)
-    else:
-        rgb = rounded(rgb, store, EMULATED).to(store)
+    rgb = finished(rgb, out.dtype.element_ty, UNIT, EMULATED)
     tl.store(pointers, rgb, mask=inside[:, None] & (channel < 3))
