@@ -44,6 +44,8 @@ DEVICES = {
     "sm_100": Device("B200", 148, 1.85, 8, 8, 1, 1),
     "sm_120": Device("RTX 5090", 170, 2.41, 16, 32, 2, 1),
 }
+PRODUCTS = {"linear, 6": 11, "fourier, 8": 17}  # of a tile and corner: two a layer, one for the output
+FLOAT_PRODUCTS = 3  # of these, with float32 sums in fp16 too: the last modulated layer's and the output layer's
 CONVERSION, MEMORY = 2, 4  # cycles of a warp's F2FP, and of a load or store, on a scheduler's share
 
 
@@ -64,11 +66,9 @@ def tiles_of_items(scale):
     return tall, found
 
 
-def cycles(device, half_sums, counts):
-    """{pipe: cycles of a scheduler} for an item's instructions."""
-    output = counts["HMMA"] / 11 if half_sums else 0  # the output layer of six has float32 sums
-    products = ((counts["HMMA"] - output) * device.half_product + output * device.float_product if half_sums
-                else counts["HMMA"] * device.float_product)
+def cycles(device, half_share, counts):
+    """{pipe: cycles of a scheduler} for an item's instructions. half_share: of the products, with float16 sums."""
+    products = counts["HMMA"] * (half_share * device.half_product + (1 - half_share) * device.float_product)
     memory = sum(counts[name] for name in ("LDG", "LDS", "STG", "STS"))
     return {"issue": counts.total(), "tensor": products / MEASURED_SHARE_OF_TENSOR_PEAK,
             "halves": sum(counts[name] for name in ("HFMA2", "HADD2", "HMUL2")) * device.half,
@@ -76,12 +76,12 @@ def cycles(device, half_sums, counts):
             "conversions": counts["F2FP"] * CONVERSION, "memory": memory * MEMORY}
 
 
-def predict(device, half_sums, rows, tall, wanted, warps):
+def predict(device, half_share, rows, tall, wanted, warps):
     """(instructions an evaluation, milliseconds, what bounds them). rows: {(tall, tiles): Counter of an item}."""
     pipes, instructions, evaluations, latency = {}, 0, 0, 0
     for tiles, number in wanted.items():
         counts = rows[tall, tiles]
-        for pipe, busy in cycles(device, half_sums, counts).items():
+        for pipe, busy in cycles(device, half_share, counts).items():
             pipes[pipe] = pipes.get(pipe, 0) + busy * number
         instructions += counts.total() * number
         evaluations += CORNERS * tiles * number
@@ -109,11 +109,12 @@ def main(arguments=None):
                         continue
                     registers = {("true" in name): record["registers"] for (of, name), record in records.items()
                                  if of == architecture and re.search(rf"MmaColumns<{half}, {network}", name)}
+                    half_share = 1 - FLOAT_PRODUCTS / PRODUCTS[network] if half == "F16" else 0
                     cells = []
                     for scale in SCALES:
                         tall, wanted = tiles_of_items(scale)
                         warps = 65536 // (registers[tall] + -registers[tall] % 8) // 32 // SCHEDULERS
-                        each, time, bound = predict(device, half == "F16", rows, tall, wanted, warps)
+                        each, time, bound = predict(device, half_share, rows, tall, wanted, warps)
                         cells.append(f"{each:.0f}, {time:.3f} {bound}")
                     lines.append([f"{architecture} {device.name}", half, network,
                                   f"{registers[False]}, {registers[True]}", *cells])

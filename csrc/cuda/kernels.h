@@ -9,10 +9,9 @@ namespace lmf::cuda {
 // Renders on a device and stream, without waiting. Throws std::runtime_error with CUDA's message.
 void modulated_mlp(const ModulatedCall& call, int device, void* stream);
 
-// The kernels of 256-wide layers read packed weights: ..._packed_bytes bytes of the device's memory, aligned to 16,
-// which
-// ..._pack fills from the weights of a call, and which must stay until the render has finished. They serve every call
-// with those weights, that element of the fields and that `group`; in the coarse-to-fine family also that LR size,
+// The kernels of 256-wide layers read packed weights: ..._packed_bytes bytes of the device's memory, aligned to 16.
+// They are filled by ..._pack from the weights of a call, and must stay until the render has finished. They serve every
+// call with those weights, that element of the fields and that `group`; in the coarse-to-fine family also that LR size,
 // output size and cell. group: for the kernel by wgmma, which needs has_warpgroups.
 int64_t plain_mlp_packed_bytes(const PlainMlp& mlp);
 void plain_mlp_pack(const PlainCall& call, bool group, void* packed, int device, void* stream);
