@@ -15,7 +15,7 @@ from lmf_kernels.robustness import measures, pictures
 def test_files():
     assert built_in.default() == "lmliif-edsr10"
     sizes = {name: os.path.getsize(built_in.path_of(name)) for name in built_in.names()}
-    assert sum(size for name, size in sizes.items() if name.startswith("lm")) < 8e6 and sum(sizes.values()) < 10.5e6
+    assert sum(size for name, size in sizes.items() if name.startswith("lm")) < 6e6 and sum(sizes.values()) < 8.5e6
     for name in built_in.names():
         told = read_metadata(built_in.path_of(name))
         assert told["license"] and told["training_data"]["sources"] and told["recipe"] and "seed" in told
