@@ -12,8 +12,8 @@ namespace lmf {
 namespace LMF_ISA {
 namespace {
 
-// Cache lines that are fetched ahead at each corner.
-constexpr int kLinesAhead = 48;
+// Cache lines that are fetched ahead before each layer.
+constexpr int kLinesAhead = 8;
 
 template <int N>
 struct Count {
@@ -26,6 +26,7 @@ struct GridWorker : Worker {
   int64_t params_row[2] = {-1, -1};  // LR row in params[0] and params[1]
   const char* ahead = nullptr;       // the part of the next LR row's parameters that is not in the cache yet
   int64_t bytes_ahead = 0;
+  bool fetching = false;
 
   GridWorker(const ModulatedCall& c, const float* weights)
       : Worker(c, weights), block_memory(sizeof(Block)), block(block_memory.get()) {}
@@ -60,10 +61,18 @@ struct GridWorker : Worker {
 
   // Fetches some of the next LR row's parameters to the cache while the pixels above it are computed. Without it, small
   // scale factors would spend more time waiting for memory than computing. A few lines at a time, because a core has a
-  // limited number of outstanding cache misses.
+  // limited number of outstanding cache misses, and at the first lines of a page it may drop others.
   void fetch_ahead() {
+    if (!fetching) return;
     for (int i = 0; i < kLinesAhead && bytes_ahead > 0; ++i, ahead += 64, bytes_ahead -= 64)
       __builtin_prefetch(ahead, 0, 2);
+  }
+
+  // Steps in which all of `bytes_ahead` is fetched, and one more. What is fetched earlier may have left the cache again
+  // before it is used.
+  int64_t steps_ahead() const {
+    const int64_t bytes_per_step = 64 * kLinesAhead * net.depth * (ensemble ? 4 : 1);
+    return 2 + bytes_ahead / bytes_per_step;
   }
 
   // Adds rows of sixteen pixels at one ensemble corner to their sums: the network's value, the skip or both.
@@ -76,10 +85,9 @@ struct GridWorker : Worker {
       at.rel_y[r] = set(rel_y[r]);
       weight[r] = mul(set(weight_y[r]), load(weight_x));
     }
-    fetch_ahead();
     if (network) {
       Lanes rgb[ROWS][3];
-      evaluate(net, at, head, x, y, rgb);
+      evaluate(net, at, head, x, y, rgb, [this] { fetch_ahead(); });
       for (int r = 0; r < ROWS; ++r)
         for (int c = 0; c < 3; ++c) sum[r][c] = fma(weight[r], rgb[r][c], sum[r][c]);
     }
@@ -92,9 +100,8 @@ struct GridWorker : Worker {
     const Lanes y_of_both = set(rel_y);
     const Corner<2, 2> at{
         params, {st.corner[0], st.corner[1]}, {y_of_both, y_of_both}, {load(st.rel[0]), load(st.rel[1])}};
-    fetch_ahead();
     Lanes rgb[2][3];
-    evaluate(net, at, head, x, y, rgb);
+    evaluate(net, at, head, x, y, rgb, [this] { fetch_ahead(); });
     for (int c = 0; c < 2; ++c) {
       const Lanes weight = mul(set(weight_y), load(st.weight[c]));
       for (int k = 0; k < 3; ++k) sum[k] = fma(weight, rgb[c][k], sum[k]);
@@ -102,8 +109,9 @@ struct GridWorker : Worker {
     }
   }
 
-  // Renders the block's pixels of output rows [row, row + n), which read the same LR rows: see alike.
-  void grid_rows(int64_t b, int64_t row, const AxisCorners* cy, int n) {
+  // Renders the block's pixels of output rows [row, row + n), which read the same LR rows: see alike. last: the row
+  // after them reads other LR rows.
+  void grid_rows(int64_t b, int64_t row, const AxisCorners* cy, int n, bool last) {
     const Output& out = call.out;
     const float* rows[2];
     rows[0] = row_params(b, cy->cell[0], cy->cell[1]);
@@ -115,8 +123,10 @@ struct GridWorker : Worker {
         weight_y[a][r] = cy[r].weight[a];
       }
     }
+    const int64_t fetch_from = last ? block->steps - steps_ahead() : block->steps;
     for (int i = 0; i < block->steps; ++i) {
       const Step& st = block->step[i];
+      fetching = i >= fetch_from;
       Lanes sum[kMaxRows][3];
       for (int r = 0; r < n; ++r)
         for (int c = 0; c < 3; ++c) sum[r][c] = set(0.0f);
@@ -172,7 +182,8 @@ struct GridWorker : Worker {
         if (!alike(cy[0], cy[n])) break;
       }
       if (n > kMaxRows) n = n == kMaxRows + 1 ? (kMaxRows + 1) / 2 : kMaxRows;  // four are two times two
-      grid_rows(b, row, cy, n);
+      const bool last = row + n < end && !alike(cy[0], grid_corners(row + n, call.fields.lr_h, call.out.height));
+      grid_rows(b, row, cy, n, last);
       row += n;
     }
   }
@@ -224,8 +235,9 @@ void run_grid(const ModulatedCall& c, const float* weights) {
   }
   const int64_t pixels = out.rows * out.cols * call.fields.batch;
   const int threads = useful_threads(call.threads, 4 * pixels * ModulatedLayout<int64_t>(c.mlp).weights());
-  // Runs of about sixteen LR rows, or shorter ones where threads would be idle.
-  int64_t run = 16 * out.height / call.fields.lr_h;
+  // Runs of about 32 LR rows, or shorter ones where threads would be idle. Nothing fetches a run's first two LR rows
+  // ahead.
+  int64_t run = 32 * out.height / call.fields.lr_h;
   const int64_t per_run = blocks * call.fields.batch;
   if (threads > 1) {
     const int64_t per_thread = call.mask ? 32 : 8;  // tasks; with a mask they differ in size

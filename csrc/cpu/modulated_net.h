@@ -195,10 +195,11 @@ inline void output_layer(const Net& net, const Lanes* x, Lanes (&rgb)[ROWS][3]) 
 }
 
 // The whole MLP at a corner. x, y: scratch of max(in_dim, hidden) * ROWS lanes each. phase: see fourier_product.
-// rgb: [row][channel].
-template <int ROWS, int CORNERS>
+// rgb: [row][channel]. before_layer: called before each layer.
+template <int ROWS, int CORNERS, class BeforeLayer>
 inline void evaluate(const Net& net, const Corner<ROWS, CORNERS>& at, const float* phase, Lanes* x, Lanes* y,
-                     Lanes (&rgb)[ROWS][3]) {
+                     Lanes (&rgb)[ROWS][3], BeforeLayer before_layer) {
+  before_layer();
   if (net.head == Head::linear) {
     linear_head(net, at, x);
   } else {
@@ -207,6 +208,7 @@ inline void evaluate(const Net& net, const Corner<ROWS, CORNERS>& at, const floa
   }
   const float* w = net.w1;
   for (int l = 1; l < net.depth; ++l, w += int64_t(net.hidden) * net.hidden) {
+    before_layer();
     film_layer<ROWS, CORNERS>(x, net.hidden, w, net, l, at, y);
     Lanes* t = x;
     x = y;

@@ -51,7 +51,7 @@ struct PointsWorker : Worker {
                const float* rel_x, Lanes (&rgb)[1][3]) {
     if (!by_channel) {
       fill_params(cells, kLanes, params[0]);
-      return evaluate(net, Corner<1>{params[0], {identity()}, {load(rel_y)}, {load(rel_x)}}, head, x, y, rgb);
+      return evaluate(net, Corner<1>{params[0], {identity()}, {load(rel_y)}, {load(rel_x)}}, head, x, y, rgb, [] {});
     }
     const auto by_channels = [&](auto element) {
       using T = decltype(element);

@@ -25,8 +25,14 @@ def draw_grey(rng):
 
 
 def draw_pair(rng):
-    """Two colours, (3,) uint8 each, as different as any or only a little: contrasts of every size occur."""
-    first, second = draw_colour(rng), draw_colour(rng)
+    """Two colours, (3,) uint8 each, as different as any or only a little: contrasts of every size occur.
+
+    Often the second is the first with some channels inverted, as blue beside black, red beside green, magenta beside
+    white: channels that alternate against each other are the hardest to keep.
+    """
+    first = draw_colour(rng)
+    inverted = rng.random() < 0.4
+    second = np.where(rng.random(3) < 0.6, 255 - first, first) if inverted else draw_colour(rng)
     if rng.random() < 0.4:
         share = rng.uniform(0.1, 1)
         second = np.rint(first + share * (second.astype(float) - first)).astype(np.uint8)
