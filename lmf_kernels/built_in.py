@@ -9,6 +9,8 @@ from .errors import CheckpointError
 
 _FOLDER = Path(__file__).parent / "weights"
 _DEFAULT = "lmliif-edsr10"
+_COMPRESSED = "lmliif-edsr10-compressed"
+_BETTER_BELOW = 85  # JPEG quality: above it the default is better, see bench/NOTES.md
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,17 @@ def cmsr_path(name, precision):
     """The file of a built-in model's CMSR table, which need not be there yet."""
     mantissa, exponent = f"{precision:e}".split("e")
     return str(_FOLDER / f"{name}.cmsr-{float(mantissa):g}e{int(exponent)}.yaml")
+
+
+def advised(name, jpeg_quality):
+    """The built-in model to use in place of `name` for a JPEG of this quality; None where there is no better one.
+
+    Args:
+        name: what was asked for.
+        jpeg_quality: as in `images.Picture`.
+    """
+    better = name == _DEFAULT and jpeg_quality is not None and jpeg_quality < _BETTER_BELOW
+    return _COMPRESSED if better and _COMPRESSED in names() else None
 
 
 def default():

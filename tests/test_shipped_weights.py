@@ -12,6 +12,9 @@ from lmf_kernels.checkpoints import read_metadata
 from lmf_kernels.robustness import measures, pictures
 
 
+PICTURE = os.path.join(os.path.dirname(__file__), "data", "flowers.png")
+
+
 def test_files():
     assert built_in.default() == "lmliif-edsr10"
     sizes = {name: os.path.getsize(built_in.path_of(name)) for name in built_in.names()}
@@ -49,3 +52,30 @@ def test_text_and_line_art_stay_what_they_are(default, name, seed):
         assert measures.consistency(got, given) > measures.consistency(bicubic, given) + 2
     psnr, plain = (evaluation.score(result, high, scale).psnr for result in (got, bicubic))
     assert psnr > plain
+
+
+@pytest.fixture(scope="module")
+def smoothing():
+    return load_model("lmliif-edsr10-compressed")
+
+
+@pytest.mark.parametrize("quality", [20, 40, 75])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_blocks_of_a_compressed_photograph_show_less(default, smoothing, quality, scale):
+    """Nearer to the original than the default comes, and smoother across the borders of blocks."""
+    high, low = evaluation.degrade(evaluation.read_hr(PICTURE), scale)
+    given = measures.compressed(low, quality)
+    smoothed, plain = (evaluation.upscaled(model, given, high.shape[:2]) for model in (smoothing, default))
+    assert evaluation.score(smoothed, high, scale).psnr > evaluation.score(plain, high, scale).psnr
+    assert measures.block_edges(smoothed, low.shape[:2]) < measures.block_edges(plain, low.shape[:2])
+
+
+@pytest.mark.parametrize("name", pictures.SCENES)
+@pytest.mark.parametrize("quality", [40, 75])
+def test_compressed_text_and_line_art(smoothing, name, quality, seed):
+    scale = float(np.random.default_rng(seed).choice((2, 3, 4)))
+    high, low = pictures.antialiased(name, scale)
+    given = measures.compressed(low, quality)
+    smoothed, bicubic = (evaluation.score(result, high, scale).psnr for result in (
+        evaluation.upscaled(smoothing, given, high.shape[:2]), evaluation.bicubic(given, high.shape[:2])))
+    assert smoothed > bicubic + 0.5

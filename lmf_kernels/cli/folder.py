@@ -30,7 +30,7 @@ def upscale_all(plan, worker, *, overwrite):
                 try:
                     os.makedirs(os.path.dirname(target), exist_ok=True)
                     job = worker.run(worker.prepare(source, target), model, lambda fraction: tell(index, fraction))
-                    done.append(report.picture_lines(job))
+                    done.append(worker.lines(job))
                     records[os.path.dirname(target)].add(source, target, made[target])
                     del job  # and its pixels
                 except BackendError:

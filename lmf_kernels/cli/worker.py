@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple
 
-from .. import checkpoints, picture_job
+from .. import built_in, checkpoints, picture_job
 from ..cmsr import resolve
 from ..errors import InputError
 from ..images import format_of, options_of
@@ -63,6 +63,14 @@ class Worker:
                         on_stage_end=self.clock, progress=progress)
         return job
 
+    def lines(self, job):
+        """What became of one picture, as (word, text), and which model would be better for it."""
+        quality = getattr(job.picture, "jpeg_quality", None)
+        better = built_in.advised(model_name(self.run_on), quality)
+        advice = better and ("note", f"{job.source} is a JPEG of quality {quality}, or about that: --model {better} "
+                                     "smooths its blocks.")
+        return [*report.picture_lines(job), *filter(None, [advice])]
+
     def run_alone(self, source, target, worded=str, keep_record=False):
         """Upscale one picture and say what became of it.
 
@@ -78,7 +86,7 @@ class Worker:
         if keep_record:
             Record(os.path.dirname(target)).add(source, target, self.way_of(target))
         report.say_model(model, name)
-        report.say_lines((word, worded(text)) for word, text in report.picture_lines(job))
+        report.say_lines((word, worded(text)) for word, text in self.lines(job))
         self.say_share()
         report.say("seconds", str(self.clock))
 

@@ -15,6 +15,7 @@ class Picture:
     exif: the camera's notes, orientation reset, None for none.
     notes: sentences about what was left out.
     dpi: (x, y), pixels per inch in print, None for none.
+    jpeg_quality: of a JPEG file as libjpeg counts it, 1 to 100; None for other files.
     """
 
     pixels: np.ndarray
@@ -22,6 +23,7 @@ class Picture:
     exif: bytes | None = None
     notes: tuple = ()
     dpi: tuple | None = None
+    jpeg_quality: int | None = None
 
     @property
     def size(self):

@@ -9,7 +9,7 @@ import torch
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from ..errors import InputError
-from . import colour, png, tiff
+from . import colour, jpeg, png, tiff
 from .picture import Picture
 
 # What a folder is searched for; a file given by name may be of any kind that Pillow reads.
@@ -52,13 +52,13 @@ def read_picture(path, max_pixels=None):
     path = os.fspath(path)
     with reporting_damage(path):
         check_size = size_check(path, max_pixels)
-        pixels, icc, orientation, exif, frames, dpi = _tiff(path, check_size) or _any(path, check_size)
+        pixels, icc, orientation, exif, frames, dpi, jpeg_quality = _tiff(path, check_size) or _any(path, check_size)
     swap, rows, columns = _TURNS.get(orientation, _TURNS[1])
     if swap:
         pixels, dpi = pixels.swapaxes(0, 1), dpi and dpi[::-1]
     pixels = np.ascontiguousarray(pixels[::-1 if rows else 1, ::-1 if columns else 1])
     notes = (f"{path} holds {frames} frames; the first is used.",) if frames > 1 else ()
-    return Picture(pixels, colour.fitting_profile(icc, pixels.shape[2]), exif, notes, dpi)
+    return Picture(pixels, colour.fitting_profile(icc, pixels.shape[2]), exif, notes, dpi, jpeg_quality)
 
 
 def size_check(path, max_pixels):
@@ -111,10 +111,10 @@ def quietly():
 
 
 def _tiff(path, check_size):
-    """(pixels, icc, orientation, exif, frames, dpi) of a TIFF of the usual kinds, else None. Not Pillow's: that knows
+    """(pixels, icc, orientation, exif, frames, dpi, jpeg_quality) of a TIFF of the usual kinds, else None. Not Pillow's: that knows
     no colours of 16 bits, and its TIFF library writes to stderr."""
     found = tiff.read_tiff(path, check_size)
-    return found and (*found[:3], None, *found[3:])
+    return found and (*found[:3], None, *found[3:], None)
 
 
 def _any(path, check_size):
@@ -126,7 +126,7 @@ def _any(path, check_size):
         if opened.format == "PNG":
             sixteen = png.read_sixteen_bits(path, opened.info.get("transparency"))
             pixels = pixels if sixteen is None else sixteen
-        return pixels, icc, *_camera(opened), frames, _dpi(opened)
+        return pixels, icc, *_camera(opened), frames, _dpi(opened), jpeg.quality_of(opened)
 
 
 def _dpi(opened):
