@@ -8,7 +8,7 @@ import torch
 import training_pieces as pieces
 from PIL import Image, ImageFont
 
-from lmf_kernels import InputError, build_model, load_model
+from lmf_kernels import InputError, build_model, load_model, save_model
 from lmf_kernels.checkpoints import read_metadata
 from lmf_kernels.cli import main
 from lmf_kernels.training import Recipe, blend, data, degradations, fonts, graphics, patterns
@@ -292,6 +292,16 @@ def test_weights_in_between(trained, tmp_path, share):
         torch.testing.assert_close(value, (1 - share) * ends[0][name] + share * ends[1][name], rtol=1e-5, atol=1e-6)
     told = read_metadata(out)
     assert told["blend"] == {"first": "weights.safetensors", "share": share} and told["initial_weights"]
+
+
+def test_weights_in_between_of_a_half_model(trained, tmp_path):
+    _, first = trained
+    half, out = tmp_path / "half.safetensors", tmp_path / "between.safetensors"
+    save_model(load_model(first).half(), half, read_metadata(first))
+    blend(str(half), str(first), 0.5, out)
+    for name, value in load_model(out).state_dict().items():
+        torch.testing.assert_close(value, load_model(first).state_dict()[name], rtol=1e-3, atol=1e-5)
+        assert value.dtype == torch.float32
 
 
 def test_weights_in_between_are_of_one_model(trained, tmp_path):

@@ -111,8 +111,8 @@ def quietly():
 
 
 def _tiff(path, check_size):
-    """(pixels, icc, orientation, exif, frames, dpi, jpeg_quality) of a TIFF of the usual kinds, else None. Not Pillow's: that knows
-    no colours of 16 bits, and its TIFF library writes to stderr."""
+    """(pixels, icc, orientation, exif, frames, dpi, jpeg_quality) of a TIFF of the usual kinds, else None. Not by
+    Pillow: it knows no colours of 16 bits, and its TIFF library writes to stderr."""
     found = tiff.read_tiff(path, check_size)
     return found and (*found[:3], None, *found[3:], None)
 

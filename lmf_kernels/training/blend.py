@@ -25,7 +25,7 @@ def blend(first, second, share, out):
     """
     if not 0 <= share <= 1:
         raise InputError(f"The share of the second weights is a number from 0 to 1, got {share!r:.40}.")
-    model, other = load_model(first, device="cpu"), load_model(second, device="cpu")
+    model, other = (load_model(name, device="cpu", dtype=torch.float32) for name in (first, second))
     if model.spec != other.spec:
         raise InputError(f"{first} and {second} are not one architecture; blend the weights of a run with those that "
                          "it began with.")

@@ -57,8 +57,8 @@ def _drawn(rng, patch, fonts):
 def _stripes(rng, patch):
     """Level, upright or diagonal, two to six pixels a period, the two colours of equal width or not."""
     y, x = _places(rng, patch)
-    along = (y, x, y + x, y - x)[rng.choice(4, p=(0.35, 0.35, 0.15, 0.15))]
-    period = rng.choice((2, 3, 4, 5, 6), p=(0.4, 0.15, 0.2, 0.1, 0.15))
+    along = (y, x, y + x, y - x)[rng.integers(4)]
+    period = rng.choice((2, 3, 4, 5, 6), p=(0.3, 0.3, 0.2, 0.1, 0.1))
     return along % period < (period // 2 if rng.random() < 0.6 else rng.integers(1, period))
 
 
