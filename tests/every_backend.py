@@ -29,7 +29,7 @@ CHOICES = NAMED or [*(f"cpu-{isa}" for isa in ISAS), "reference", "emulator", "c
 COMPILED = [choice for choice in CHOICES if choice != "reference"]
 HALVES = [choice for choice in CHOICES if choice != "reference"]  # these take float16 and bfloat16
 
-_LIMITS = {"emulator": {"width": 16, "pixels": 4000}, "cuda": {"width": 16}, "triton": {"pixels": 2000}}
+_LIMITS = {"emulator": {"width": 16, "pixels": 4000}, "cuda": {"width": 16}, "triton": {"pixels": 4000}}
 COMPILED_PER_NETWORK = {"triton"} & ON_GPU
 
 if recorded_launches.FOLDER:

@@ -113,7 +113,7 @@ def test_every_store(backend, dtype, scale, seed):
 def test_same_bits_for_any_window(backend, dtype, ensemble, scale, seed):
     choose = random.Random(seed)
     spec = choose.choice(list(PAPERS.values()))._replace(ensemble=ensemble)
-    call = draw(seed, points=False, spec=spec, lr_size=(7, 6), scales=(scale,), **limits(backend))
+    call = draw(seed, points=False, spec=spec, lr_size=(5, 4), scales=(scale,), **limits(backend))
     call = rounded(call, dtype)
     with running(backend) as name, poisoned():
         whole = call.run(name)
