@@ -62,7 +62,7 @@ def advised(name, jpeg_quality):
         jpeg_quality: as in `images.Picture`.
     """
     better = name == _DEFAULT and jpeg_quality is not None and jpeg_quality < _BETTER_BELOW
-    return _COMPRESSED if better and _COMPRESSED in names() else None
+    return _COMPRESSED if better else None
 
 
 def default():

@@ -3,6 +3,7 @@
 import pytest
 import random_decoders
 import torch
+from torch import library as torch_library
 from python_ref import cross_scale as reference
 
 from lmf_kernels import InputError
@@ -68,9 +69,9 @@ def test_under_autocast_it_stays_float32(seed):
 def test_torch_s_own_checks(size, seed):
     features, _, weights = draw(seed, 2, size, dtype=torch.float32)
     arguments = (features.detach().requires_grad_(), weights.detach().requires_grad_(), 2, size, (0, 0))
-    torch.library.opcheck(torch.ops.lmf_kernels.non_local.default, arguments)
+    torch_library.opcheck(torch.ops.lmf_kernels.non_local.default, arguments)
     grad = torch.randn(1, *size, features.shape[1])
-    torch.library.opcheck(torch.ops.lmf_kernels.non_local_backward.default,
+    torch_library.opcheck(torch.ops.lmf_kernels.non_local_backward.default,
                           (grad, features.detach(), weights.detach(), 2, size, (0, 0)))
 
 

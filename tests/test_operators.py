@@ -3,6 +3,7 @@
 import pytest
 import random_networks
 import torch
+from torch import library as torch_library
 import torch.utils.flop_counter
 from lmf_kernels.backends.reference import pieces
 from lmf_kernels.errors import InputError
@@ -48,13 +49,13 @@ def test_opcheck(family, spec, kind):
     else:
         operator = getattr(torch.ops.lmf_kernels, f"{family}_points").default
         arguments = (*tensors, spec.head, spec.in_dim, list(spec.widths), True, 3, "auto")
-    torch.library.opcheck(operator, arguments)
+    torch_library.opcheck(operator, arguments)
     backward = getattr(torch.ops.lmf_kernels, operator._schema.name.split("::")[1] + "_backward").default
     detached = [t.detach() if isinstance(t, torch.Tensor) else t for t in arguments]
     grad = torch.randn_like(operator(*arguments)).detach()
     count = 3 if kind == "grid" else 5
     for wanted in ([True] * count, [True, True] + [False] * (count - 2)):
-        torch.library.opcheck(backward, (grad, wanted, *detached))
+        torch_library.opcheck(backward, (grad, wanted, *detached))
 
 
 @over_specs

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import emulator
 import pytest
 import torch
+from torch import library as torch_library
 from lmf_kernels.backends import packed_weights
 from lmf_kernels.backends.call import smallest_call
 from lmf_kernels.backends.cuda import c2f_mlp, native, plain_mlp as cuda_plain_mlp, warpgroups
@@ -273,7 +274,7 @@ def test_torch_s_checks_of_an_operator(seed):
     """They run it on real tensors and on such that stand for them, in turn."""
     call = draw(seed, spec=SPEC, family="plain_mlp", lr_size=(2, 3), scales=(2,), points=False, skip=False)
     with emulator.registered():
-        torch.library.opcheck(
+        torch_library.opcheck(
             torch.ops.lmf_kernels.plain_mlp.default,
             (call.fields.half(), call.weights.half(), None, (4, 6), (0, 0, 4, 6), (0, 0, 2, 3), None, *SPEC, "none",
              torch.float32, "nchw", "emulator"), test_utils=("test_schema", "test_faketensor"))

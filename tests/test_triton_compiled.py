@@ -53,8 +53,7 @@ def check(architecture, reports):
         assert half or report["FFMA"] > 100, report
 
 
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100", "sm_120",
-                                          pytest.param("gfx942", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100", "sm_120", "gfx942"])
 def test_shipped_configurations(architecture, tmp_path):
     reports = compiled(architecture, "shipped", tmp_path)
     halves = (["linear float16", "columns fourier float16", "fourier bfloat16", "columns linear bfloat16"]

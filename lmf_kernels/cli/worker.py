@@ -65,11 +65,13 @@ class Worker:
 
     def lines(self, job):
         """What became of one picture, as (word, text), and which model would be better for it."""
-        quality = getattr(job.picture, "jpeg_quality", None)
+        lines = report.picture_lines(job)
+        quality = None if job.animated else job.picture.jpeg_quality
         better = built_in.advised(model_name(self.run_on), quality)
-        advice = better and ("note", f"{job.source} is a JPEG of quality {quality}, or about that: --model {better} "
-                                     "smooths its blocks.")
-        return [*report.picture_lines(job), *filter(None, [advice])]
+        if better:
+            lines.append(("note", f"{job.source} is a JPEG of quality {quality}, or about that: --model {better} "
+                                  "smooths its blocks."))
+        return lines
 
     def run_alone(self, source, target, worded=str, keep_record=False):
         """Upscale one picture and say what became of it.

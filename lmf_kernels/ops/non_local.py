@@ -11,7 +11,7 @@ of the attention is kept for the backward pass, which computes it again block by
 from contextlib import ExitStack, contextmanager
 
 import torch
-from torch.library import register_autocast, register_autograd, register_fake
+from torch import library as torch_library
 
 from ..errors import InputError
 from . import cross_scale
@@ -148,9 +148,9 @@ library.define(f"non_local_backward(Tensor grad, {_ARGUMENTS}) -> (Tensor, Tenso
 for _device in ("CPU", "CUDA"):
     library.impl("non_local", _forward, _device)
     library.impl("non_local_backward", _backward, _device)
-register_fake("lmf_kernels::non_local", _fake, lib=library)
-register_fake("lmf_kernels::non_local_backward", _fake_backward, lib=library)
-register_autograd("lmf_kernels::non_local", _differentiate, setup_context=_save, lib=library)
-register_autograd("lmf_kernels::non_local_backward", _refuse, lib=library)
+torch_library.register_fake("lmf_kernels::non_local", _fake, lib=library)
+torch_library.register_fake("lmf_kernels::non_local_backward", _fake_backward, lib=library)
+torch_library.register_autograd("lmf_kernels::non_local", _differentiate, setup_context=_save, lib=library)
+torch_library.register_autograd("lmf_kernels::non_local_backward", _refuse, lib=library)
 for _device in ("cpu", "cuda"):
-    register_autocast("lmf_kernels::non_local", _device, torch.float32, lib=library)
+    torch_library.register_autocast("lmf_kernels::non_local", _device, torch.float32, lib=library)

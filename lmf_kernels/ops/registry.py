@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch import library as torch_library
 
 from .. import families
 from ..backends import RenderCall, choose_backward, requested
@@ -34,7 +35,7 @@ class _Operators(NamedTuple):
     points: Any  # None where the family renders no points
 
 
-library = torch.library.Library("lmf_kernels", "DEF")
+library = torch_library.Library("lmf_kernels", "DEF")
 _operators = {}  # family name: _Operators
 
 
@@ -126,12 +127,12 @@ def _define(family, kind):
         library.impl(name, forward, device)
         library.impl(f"{name}_backward", backward, device)
     qualified = f"lmf_kernels::{name}"
-    torch.library.register_fake(qualified, fake, lib=library)
-    torch.library.register_fake(f"{qualified}_backward", fake_backward, lib=library)
-    torch.library.register_autograd(qualified, differentiate, setup_context=save, lib=library)
-    torch.library.register_autograd(f"{qualified}_backward", refuse, lib=library)  # else they would be zero, silently
+    torch_library.register_fake(qualified, fake, lib=library)
+    torch_library.register_fake(f"{qualified}_backward", fake_backward, lib=library)
+    torch_library.register_autograd(qualified, differentiate, setup_context=save, lib=library)
+    torch_library.register_autograd(f"{qualified}_backward", refuse, lib=library)  # else they would be zero, silently
     for device in ("cpu", "cuda"):  # coordinates and modulations need float32: half the mantissa would move pixels
-        torch.library.register_autocast(qualified, device, torch.float32, lib=library)
+        torch_library.register_autocast(qualified, device, torch.float32, lib=library)
     return getattr(torch.ops.lmf_kernels, name).default
 
 
@@ -165,7 +166,7 @@ def _dispatch(operator, for_autograd, *args):
     """Run an operator through torch's dispatcher."""
     if for_autograd:
         return operator(*args)
-    with torch._C._AutoDispatchBelowAutograd():  # as torch.library's own autograd does
+    with torch._C._AutoDispatchBelowAutograd():  # as torch's own autograd of operators does
         return operator(*args)
 
 
