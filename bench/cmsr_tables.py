@@ -19,6 +19,7 @@ from lmf_kernels.errors import InputError
 from lmf_kernels.evaluation import read_hr
 
 PRECISIONS = (5e-6, 2e-5, 1e-4)
+MARGIN = 0.5  # of a precision: noise differs more than the photographs' cells of its intensity
 
 
 def modulated():
@@ -47,9 +48,10 @@ def main(arguments=None):
 def build(name, paths):
     """Build and write the tables of one model."""
     with progress_bar(1, name) as tell:
-        found = build_tables(load_model(name), [lambda path=path: read_hr(path) for path in paths], PRECISIONS,
+        found = build_tables(load_model(name), [lambda path=path: read_hr(path) for path in paths],
+                             [MARGIN * precision for precision in PRECISIONS],
                              progress=lambda fraction: tell(0, fraction))
-    for precision, tables in found.items():
+    for precision, tables in zip(PRECISIONS, found.values(), strict=True):
         path = built_in.cmsr_path(name, precision)
         write_tables(path, tables, notes(name, precision, len(paths)))
         print(path)
