@@ -69,10 +69,13 @@ def path(model):
 
 @functools.cache
 def load(model):
-    """The checkpoint's model, its encoder built and filled."""
+    """The checkpoint's model, its encoder built and filled. Draws no random numbers of the test that happens to be the
+    first to load it, so that a seed repeats that test alone too."""
     stored = torch.load(path(model), map_location="cpu", weights_only=True)["model"]
     args = stored["args"]
-    encoder = make_encoder(args["encoder"] if "encoder" in args else args["encoder_spec"]).eval().requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):
+        encoder = make_encoder(args["encoder"] if "encoder" in args else args["encoder_spec"])
+    encoder.eval().requires_grad_(False)
     start = "encoder."
     encoder.load_state_dict({k[len(start):]: v for k, v in stored["sd"].items() if k.startswith(start)})
     kind = SliceOptions if model in SLICED else Options

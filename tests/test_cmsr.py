@@ -76,34 +76,44 @@ def rendered(model, inp, size, cmsr, **how):
     return cmsr.rendering(model, lr_size, size).grid(inp, size, fields=fields, **how)
 
 
+def photograph(h, w):
+    """A random part of a random photograph, (3, h, w), its channels in random order."""
+    tensors = golden()[2]
+    whole = tensors[random.choice([name for name in tensors if name.startswith("table_image")])][0]
+    top, left = (random.randint(0, side - n) for side, n in zip(whole.shape[1:], (h, w)))
+    return whole[torch.randperm(3), top:top + h, left:left + w]
+
+
 @torch.no_grad()
-def draw(model, lr_size, size, batch=1, levels=4):
-    """(image, tables): thresholds that share out the cells, none near a cell's intensity."""
-    image = torch.rand(batch, 3, *lr_size)
+def draw(model, image, size, levels=4):
+    """Tables whose thresholds share out an image's cells, none near a cell's intensity."""
+    lr_size = image.shape[-2:]
     fields = model.fields(model.encode(2 * image - 1), model.rel_cell_of(lr_size, size))
     m = model.modulation_intensity(fields).flatten().sort().values
     full = (size[0] * size[1] / (lr_size[0] * lr_size[1])) ** 0.5
     scales = sorted(random.sample([s for s in (1, 1.5, 2, 2.7, 3, 4, 6, 8, 12) if s < full], levels))
     wide = ((m[1:] - m[:-1]) > 3 * GAP).nonzero().flatten()
     at = sorted(random.sample(wide.tolist(), min(levels, len(wide))))
-    return image, {full + 1: {scale: float(m[i] + m[i + 1]) / 2 for scale, i in zip(scales, at)}}
+    return {full + 1: {scale: float(m[i] + m[i + 1]) / 2 for scale, i in zip(scales, at)}}
 
 
+@pytest.mark.parametrize("kind", ["noise", "photograph"])
 @pytest.mark.parametrize("backend", NAMES)
 @pytest.mark.parametrize("name", ["lmliif", "lmlte", "lmciaosr"])
-def test_the_reference_code_gives_the_same_picture(name, backend):
+def test_the_reference_code_gives_the_same_picture(name, backend, kind):
     model, loaded = model_of(name, backend), golden_cases.load(name)
     for scale_y, scale_x in ((4.3, 4.3), (7.77, 7.77), (12, 12), (9.5, 3)):
         lr_size = random.randint(5, 14), random.randint(5, 14)
         size = int(lr_size[0] * scale_y), int(lr_size[1] * scale_x)
-        image, tables = draw(model, lr_size, size, batch=2)
-        cmsr = CMSR(tables)
+        image = torch.stack([torch.rand(3, *lr_size) if kind == "noise" else photograph(*lr_size) for _ in range(2)])
+        cmsr = CMSR(draw(model, image, size))
         inp = 2 * image - 1
         with torch.no_grad():
             expected, share = rule.decode(
                 importlib.import_module(f"python_ref.{name}"), loaded.encoder(inp), loaded.sd, image=inp, size=size,
                 tables=cmsr.tables, options=loaded.options, skip=inp if model.has_skip else None)
-        assert (rendered(model, inp, size, cmsr) - expected).abs().max() < 2e-5
+        largest = expected.abs().max().clamp(min=1)  # LM-LTE's values reach 12 on noise, which rounds by as much more
+        assert (rendered(model, inp, size, cmsr) - expected).abs().max() < 2e-5 * (largest if kind == "noise" else 1)
         assert cmsr.share == pytest.approx(share, rel=1e-12)
 
 
@@ -113,7 +123,8 @@ def test_every_window_has_the_same_bits_and_each_cell_counts_once(name, monkeypa
     for dtype, layout in ((torch.float32, "nchw"), (torch.uint8, "nhwc")):
         lr_size = random.randint(6, 16), random.randint(6, 16)
         size = random.randint(5 * lr_size[0], 13 * lr_size[0]), random.randint(5 * lr_size[1], 13 * lr_size[1])
-        image, tables = draw(model, lr_size, size, batch=2)
+        image = torch.rand(2, 3, *lr_size)
+        tables = draw(model, image, size)
         inp, whole, parts = 2 * image - 1, CMSR(tables), CMSR(tables)
         how = {"epilogue": "unit", "dtype": dtype, "layout": layout}
         expected = rendered(model, inp, size, whole, **how)
@@ -153,7 +164,8 @@ def test_only_cells_that_need_it_are_rendered_in_full():
 def test_tiles_give_the_same_picture(budget, keep):
     model = model_of("lmliif")
     lr_size, scale = (40, 52), 9
-    image, tables = draw(model, lr_size, tuple(n * scale for n in lr_size))
+    image = torch.rand(1, 3, *lr_size)
+    tables = draw(model, image, tuple(n * scale for n in lr_size))
     whole, tiled = CMSR(tables), CMSR(tables)
     expected = upscale(model, image, scale, cmsr=whole)
     rows = upscale_rows(model, image, scale, max_memory=budget, dtype=torch.float32, layout="nchw", cmsr=tiled)
