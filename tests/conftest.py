@@ -20,7 +20,11 @@ os.environ[lookup.SWITCH] = "0"  # no test starts a self-check by chance: those 
 if interpreter.INTERPRETING:
     interpreter.sum_in_order()
     interpreter.look_once()
+    interpreter.derive_types_once()
+    interpreter.leave_out_overflow_checks()
     interpreter.count_with_new_numpy()
+
+LONGEST = ("test_triton_interpreted.py", "test_triton_compiled.py", "test_cuda_code.py")
 
 
 @pytest.fixture
@@ -40,7 +44,10 @@ def fresh(text, test):
 
 @pytest.hookimpl(trylast=True)  # after -m and -k have chosen
 def pytest_collection_modifyitems(config, items):
-    """LMF_TEST_PART=k/n: only every n-th test, from the k-th on. So n processes can share the tests without xdist."""
+    """The longest tests first, so that none is left alone at the end of `pytest -n`.
+
+    LMF_TEST_PART=k/n: only every n-th test, from the k-th on. So n processes can share the tests without xdist."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     if part := os.environ.get("LMF_TEST_PART"):
         first, step = map(int, part.split("/"))
         chosen = items[first - 1::step]

@@ -1,8 +1,8 @@
-"""The CUDA kernels as machine code, without a GPU: every promised architecture compiles without spilling registers,
-tensor-core kernels use tensor cores and no local memory, and the installed module holds what it says.
+"""The CUDA kernels as machine code, without a GPU: the installed module holds what it says, no kernel has spilled
+registers or other local memory on any architecture, and those for tensor cores use them.
 
-nvcc compiles with the flags of the installed module. The machine code is read by bench/sass.py, which needs cuobjdump:
-the CUDA toolkit's or that in Triton's wheel.
+bench/sass.py reads the machine code, which needs cuobjdump: the CUDA toolkit's or that in Triton's wheel. In .ci/run
+nvcc takes all warnings for errors, spilled registers among them.
 """
 
 import json
@@ -21,7 +21,8 @@ from lmf_kernels import build_info
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMISED = ("80", "86", "89", "90", "100", "120")
-FEWER = {"c2f_mlp": ("80",)}  # each takes ten seconds or more: the other architectures are a slow test
+MMA = {"modulated_mlp": "modulated_mlp_kernel<", "plain_mlp": "mma_kernel<.*, PlainArguments>",
+       "c2f_mlp": "mma_kernel<.*, C2fArguments>"}  # how the names of a family's kernels begin
 STRICT = ("--Werror=all-warnings", "-Xptxas=-warn-spills,-Werror")
 TENSOR_CORES = re.compile(r"\bB?F16\b")  # in the name of each kernel whose operands are halves
 
@@ -34,52 +35,22 @@ def facts():
     return build.facts
 
 
-@cache
-def known_to(nvcc):
-    """What nvcc compiles for, as numbers."""
-    said = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True, check=True).stdout
-    return re.findall(r"sm_(\w+)", said)
-
-
-def compile_for(arch, source, out, told, nvcc):
-    """nvcc's CompletedProcess: one source for one architecture, warnings being errors."""
-    return subprocess.run([nvcc, *told["cuda_flags"].split(), *STRICT, f"-arch=sm_{arch}", "-cubin", "-o", out,
-                           ROOT / source], capture_output=True, text=True)
-
-
-def compiler(arch):
-    """(build facts, nvcc) where it knows the architecture, or a skip."""
-    told = facts()
+def compiled_for_90a(source, folder):
+    """What bench/sass.py says of the kernels of one source for sm_90a, or a skip. All of nvcc's warnings are errors; it
+    says of wgmma that it serialises in other messages."""
+    told, cubin = facts(), folder / "kernels.cubin"
     nvcc = which(told["nvcc_path"]) or which("nvcc")
     if nvcc is None:
         pytest.skip("needs nvcc")
-    if arch not in known_to(nvcc):
-        pytest.skip(f"this nvcc does not know {arch}; it knows {' '.join(known_to(nvcc))}")
-    return told, nvcc
+    done = subprocess.run([nvcc, *told["cuda_flags"].split(), *STRICT, "-arch=sm_90a", "-cubin", "-o", cubin,
+                           ROOT / "csrc" / "cuda" / source], capture_output=True, text=True)
+    assert done.returncode == 0 and not re.search(r"\bC75\d\d\b|serializ", done.stdout + done.stderr), done.stderr
+    return read(cubin)["kernels"]
 
 
-@pytest.fixture(scope="module", params=PROMISED)
-def compiled(request, tmp_path_factory):
-    """What nvcc makes of every family for one architecture, warnings being errors: (architecture, {family: file},
-    what nvcc said of those that it refused)."""
-    arch = request.param
-    told, nvcc = compiler(arch)
-    folder, made, refused = tmp_path_factory.mktemp(f"sm_{arch}"), {}, ""
-    for source in told["cuda_sources"]:
-        if arch not in FEWER.get(Path(source).stem, PROMISED):
-            continue
-        out = folder / f"{Path(source).stem}.cubin"
-        done = compile_for(arch, source, out, told, nvcc)
-        if done.returncode:
-            refused += done.stderr
-        else:
-            made[Path(source).stem] = out
-    return f"sm_{arch}", made, refused
-
-
-def read(*files):
-    """What bench/sass.py says of the files, or a skip."""
-    done = subprocess.run([sys.executable, "-m", "bench.sass", "--json", *files], cwd=ROOT, capture_output=True,
+def read(file):
+    """What bench/sass.py says of a file, or a skip."""
+    done = subprocess.run([sys.executable, "-m", "bench.sass", "--json", file], cwd=ROOT, capture_output=True,
                           text=True)
     if "cuobjdump is not here" in done.stderr:
         pytest.skip(done.stderr.strip())
@@ -87,67 +58,60 @@ def read(*files):
     return json.loads(done.stdout)
 
 
+@cache
+def installed():
+    """(the installed module's file, what bench/sass.py says of it), or a skip."""
+    facts()
+    module = Path(util.find_spec("lmf_kernels._cuda").origin)
+    return module, read(module)
+
+
+@pytest.fixture(params=PROMISED)
+def kernels(request):
+    """The installed module's kernels for an architecture. Those for sm_90a are for it too."""
+    name = f"sm_{request.param}"
+    if not {name, f"{name}a"} & set(facts()["architectures"]):
+        pytest.skip(f"the installed module was not built for {name}")
+    return [kernel for kernel in installed()[1]["kernels"] if kernel["architecture"].rstrip("a") == name]
+
+
 def test_every_source_is_built():
     there = {str(path.relative_to(ROOT)) for path in (ROOT / "csrc" / "cuda").glob("*.cu")}
     assert set(facts()["cuda_sources"]) == there
 
 
-def test_every_promised_architecture_compiles_without_spills(compiled):
-    architecture, made, refused = compiled
-    assert made and not refused, f"{architecture}: {refused}"
+def test_no_kernel_has_local_memory(kernels):
+    """Spilled registers would be there."""
+    assert kernels
+    for kernel in kernels:
+        assert kernel["stack"] == kernel["opcodes"].get("LDL", 0) == kernel["opcodes"].get("STL", 0) == 0, kernel
 
 
-@pytest.mark.parametrize("family", ["modulated_mlp", "plain_mlp", "c2f_mlp"])
-def test_tensor_core_kernels_use_tensor_cores_and_no_local_memory(compiled, family):
-    architecture, made, refused = compiled
-    if architecture.removeprefix("sm_") not in FEWER.get(family, PROMISED):
-        pytest.skip("in the slow test of the other architectures")
-    assert family in made, refused
-    check_tensor_cores(family, architecture, made[family])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("family, arch", [(family, arch) for family, few in FEWER.items() for arch in PROMISED
-                                          if arch not in few])
-def test_the_other_architectures(family, arch, tmp_path):
-    cubin = tmp_path / f"{family}.cubin"
-    done = compile_for(arch, f"csrc/cuda/{family}.cu", cubin, *compiler(arch))
-    assert done.returncode == 0, done.stderr
-    check_tensor_cores(family, f"sm_{arch}", cubin)
-
-
-def check_tensor_cores(family, architecture, file):
-    """Kernels whose operands are halves use tensor cores and no local memory, others do not use tensor cores."""
-    kernels = read(file)["kernels"]
-    assert {kernel["architecture"] for kernel in kernels} == {architecture}
-    kernels = [kernel for kernel in kernels if not kernel["kernel"].startswith("group_kernel")]  # empty: for sm_90a
+@pytest.mark.parametrize("family", MMA)
+def test_kernels_whose_operands_are_halves_use_tensor_cores_and_others_do_not(kernels, family):
+    kernels = [kernel for kernel in kernels if re.match(MMA[family], kernel["kernel"])]
     tensor = [kernel for kernel in kernels if TENSOR_CORES.search(kernel["kernel"])]
     float32 = [kernel for kernel in kernels if kernel not in tensor]
     assert tensor and bool(float32) == (family == "modulated_mlp")
     for kernel in tensor:
-        opcodes = kernel["opcodes"]
-        assert opcodes.get("HMMA", 0) > 0, kernel
-        assert kernel["stack"] == opcodes.get("LDL", 0) == opcodes.get("STL", 0) == 0, kernel
+        assert kernel["opcodes"].get("HMMA", 0) > 0, kernel
     for kernel in float32:
         assert "HMMA" not in kernel["opcodes"] and kernel["opcodes"]["FFMA"] > 0, kernel
 
 
-def test_the_packing_kernels_need_no_stack(compiled):
-    architecture, made, refused = compiled
-    kernels = read(made["dense_pack"])["kernels"]
-    assert len(kernels) == 2 and {kernel["architecture"] for kernel in kernels} == {architecture}
+def test_the_packing_kernels_use_no_tensor_cores(kernels):
+    kernels = [kernel for kernel in kernels if kernel["kernel"].startswith("dense_pack_kernel<")]
+    assert len(kernels) == 2
     for kernel in kernels:
-        assert kernel["stack"] == 0 and "HMMA" not in kernel["opcodes"], kernel
+        assert "HMMA" not in kernel["opcodes"], kernel
 
 
 @pytest.mark.parametrize("family", ["plain_mlp", "c2f_mlp"])
 def test_the_warpgroup_kernels_keep_to_their_registers(family, tmp_path):
-    """For sm_90a: wgmma, no local memory, no serialised product (nvcc says so in a warning), and no register beyond the
-    240 that a consumer takes, which its launch bounds do not show."""
-    cubin = tmp_path / f"{family}.cubin"
-    done = compile_for("90a", f"csrc/cuda/{family}.cu", cubin, *compiler("90"))
-    assert done.returncode == 0 and not re.search(r"\bC75\d\d\b|serializ", done.stdout + done.stderr), done.stderr
-    kernels = [kernel for kernel in read(cubin)["kernels"] if kernel["kernel"].startswith("group_kernel")]
+    """For sm_90a: wgmma, no local memory, no serialised product, and no register beyond the 240 that a consumer takes,
+    which its launch bounds do not show."""
+    kernels = [kernel for kernel in compiled_for_90a(f"{family}.cu", tmp_path)
+               if kernel["kernel"].startswith("group_kernel")]
     assert len(kernels) == 4
     for kernel in kernels:
         opcodes = kernel["opcodes"]
@@ -157,10 +121,8 @@ def test_the_warpgroup_kernels_keep_to_their_registers(family, tmp_path):
 
 
 def test_the_tile_of_the_self_test_is_of_wgmma(tmp_path):
-    cubin = tmp_path / "group_tile.cubin"
-    done = compile_for("90a", "csrc/cuda/group_tile.cu", cubin, *compiler("90"))
-    assert done.returncode == 0 and not re.search(r"\bC75\d\d\b|serializ", done.stdout + done.stderr), done.stderr
-    tiles = [kernel for kernel in read(cubin)["kernels"] if kernel["kernel"].startswith("group_tile_kernel")]
+    tiles = [kernel for kernel in compiled_for_90a("group_tile.cu", tmp_path)
+             if kernel["kernel"].startswith("group_tile_kernel")]
     assert len(tiles) == 2
     for kernel in tiles:
         opcodes = kernel["opcodes"]
@@ -169,8 +131,7 @@ def test_the_tile_of_the_self_test_is_of_wgmma(tmp_path):
 
 def test_module_holds_the_architectures_that_it_names():
     told = facts()
-    module = Path(util.find_spec("lmf_kernels._cuda").origin)
-    answer = read(module)
+    module, answer = installed()
     assert answer["architectures"] == {str(module): sorted(told["architectures"])}
     machine_code = {name for name in told["architectures"] if name.startswith("sm_")}
     by_kernel: dict[str, set] = {}
