@@ -77,7 +77,8 @@ def test_random_networks(backend, points, draw_number, seed):
 @over_backends_group_slow
 @pytest.mark.parametrize("scale", [1, 2, 5.3, 12, 30, 0.6], ids=str)
 def test_scales(backend, scale, seed):
-    compare(drawn(seed, VARIED["narrow last"], torch.float16, lr_size=(2, 3), scales=(scale,), pixels=None,
+    lr_size = (2, 3) if scale > 1 else (8, 12)  # of a few values alone the error says little
+    compare(drawn(seed, VARIED["narrow last"], torch.float16, lr_size=lr_size, scales=(scale,), pixels=None,
                   points=False, skip=True), backend)
 
 
