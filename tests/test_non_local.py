@@ -3,8 +3,8 @@
 import pytest
 import random_decoders
 import torch
-from torch import library as torch_library
 from python_ref import cross_scale as reference
+from torch import library as torch_library
 
 from lmf_kernels import InputError
 from lmf_kernels.ops import cross_scale, non_local

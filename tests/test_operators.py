@@ -3,7 +3,6 @@
 import pytest
 import random_networks
 import torch
-from torch import library as torch_library
 import torch.utils.flop_counter
 from lmf_kernels.backends.reference import pieces
 from lmf_kernels.errors import InputError
@@ -11,6 +10,7 @@ from lmf_kernels.ops import (
     RenderSpec, modulated_mlp, modulated_mlp_points, plain_mlp, plain_mlp_points)
 from lmf_kernels.families import FAMILIES, MODULATED_MLP
 from python_ref import geometry
+from torch import library as torch_library
 
 SPECS = {
     ("modulated_mlp", "linear"): RenderSpec("linear", 0, (4,) * 3),

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import emulator
 import pytest
 import torch
-from torch import library as torch_library
 from lmf_kernels.backends import packed_weights
 from lmf_kernels.backends.call import smallest_call
 from lmf_kernels.backends.cuda import c2f_mlp, native, plain_mlp as cuda_plain_mlp, warpgroups
 from lmf_kernels.families import FAMILIES, RenderSpec
 from lmf_kernels.ops import plain_mlp
 from random_renders import draw
+from torch import library as torch_library
 
 SPEC = RenderSpec("linear", 0, (64, 64))
 
